@@ -3,6 +3,7 @@
 Legend: N images, C channels, H W pixels, K hidden neurons, P_i outputs of the i-th layer on top.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -50,5 +51,5 @@ class PooledHead(Head):
         self.outputs = nn.ModuleList(nn.Linear(hidden, n) for n in outputs)
 
     def features(self, x: Tensor) -> Tensor:
-        pooled = x.mean(dim=tuple(range(2, x.dim())))  # [N, C]
+        pooled = x.sum(dim=tuple(range(2, x.dim()))) / math.prod(x.shape[2:])  # [N, C]; unlike mean, its backward is a view
         return self.relu(self.norm(self.hidden(pooled)))  # [N, K]
