@@ -6,7 +6,8 @@ Legend: N images, C channels, H W pixels.
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import jsonargparse
 import torch
@@ -52,6 +53,10 @@ class Subject(NamedTuple):
         return list(self.net.parameters()), []
 
 
+def _example(images: ImageSet) -> Tensor:
+    return torch.zeros(1, *images.images.shape[1:])
+
+
 def _detached(record: GateRecord) -> GateRecord:
     return record._replace(open=record.open.detach())
 
@@ -64,15 +69,27 @@ class ImageSets(NamedTuple):
 
 
 def load_images(recipe: DataRecipe, root: str | os.PathLike[str] | None) -> ImageSets:
-    """Both halves of a recipe's data set; `root` is `--data-dir`.
+    """Both halves of a recipe's data set (see `load_split`)."""
+    return ImageSets(load_split(recipe, "train", root), load_split(recipe, "test", root))
+
+
+def load_split(
+    recipe: DataRecipe, split: Literal["train", "test"], root: str | os.PathLike[str] | None
+) -> ImageSet:
+    """One half of a recipe's data set; `root` is `--data-dir`.
 
     Raises:
-        InputError: no such data set, or its files are not found or damaged.
+        InputError: no such data set, or its files are not found.
+        RunError: a file is damaged.
     """
-    return ImageSets(
-        load(recipe.name, "train", root=root, limit=recipe.limit_train, size=recipe.size),
-        load(recipe.name, "test", root=root, limit=recipe.limit_test, size=recipe.size),
-    )
+    limit = recipe.limit_train if split == "train" else recipe.limit_test
+    return load(recipe.name, split, root=None if root is None else Path(root), limit=limit, size=recipe.size)
+
+
+def as_subject(net: nn.Module, images: ImageSet) -> Subject:
+    """A network to be measured on such images."""
+    macs = net.macs if isinstance(net, GatedModel) else MacModel(net, _example(images))
+    return Subject(net, macs)
 
 
 def build_subject(recipe: Recipe, images: ImageSet, read_weights: bool = True) -> Subject:
@@ -90,7 +107,7 @@ def build_subject(recipe: Recipe, images: ImageSet, read_weights: bool = True) -
     net = build_net(recipe.net.name, **_net_options(recipe.net, images))
     if recipe.net.weights and read_weights:
         load_weights(net, recipe.net.weights)
-    return gate_by(build_method(recipe.method), net, torch.zeros(1, *images.images.shape[1:]))
+    return gate_by(build_method(recipe.method), net, _example(images))
 
 
 def gate_by(method: Method, net: nn.Module, example_inputs: Tensor) -> Subject:

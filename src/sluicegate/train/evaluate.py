@@ -14,10 +14,9 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from sluicegate.convert import GatedModel
-from sluicegate.costs import MacModel
 from sluicegate.data import Batches, ImageSet, Normalize
 from sluicegate.gates import GateRecords, GateSite
-from sluicegate.train.build import Subject
+from sluicegate.train.build import Subject, as_subject
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,9 @@ class _Costs(Metric):
 
     def compute(self) -> tuple[Tensor, Tensor]:
         """[S] open gates, [N] MACs."""
-        return cast(Tensor, self.opened), torch.cat(list(self.macs)) if isinstance(self.macs, list) else self.macs
+        return cast(Tensor, self.opened), torch.cat(list(self.macs)) if isinstance(
+            self.macs, list
+        ) else self.macs
 
 
 class Tally(nn.Module):
@@ -83,7 +84,9 @@ class Tally(nn.Module):
         super().__init__()
         self.dense = subject.macs.dense
         self.sites: dict[str, GateSite] = subject.net.sites if isinstance(subject.net, GatedModel) else {}
-        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False, sync_on_compute=sync)
+        self.accuracy = MulticlassAccuracy(
+            classes, average="micro", validate_args=False, sync_on_compute=sync
+        )
         self.costs = _Costs(len(self.sites), sync)
 
     def update(self, output: Tensor, labels: Tensor, gates: GateRecords, macs: Tensor) -> None:
@@ -100,7 +103,10 @@ class Tally(nn.Module):
             images=len(macs),
             macs=_statistics(self.dense, macs),
             open_rate=self._by_kind(opened.tolist(), len(macs)),
-            sites={name: n / (site.gates * len(macs)) for (name, site), n in zip(self.sites.items(), opened.tolist(), strict=True)},
+            sites={
+                name: n / (site.gates * len(macs))
+                for (name, site), n in zip(self.sites.items(), opened.tolist(), strict=True)
+            },
         )
         self.accuracy.reset()
         self.costs.reset()
@@ -111,7 +117,9 @@ class Tally(nn.Module):
         rates = {}
         for kind in dict.fromkeys(site.kind for site in sites):
             gates = sum(site.gates for site in sites if site.kind == kind)
-            rates[kind] = sum(n for site, n in zip(sites, opened, strict=True) if site.kind == kind) / (gates * images)
+            rates[kind] = sum(n for site, n in zip(sites, opened, strict=True) if site.kind == kind) / (
+                gates * images
+            )
         return rates
 
 
@@ -139,7 +147,7 @@ def evaluate(
         InputError: images of another shape than the network takes.
     """
     if isinstance(subject, nn.Module):
-        subject = _subject(subject, images)
+        subject = as_subject(subject, images)
     subject.net.to(device).eval()
     tally = Tally(subject, len(images.classes), sync=False).to(device)
     mean, std = normalize or (images.mean, images.std)
@@ -152,12 +160,6 @@ def evaluate(
         output, gates = subject.run(prepare(batch))
         tally.update(output, labels, gates, subject.image_macs(gates, batch))
     return tally.finish()
-
-
-def _subject(net: nn.Module, images: ImageSet) -> Subject:
-    if isinstance(net, GatedModel):
-        return Subject(net, net.macs)
-    return Subject(net, MacModel(net, torch.zeros(1, *images.images.shape[1:])))
 
 
 def _statistics(dense: int, macs: Tensor) -> MacStatistics:

@@ -55,24 +55,28 @@ def load_weights(net: nn.Module, path: str | os.PathLike[str]) -> None:
     try:
         state = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"weights: {str(path)!r} cannot be read as safetensors: {one_line(error)}") from error
+        raise InputError(
+            f"weights: {str(path)!r} cannot be read as safetensors: {one_line(error)}"
+        ) from error
     load_state(net, state, source=str(path))
 
 
 def load_state(net: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Fill a network from a state dict; names and shapes must agree.
+    """Fill a network from a state dict; names and shapes must agree, except that old batch norms counted no batches.
 
     Raises:
         InputError: they do not; the first that differs is named.
     """
     if difference := _first_difference(net.state_dict(), state):
         raise InputError(f"weights: {source!r} does not fit the network: {difference}")
-    net.load_state_dict(state)
+    net.load_state_dict(state, strict=False)
 
 
 def _first_difference(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str | None:
     for name, tensor in own.items():
         if name not in given:
+            if name.endswith("num_batches_tracked"):
+                continue
             return f"it lacks {name!r}"
         if given[name].shape != tensor.shape:
             return f"{name!r} has shape {list(given[name].shape)}, the network {list(tensor.shape)}"
@@ -88,7 +92,9 @@ def read_checkpoint(path: str | os.PathLike[str], device: torch.device | str = "
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler stumbled over
-        raise RunError(f"checkpoint: {str(path)!r} cannot be read, it is missing or damaged: {one_line(error)}") from error
+        raise RunError(
+            f"checkpoint: {str(path)!r} cannot be read, it is missing or damaged: {one_line(error)}"
+        ) from error
 
 
 class WholeCheckpoints(CheckpointIO):
@@ -97,7 +103,9 @@ class WholeCheckpoints(CheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         write_whole(path, lambda part: torch.save(checkpoint, part))
 
-    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
+    ) -> dict[str, Any]:
         return read_checkpoint(path, "cpu")
 
     def remove_checkpoint(self, path: Any) -> None:

@@ -26,7 +26,9 @@ from sluicegate.train.build import ImageSets, Subject
 from sluicegate.train.evaluate import Evaluation, Tally
 from sluicegate.train.recipe import AugmentRecipe, OptimizerRecipe, Recipe
 
-MEASURE_EVERY = 10  # steps; open rates and MACs of training batches are for the eye, and cost some hundred small kernels
+MEASURE_EVERY = (
+    10  # steps; open rates and MACs of training batches are for the eye, and cost some hundred small kernels
+)
 
 _WARM_UP = 0.3  # share of a one-cycle training that climbs, as in torch's OneCycleLR
 _COLD = 1 / 25  # where that climb starts
@@ -49,9 +51,12 @@ class Classifier(LightningModule):
         super().__init__()
         self.subject, self.images, self.recipe = subject, images, recipe
         self.net, self.objective = subject.net, subject.objective
+        self.net.to(memory_format=torch.channels_last)  # a fifth faster in training, on CPUs as on GPUs
         self.prepare = Normalize(images.train.mean, images.train.std)
         self.augment = _augmentation(recipe.data.augment)
-        self.train_accuracy = MulticlassAccuracy(len(images.train.classes), average="micro", validate_args=False)
+        self.train_accuracy = MulticlassAccuracy(
+            len(images.train.classes), average="micro", validate_args=False
+        )
         self.tally = Tally(subject, len(images.test.classes), sync=True)
         self.evaluation: Evaluation | None = None
         self.register_buffer("first_bad_step", torch.tensor(torch.inf), persistent=False)
@@ -68,7 +73,7 @@ class Classifier(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         images, labels = batch
-        output, gates = self.subject.run(self.prepare(self.augment(images)))
+        output, gates = self.subject.run(self._prepared(self.augment(images)))
         loss = cross_entropy(output, labels)
         if self.objective is not None:
             loss = loss + self.objective(gates, self.progress)
@@ -80,7 +85,7 @@ class Classifier(LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         images, labels = batch
-        output, gates = self.subject.run(self.prepare(images))
+        output, gates = self.subject.run(self._prepared(images))
         self.tally.update(output, labels, gates, self.subject.image_macs(gates, images))
 
     def on_validation_epoch_end(self) -> None:
@@ -109,6 +114,9 @@ class Classifier(LightningModule):
             rank=self.trainer.global_rank,
             world=self.trainer.world_size,
         )
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        return self.prepare(images).contiguous(memory_format=torch.channels_last)
 
     def _watch(self, loss: Tensor) -> None:
         """Keep the number of the first step whose loss is not finite."""

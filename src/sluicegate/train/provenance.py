@@ -6,10 +6,22 @@ import shlex
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 _PACKAGES = ("sluicegate", "torch", "lightning", "numpy")
+
+
+def provenance() -> dict[str, Any]:
+    """All of it, to stand in a result."""
+    return {"machine": machine(), "versions": versions(), "command": command()}
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks and writes for all that train together (Lightning's rank zero)."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def machine() -> dict[str, str | int | None]:

@@ -17,20 +17,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jsonargparse
 import torch
 from lightning import Trainer
-from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from sluicegate.data import ImageSet
-from sluicegate.errors import InputError, RunError
+from sluicegate.errors import InputError
 from sluicegate.train import callbacks, provenance
-from sluicegate.train.build import ImageSets, Subject, build_subject, load_images
+from sluicegate.train.build import ImageSets, Subject, build_subject, load_images, load_split
 from sluicegate.train.evaluate import Evaluation, MacStatistics, evaluate
-from sluicegate.train.files import WholeCheckpoints, load_state, one_line, read_checkpoint, write_json, write_text
+from sluicegate.train.files import (
+    WholeCheckpoints,
+    load_state,
+    load_weights,
+    one_line,
+    read_checkpoint,
+    write_json,
+    write_text,
+)
 from sluicegate.train.module import Classifier
 from sluicegate.train.recipe import Recipe, read_recipe, to_yaml
 
@@ -105,27 +112,48 @@ def run(
     return _finish(recipe, folder, subject, images, device, metrics, best)
 
 
-def load_run(folder: str | os.PathLike[str], images: ImageSet | None = None) -> tuple[Recipe, nn.Module]:
-    """The recipe of a run and its network with the weights of the last whole epoch, in evaluation mode.
+def load_run(
+    folder: str | os.PathLike[str],
+    images: ImageSet | None = None,
+    weights: str | os.PathLike[str] | None = None,
+) -> tuple[Recipe, nn.Module]:
+    """The recipe of a run and its network, in evaluation mode.
 
     Args:
         folder: a run folder.
         images: tell the input's shape and the classes; the recipe's test images are loaded if None.
+        weights: a safetensors file such as the run's `best.safetensors`; the weights of the last whole epoch if None.
+
+    Raises:
+        InputError: the folder holds no run, or the weights are another network's.
+        RunError: the checkpoint cannot be read.
+    """
+    recipe = read_run_recipe(folder)
+    images = load_split(recipe.data, "test", None) if images is None else images
+    net = build_subject(recipe, images, read_weights=False).net
+    if weights is None:
+        _load_last(net, Path(folder) / "last.ckpt")
+    else:
+        load_weights(net, weights)
+    return recipe, net.eval()
+
+
+def read_run_recipe(folder: str | os.PathLike[str]) -> Recipe:
+    """The recipe that a run folder was made by.
 
     Raises:
         InputError: the folder holds no run.
-        RunError: the checkpoint cannot be read.
     """
-    folder = Path(folder)
-    if not (folder / "recipe.yaml").is_file():
+    path = Path(folder) / "recipe.yaml"
+    if not path.is_file():
         raise InputError(f"run: {str(folder)!r} is not a run folder: it has no recipe.yaml")
-    recipe = read_recipe(folder / "recipe.yaml")
-    images = load_images(recipe.data, None).test if images is None else images
-    net = build_subject(recipe, images, read_weights=False).net
-    state = read_checkpoint(folder / "last.ckpt")["state_dict"]
+    return read_recipe(path)
+
+
+def _load_last(net: nn.Module, path: Path) -> None:
+    state = read_checkpoint(path).get("state_dict", {})
     weights = {name.removeprefix("net."): tensor for name, tensor in state.items() if name.startswith("net.")}
-    load_state(net, weights, source=str(folder / "last.ckpt"))
-    return recipe, net.eval()
+    load_state(net, weights, source=str(path))
 
 
 def read_result(folder: str | os.PathLike[str]) -> Result:
@@ -141,18 +169,24 @@ def read_result(folder: str | os.PathLike[str]) -> Result:
         values = json.loads(path.read_text(encoding="utf-8"))
         return Result(**parser.instantiate(parser.parse_object(values)))
     except (OSError, ValueError, jsonargparse.ArgumentError) as error:
-        raise InputError(f"run: {str(path)!r} is not the result of a finished run: {one_line(error)}") from error
+        raise InputError(
+            f"run: {str(path)!r} is not the result of a finished run: {one_line(error)}"
+        ) from error
 
 
 def _claim(folder: Path, recipe: Recipe, resume: bool) -> None:
     """Make the folder this run's own, or see that it is."""
     known = folder / "recipe.yaml"
-    if rank_zero_only.rank:  # the first process has done it for all
+    if not provenance.is_first_process():
         return
     if known.exists() and not resume:
-        raise InputError(f"out: {str(folder)!r} holds a run already; go on with --resume, or name another folder with --out")
+        raise InputError(
+            f"out: {str(folder)!r} holds a run already; go on with --resume, or name another folder with --out"
+        )
     if known.exists() and read_recipe(known) != recipe:
-        raise InputError(f"resume: the run in {str(folder)!r} was begun with another recipe; give the one in its recipe.yaml")
+        raise InputError(
+            f"resume: the run in {str(folder)!r} was begun with another recipe; give the one in its recipe.yaml"
+        )
     if not known.exists():
         try:
             write_text(known, to_yaml(recipe))
@@ -193,7 +227,10 @@ def _trainer(recipe: Recipe, folder: Path, run_callbacks: list[Any]) -> Trainer:
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-    except (ValueError, RuntimeError) as error:  # Lightning's word on accelerator, devices, strategy or precision
+    except (
+        ValueError,
+        RuntimeError,
+    ) as error:  # Lightning's word on accelerator, devices, strategy or precision
         raise InputError(f"recipe: this machine cannot train so: {one_line(error)}") from error
 
 
@@ -204,7 +241,9 @@ def _quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning.*")
-        warnings.filterwarnings("ignore", message=".*", category=UserWarning, module="torch.optim.lr_scheduler")
+        warnings.filterwarnings(
+            "ignore", message=".*", category=UserWarning, module="torch.optim.lr_scheduler"
+        )
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         try:
@@ -234,10 +273,8 @@ def _finish(
         best=Best(best.epoch, best.accuracy),
         epochs=len(metrics.rows),
         seconds=round(sum(row["seconds"] for row in metrics.rows), 3),
-        machine=cast(dict[str, Any], provenance.machine()),
-        versions=provenance.versions(),
-        command=provenance.command(),
+        **provenance.provenance(),
     )
-    if not rank_zero_only.rank:
+    if provenance.is_first_process():
         write_json(folder / "result.json", asdict(result))
     return result
