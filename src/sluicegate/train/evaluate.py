@@ -153,11 +153,12 @@ def evaluate(
     mean, std = normalize or (images.mean, images.std)
     prepare = Normalize(mean, std).to(device)
     batches = Batches(images.to(device), batch_size, shuffle=False)
+    dtype = next(subject.net.parameters()).dtype
     console = Console(stderr=True)
     for batch, labels in track(
         batches, "evaluating", console=console, transient=True, disable=not (progress and console.is_terminal)
     ):
-        output, gates = subject.run(prepare(batch))
+        output, gates = subject.run(prepare(batch).to(dtype))
         tally.update(output, labels, gates, subject.image_macs(gates, batch))
     return tally.finish()
 
