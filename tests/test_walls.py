@@ -96,11 +96,19 @@ def test_the_walls_are_tested_on_something() -> None:
         ("sluicegate/costs/macs.py", "from ..convert import gate_model", "convert is not below costs"),
         ("sluicegate/costs/macs.py", "from .. import train", "train is not below costs"),
         ("sluicegate/recipes/dlcg.py", "from sluicegate import gate_model", "__init__ is not below recipes"),
-        ("sluicegate/data/sources.py", "def late():\n    import sluicegate.errors, sluicegate.gates", "data stands"),
+        (
+            "sluicegate/data/sources.py",
+            "def late():\n    import sluicegate.errors, sluicegate.gates",
+            "data stands",
+        ),
         ("sluicegate/nets/build.py", "import torchvision.models", "torchvision is optional"),
         ("sluicegate/utils/text.py", "import os", "utils has no line in the table"),
         ("sluicegate_runtime/session.py", "import torch.nn", "the runtime does without torch"),
-        ("sluicegate_runtime/session.py", "from sluicegate.errors import X", "the runtime does without sluicegate"),
+        (
+            "sluicegate_runtime/session.py",
+            "from sluicegate.errors import X",
+            "the runtime does without sluicegate",
+        ),
     ],
 )
 def test_a_planted_breach_is_reported(tmp_path: Path, file: str, statement: str, reason: str) -> None:
