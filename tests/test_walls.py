@@ -1,8 +1,9 @@
 """Imports run one way.
 
-The table below is the rule: a module or folder of `sluicegate` may import those of the lines above its own, and nothing
-of its own line but itself. `sluicegate` may import `sluicegate_runtime`, which imports neither `sluicegate` nor torch.
-torchvision and timm are optional, so no import statement names them. The last tests plant breaches and look for them.
+The table below is the rule: a module or folder of `sluicegate` may import those of the lines above its own,
+and nothing of its own line but itself. `sluicegate` may import `sluicegate_runtime`, which imports neither
+`sluicegate` nor torch. torchvision and timm are optional, so no import statement names them. The last tests
+plant breaches.
 """
 
 import ast
@@ -83,7 +84,8 @@ def test_imports_run_one_way() -> None:
 
 
 def test_the_walls_are_tested_on_something() -> None:
-    seen = {name for path in (SOURCE / "sluicegate").rglob("*.py") for name in imported(path, ("sluicegate",))}
+    files = (SOURCE / "sluicegate").rglob("*.py")
+    seen = {name for path in files for name in imported(path, ("sluicegate",))}
     assert ("sluicegate", "errors", "InputError") in seen
 
 
@@ -96,19 +98,11 @@ def test_the_walls_are_tested_on_something() -> None:
         ("sluicegate/costs/macs.py", "from ..convert import gate_model", "convert is not below costs"),
         ("sluicegate/costs/macs.py", "from .. import train", "train is not below costs"),
         ("sluicegate/recipes/dlcg.py", "from sluicegate import gate_model", "__init__ is not below recipes"),
-        (
-            "sluicegate/data/sources.py",
-            "def late():\n    import sluicegate.errors, sluicegate.gates",
-            "data stands",
-        ),
+        ("sluicegate/data/sources.py", "def late():\n    import sluicegate.gates", "data stands alone"),
         ("sluicegate/nets/build.py", "import torchvision.models", "torchvision is optional"),
         ("sluicegate/utils/text.py", "import os", "utils has no line in the table"),
         ("sluicegate_runtime/session.py", "import torch.nn", "the runtime does without torch"),
-        (
-            "sluicegate_runtime/session.py",
-            "from sluicegate.errors import X",
-            "the runtime does without sluicegate",
-        ),
+        ("sluicegate_runtime/session.py", "import sluicegate.errors", "the runtime does without sluicegate"),
     ],
 )
 def test_a_planted_breach_is_reported(tmp_path: Path, file: str, statement: str, reason: str) -> None:

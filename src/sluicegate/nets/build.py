@@ -19,9 +19,9 @@ def build_net(name: str, **options: Any) -> nn.Module:
     """The network that a name stands for.
 
     Args:
-        name: `resnet20`, `preact_resnet164` or any other valid depth; `torchvision:resnet34`; `timm:resnet50`.
-        options: what the network's function takes (`classes`, `width`, ...). A torchvision or timm model takes that
-            library's own, and `classes` for `num_classes`.
+        name: `resnet20`, `preact_resnet164` or any valid depth; `torchvision:resnet34`; `timm:resnet50`.
+        options: what the network's function takes (`classes`, `width`, ...); for a torchvision or timm model
+            that library's own, with `classes` for `num_classes`.
 
     Raises:
         InputError: the name, its depth or an option is not known, or the library is not installed.

@@ -1,12 +1,12 @@
 """Residual networks for small images, which torchvision and timm lack.
 
-`CifarResNet` is the network of He et al. 2016, "Deep Residual Learning", section 4.2: a 3x3 convolution, three
-stages of n basic blocks with 16, 32 and 64 filters, global average pooling and one linear layer. Two convolutions
-a block, 3n blocks, the first convolution and the classifier: depth = 6n + 2.
+`CifarResNet` is the network of He et al. 2016, "Deep Residual Learning for Image Recognition", section 4.2: a
+3x3 convolution, three stages of n basic blocks with 16, 32 and 64 filters, global average pooling and one
+linear layer. With two convolutions a block, its depth is 6n + 2.
 
-`PreactResNet` is the bottleneck network of He et al. 2016, "Identity Mappings in Deep Residual Networks", whose
-ResNet-164 is the known one: the same plan with three convolutions a block, so depth = 9n + 2, and batch norm and
-ReLU before every convolution.
+`PreactResNet` is the bottleneck network of He et al. 2016, "Identity Mappings in Deep Residual Networks",
+whose ResNet-164 is the known one: the same plan with three convolutions a block, so its depth is 9n + 2, and
+batch norm and ReLU before every convolution.
 
 Every ReLU is a module of its own and is called once, so that a traced graph names each of them.
 
@@ -113,8 +113,8 @@ class CifarResNet(nn.Module):
 class PreactBottleneck(nn.Module):
     """A bottleneck whose batch norms and ReLUs stand before the convolutions.
 
-    Where the shape changes, the shortcut is a 1x1 convolution that reads the first ReLU's output, and elsewhere it is
-    x itself. The stride is the first convolution's, as in the authors' code.
+    Where the shape changes, the shortcut is a 1x1 convolution that reads the first ReLU's output, and
+    elsewhere it is x itself. The stride is the first convolution's, as in the authors' code.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
