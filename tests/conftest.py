@@ -1,6 +1,7 @@
 """What every test stands on: one thread a worker, a torchvision that imports, real images where they lie."""
 
 import importlib
+import importlib.util
 import os
 from pathlib import Path
 
@@ -22,6 +23,8 @@ def _import_torchvision() -> None:
     At import it registers shape rules for two of these operators, so their schemas must exist. No network
     calls them.
     """
+    if importlib.util.find_spec("torchvision") is None:
+        return  # the tests that want it skip themselves
     try:
         importlib.import_module("torchvision")
     except RuntimeError:

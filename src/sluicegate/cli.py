@@ -73,9 +73,7 @@ def demo(config: jsonargparse.Namespace) -> None:
         _NOTES.print(f"training {number} of {len(names)}: {name}", soft_wrap=True)
         shutil.rmtree(config.out / name, ignore_errors=True)
         results[name] = run(recipe(name), config.out / name, progress=_NOTES.is_terminal)
-    figure, _, _ = save_frontier(
-        _series([config.out / name for name in names]), config.out / "frontier.png", "digits"
-    )
+    figure, _, _ = save_frontier(_series([config.out / name for name in names]), config.out / "frontier.png", "digits")
     report = {**asdict(results[demo_recipes.MIDDLE]), "points": [asdict(one) for one in results.values()]}
     _show(config, report | {"figure": str(figure)}, *_tables(results), f"figure: {figure}")
 
@@ -163,9 +161,7 @@ def _demo_arguments(parser: jsonargparse.ArgumentParser) -> None:
 
 def _train_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="a recipe's name, or a YAML file")
-    parser.add_argument(
-        "overrides", nargs="*", default=[], metavar="key=value", help="e.g. epochs=3 optimizer.lr=0.05"
-    )
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="e.g. epochs=3 optimizer.lr=0.05")
     parser.add_argument("--out", type=Path | None, help="run folder; runs/NAME if left out")
     parser.add_argument("--resume", action="store_true", help="go on where the run in the folder was cut off")
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
@@ -178,9 +174,7 @@ def _evaluate_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
     parser.add_argument("--limit", type=int | None, help="measure on so many images")
     parser.add_argument("--size", type=int | None, help="resize and crop images to this size")
-    parser.add_argument(
-        "--normalize", type=str | None, help="'imagenet' or a data set, whose mean and std to use"
-    )
+    parser.add_argument("--normalize", type=str | None, help="'imagenet' or a data set, whose mean and std to use")
     parser.add_argument("--strategy", choices=["threshold", "stochastic", "always-on"], default="threshold")
     parser.add_argument("--tau", type=float, default=0.5, help="of the threshold strategy")
     parser.add_argument("--batch-size", type=int, default=256)
@@ -189,9 +183,7 @@ def _evaluate_arguments(parser: jsonargparse.ArgumentParser) -> None:
 
 def _frontier_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("frontier.png"), help="PNG; SVG and JSON beside it"
-    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("frontier.png"), help="PNG; SVG and JSON beside it")
     parser.add_argument("--paper", type=str | None, help="draw a paper's numbers too: dlcg")
     parser.add_argument("--title", type=str, default="")
 
@@ -215,9 +207,7 @@ def _parse(arguments: list[str]) -> jsonargparse.Namespace:
         return _parser().parse_args(arguments)
     before = ["", *arguments]
     overrides = [
-        a
-        for a, left in zip(arguments, before, strict=False)
-        if _OVERRIDE.match(a) and left not in _TAKES_VALUE
+        a for a, left in zip(arguments, before, strict=False) if _OVERRIDE.match(a) and left not in _TAKES_VALUE
     ]
     config = _parser().parse_args([a for a in arguments if a not in overrides])
     config.train.overrides += overrides
@@ -282,10 +272,7 @@ def _series(folders: Sequence[Path]) -> list[Series]:
         points.setdefault(key, []).append(
             Point(label, result.accuracy, result.macs.mean, result.macs.min, result.macs.max)
         )
-    return [
-        Series(name, tuple(many), "gated" if role == "gated" else "dense")
-        for (name, role), many in points.items()
-    ]
+    return [Series(name, tuple(many), "gated" if role == "gated" else "dense") for (name, role), many in points.items()]
 
 
 def _tables(measured: Mapping[str, Evaluation | Result]) -> list[Table]:
@@ -303,9 +290,7 @@ def _tables(measured: Mapping[str, Evaluation | Result]) -> list[Table]:
     gated = {name: one for name, one in measured.items() if one.sites}
     rates = Table("gates of", *(Column(name, justify="right") for name in gated), box=None, title="open rate")
     for site in dict.fromkeys(site for one in gated.values() for site in one.sites):
-        rates.add_row(
-            site, *(f"{one.sites[site]:.0%}" if site in one.sites else "" for one in gated.values())
-        )
+        rates.add_row(site, *(f"{one.sites[site]:.0%}" if site in one.sites else "" for one in gated.values()))
     return [costs, rates] if gated else [costs]
 
 

@@ -22,10 +22,7 @@ def test_pareto_keeps_exactly_the_unbeaten(pairs):
     points = [Point("", accuracy / 5, macs) for accuracy, macs in pairs]
 
     def beaten(point):
-        return any(
-            other.macs <= point.macs and other.accuracy >= point.accuracy and other != point
-            for other in points
-        )
+        return any(other.macs <= point.macs and other.accuracy >= point.accuracy and other != point for other in points)
 
     assert set(pareto(points)) == {point for point in points if not beaten(point)}
 

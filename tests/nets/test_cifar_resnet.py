@@ -48,9 +48,7 @@ def test_stages_halve_the_image_and_double_the_channels() -> None:
 
 def test_width_and_shortcut_b_widen_as_they_should() -> None:
     plain, projected = cifar_resnet(8), cifar_resnet(8, shortcut="B")
-    projections = (
-        16 * 32 + 32 * 64 + 2 * 32 + 2 * 64
-    )  # two 1x1 convolutions, weight and bias of two batch norms
+    projections = 16 * 32 + 32 * 64 + 2 * 32 + 2 * 64  # two 1x1 convolutions, weight and bias of two batch norms
     assert parameters(projected) - parameters(plain) == projections
     assert cifar_resnet(8, width=0.5).linear.in_features == 32
 
@@ -71,9 +69,7 @@ def test_the_traced_network_computes_the_same(name: str, training: bool) -> None
 
 
 def test_every_relu_is_called_once() -> None:
-    called = [
-        node.target for node in fx.symbolic_trace(cifar_resnet(14)).graph.nodes if "relu" in str(node.target)
-    ]
+    called = [node.target for node in fx.symbolic_trace(cifar_resnet(14)).graph.nodes if "relu" in str(node.target)]
     assert len(called) == len(set(called)) == 1 + 2 * 6
 
 
@@ -136,7 +132,5 @@ def test_published_resnet20_on_1000_test_images(weights: Path, data_root: Path) 
 @pytest.mark.data
 @pytest.mark.slow
 @pytest.mark.parametrize(("depth", "hits"), [(20, 9173), (56, 9339)])
-def test_published_accuracy_on_the_whole_test_set(
-    weights: Path, data_root: Path, depth: int, hits: int
-) -> None:
+def test_published_accuracy_on_the_whole_test_set(weights: Path, data_root: Path, depth: int, hits: int) -> None:
     assert correct(published(weights, depth), data_root) == hits

@@ -20,9 +20,7 @@ FULL = Recipe(
     name="all",
     data=DataRecipe("cifar10", batch_size=128, augment=AugmentRecipe(4, True), limit_train=1000, size=32),
     net=NetRecipe("resnet20", {"width": 2, "shortcut": "B"}, weights="dense.safetensors"),
-    method=MethodRecipe(
-        "dlcg", {"layer_weight": 0.05, "channel_weight": "linear(0, 0.1)", "targets": [0.5, 1.0]}
-    ),
+    method=MethodRecipe("dlcg", {"layer_weight": 0.05, "channel_weight": "linear(0, 0.1)", "targets": [0.5, 1.0]}),
     optimizer=OptimizerRecipe(lr=0.05, nesterov=False, schedule="cosine", milestones=(0.25, 0.5)),
     batch_norm="frozen",
     epochs=7,

@@ -64,9 +64,7 @@ def pareto(points: Iterable[Point]) -> tuple[Point, ...]:
     return tuple(best)
 
 
-def save_frontier(
-    series: Sequence[Series], path: str | os.PathLike[str], title: str = ""
-) -> tuple[Path, Path, Path]:
+def save_frontier(series: Sequence[Series], path: str | os.PathLike[str], title: str = "") -> tuple[Path, Path, Path]:
     """Draw the frontier and write `path` as PNG, SVG and JSON side by side (whatever suffix `path` has).
 
     Returns:
@@ -173,8 +171,6 @@ def _write_figure(figure: Figure, path: Path) -> Path:
 
 def _write_json(series: Sequence[Series], path: Path) -> Path:
     part = path.with_name(f".{path.name}.part")
-    part.write_text(
-        json.dumps({"series": [asdict(one) for one in series]}, indent=2) + "\n", encoding="utf-8"
-    )
+    part.write_text(json.dumps({"series": [asdict(one) for one in series]}, indent=2) + "\n", encoding="utf-8")
     os.replace(part, path)
     return path

@@ -15,7 +15,8 @@ from sluicegate.gates import BinConcrete, Estimator, Gate, GateSite, GumbelSoftm
 from sluicegate.graph import Branch, Channels, channels_at, find_branches, find_channels, shape
 
 HeadFactory = Callable[[int, Sequence[int]], Head]
-"""(C of what the head reads, outputs of each layer on top) -> head; `functools.partial(PooledHead, hidden=8)` is one."""
+"""(C of what the head reads, outputs of each layer on top) -> head; `functools.partial(PooledHead, hidden=8)` is
+one."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class ChannelGating(Gating):
 
     Args:
         at: "mid" for the channels between two convolutions of a residual branch (masked after the activation: saves the
-            first one's outputs and the second one's inputs), "all" for every such place in a branch or out of one, or the
-            names of the modules after which to mask.
+            first one's outputs and the second one's inputs), "all" for every such place in a branch or out of one, or
+            the names of the modules after which to mask.
         granularity: adjacent channels that share a gate; must divide the channels of every site.
         estimator: copied for each site.
         head: makes the heads.
@@ -129,7 +130,9 @@ class JointGating(Gating):
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
         channels = self.channel.channels(graph_module)
         joint = [self._joint(branch, channels) for branch in _branches(graph_module)]
-        apart = [p for p in self.channel.placements(graph_module) if p.name in {c.name for c in channels if not c.branch}]
+        apart = [
+            p for p in self.channel.placements(graph_module) if p.name in {c.name for c in channels if not c.branch}
+        ]
         return apart + joint
 
     def _joint(self, branch: Branch, channels: list[Channels]) -> Placement:

@@ -1,7 +1,7 @@
 """gate_model(): the surgery that puts gates into a network's graph.
 
-For each gate the graph gets a call of its module right after the value that it reads, and a mask after each value that it
-closes; what the gates decided leaves the graph beside the network's own output.
+For each gate the graph gets a call of its module right after the value that it reads, and a mask after each value
+that it closes; what the gates decided leaves the graph beside the network's own output.
 """
 
 import copy
@@ -30,7 +30,8 @@ def gate_model(
     Args:
         net: any network that fx can trace; it is copied, not changed.
         gating: where gates go and of what kind: `ChannelGating`, `LayerGating`, `JointGating`.
-        example_inputs: what the network is called with, e.g. `torch.zeros(1, 3, 224, 224)`; the gated network takes inputs of
+        example_inputs: what the network is called with, e.g. `torch.zeros(1, 3, 224, 224)`; the gated network takes
+        inputs of
             this shape (with any number of images), for which its MACs are exact.
         leaf_modules: classes of modules that tracing must not look into.
 
@@ -43,11 +44,13 @@ def gate_model(
     if isinstance(net, GatedModel) or hasattr(net, "gates"):
         raise InputError(f"net: {type(net).__name__} already has gates (an attribute `gates`)")
     graph_module = trace(copy.deepcopy(net), example_inputs, leaf_modules)
-    placements = gating.placements(graph_module)
+    order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
+    placements = sorted(gating.placements(graph_module), key=lambda placement: order[placement.reads])
     graph_module.add_submodule("gates", nn.ModuleDict())
     records: dict[str, tuple[fx.Node, fx.Node]] = {}
+    masked: dict[fx.Node, fx.Node] = {}
     for placement in placements:
-        records.update(_insert(graph_module, placement))
+        records.update(_insert(graph_module, placement, masked))
     _return_records(graph_module, records)
     graph_module.graph.lint()
     graph_module.recompile()
@@ -55,13 +58,19 @@ def gate_model(
     return GatedModel(graph_module, shapes)
 
 
-def _insert(graph_module: fx.GraphModule, placement: Placement) -> dict[str, tuple[fx.Node, fx.Node]]:
-    """Insert one gate and its masks; returns site name -> the nodes (logits, open)."""
+def _insert(
+    graph_module: fx.GraphModule, placement: Placement, masked: dict[fx.Node, fx.Node]
+) -> dict[str, tuple[fx.Node, fx.Node]]:
+    """Insert one gate and its masks, noted in `masked`; returns site name -> the nodes (logits, open).
+
+    A head that reads a gated value reads it masked: it may not look at channels that are work not done.
+    """
     graph = graph_module.graph
     target = f"gates.{placement.name.replace('.', '_')}"
     graph_module.add_submodule(target, placement.gate)
-    with graph.inserting_after(placement.reads):
-        decision = graph.call_module(target, (placement.reads,))
+    reads = masked.get(placement.reads, placement.reads)
+    with graph.inserting_after(reads):
+        decision = graph.call_module(target, (reads,))
     records = {}
     last = decision
     for i, (site, value) in enumerate(zip(placement.gate.sites, placement.masks, strict=True)):
@@ -71,17 +80,18 @@ def _insert(graph_module: fx.GraphModule, placement: Placement) -> dict[str, tup
             logits = graph.call_function(operator.getitem, (record, 0))
         with graph.inserting_after(logits):
             is_open = last = graph.call_function(operator.getitem, (record, 1))
-        _mask(graph, value, is_open, _MASKS[site.kind])
+        masked[value] = _mask(graph, value, is_open, _MASKS[site.kind])
         records[site.name] = (logits, is_open)
     return records
 
 
-def _mask(graph: fx.Graph, value: fx.Node, is_open: fx.Node, mask: Callable[[Tensor, Tensor], Tensor]) -> None:
+def _mask(graph: fx.Graph, value: fx.Node, is_open: fx.Node, mask: Callable[[Tensor, Tensor], Tensor]) -> fx.Node:
     """Let everybody who read `value` read it masked."""
     with graph.inserting_after(value):
         masked = graph.call_function(mask, (value, is_open))
     masked.meta["tensor_meta"] = value.meta["tensor_meta"]
     value.replace_all_uses_with(masked, delete_user_cb=lambda user: user is not masked)
+    return masked
 
 
 def _return_records(graph_module: fx.GraphModule, records: dict[str, tuple[fx.Node, fx.Node]]) -> None:

@@ -81,7 +81,8 @@ class GatedModel(nn.Module):
         if not return_gates:
             return output
         return GatedOutput(
-            output, GateRecords({name: GateRecord(self.sites[name], *pair) for name, pair in decisions.items()})
+            output,
+            GateRecords({name: GateRecord(self.sites[name], *pair) for name, pair in decisions.items()}),
         )
 
     def _check(self, inputs: tuple[Tensor, ...]) -> None:
@@ -90,6 +91,6 @@ class GatedModel(nn.Module):
         for x, expected in zip(inputs, self._input_shapes, strict=True):
             if x.shape[1:] != expected[1:]:
                 raise InputError(
-                    f"inputs: shape {tuple(x.shape)} is not (N, {', '.join(map(str, expected[1:]))}), for which the network "
-                    "was gated; gate it again with example_inputs of that shape"
+                    f"inputs: shape {tuple(x.shape)} is not (N, {', '.join(map(str, expected[1:]))}), for which the "
+                    "network was gated; gate it again with example_inputs of that shape"
                 )

@@ -7,7 +7,8 @@ Legend: N images, C channels, k kernel size, H W output pixels, K hidden neurons
     matmul        output elements * inner dimension
     gate head     C H W (pooling: an addition each), C K (hidden layer), K P (an output layer)
 
-Pools count their window per output, norms and additions one per element: they are listed, never summed (see `MacModel`).
+Pools count their window per output, norms and additions one per element: they are listed, never summed (see
+`MacModel`).
 """
 
 import math

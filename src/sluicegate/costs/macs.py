@@ -2,13 +2,14 @@
 
 Legend: N images, G gates.
 
-One MAC is one multiply-add (formulas: `costs/formulas.py`). A channel counts as an open input where no gate made it zero
-and as an open output where somebody still reads it. Nothing inside a skipped branch counts, and neither does the channel
-half of a joint head there: the layer gate is looked at first.
+One MAC is one multiply-add (formulas: `costs/formulas.py`). A channel counts as an open input where no gate made it
+zero and as an open output where somebody still reads it. Nothing inside a skipped branch counts, and neither does the
+channel half of a joint head there: the layer gate is looked at first.
 
-The network's own pools, norms and additions are listed by `by_module()` and are no part of `dense` or `macs()`: norms fold
-into convolutions, the others multiply nothing. The pooling of gate heads does count. (DLCG leaves it out: its overhead of
-"less than 0.03 %" is the linear layers of the heads alone, 0.025 % in ResNet-20; with the pooling it is 0.27 %.)
+The network's own pools, norms and additions are listed by `by_module()` and are no part of `dense` or `macs()`: norms
+fold into convolutions, the others multiply nothing. The pooling of gate heads does count. (DLCG leaves it out: its
+overhead of "less than 0.03 %" is the linear layers of the heads alone, 0.025 % in ResNet-20; with the pooling it is
+0.27 %.)
 """
 
 from collections.abc import Iterator
@@ -29,7 +30,8 @@ _COUNTED = (*_NETWORK, "gate")
 
 
 class ModuleMacs(NamedTuple):
-    """MACs of one module for one image with every gate open; `kind` is conv, linear, matmul, gate, pool, norm or add."""
+    """MACs of one module for one image with every gate open; `kind` is conv, linear, matmul, gate, pool, norm or
+    add."""
 
     kind: str
     dense: int
@@ -62,7 +64,8 @@ class MacModel:
         return sum(term.dense for term in self.terms if term.kind in _NETWORK)
 
     def by_module(self) -> dict[str, ModuleMacs]:
-        """Every module's share with all gates open, in order of execution; pools, norms and additions apart (see above)."""
+        """Every module's share with all gates open, in order of execution; pools, norms and additions apart (see
+        above)."""
         found: dict[str, ModuleMacs] = {}
         for term in self.terms:
             before = found.get(term.module, ModuleMacs(term.kind, 0))
@@ -113,7 +116,8 @@ def _cost(term: Term, opens: dict[str, Tensor]) -> Tensor:
 
 
 def _open_pairs(term: Term, opens: dict[str, Tensor]) -> Tensor | int:
-    """Pairs of an open input and an open output channel of the same group: [N], or a number if no channel gate has a say."""
+    """Pairs of an open input and an open output channel of the same group: [N], or a number if no channel gate has a
+    say."""
     if term.groups == 1:
         return _count(term.inputs_site, term.inputs, opens) * _count(term.outputs_site, term.outputs, opens)
     if term.inputs_site == term.outputs_site and term.groups == term.inputs:
@@ -142,7 +146,10 @@ def _terms(graph_module: fx.GraphModule) -> Iterator[Term]:
             yield from _gate_terms(node, gate, live.skipped[node])
         elif term := op_term(graph_module, node):
             channel_sites = (
-                {"inputs_site": live.zeroed.get(node.all_input_nodes[0]), "outputs_site": live.needed.get(node)}
+                {
+                    "inputs_site": live.zeroed.get(node.all_input_nodes[0]),
+                    "outputs_site": live.needed.get(node),
+                }
                 if term.kind == "conv"
                 else {}
             )

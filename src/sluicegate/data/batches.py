@@ -71,6 +71,4 @@ class Batches:
     def _order(self) -> Tensor:
         if not self.shuffle:
             return torch.arange(len(self.image_set))
-        return torch.from_numpy(
-            np.random.default_rng((self.seed, self.epoch)).permutation(len(self.image_set))
-        )
+        return torch.from_numpy(np.random.default_rng((self.seed, self.epoch)).permutation(len(self.image_set)))

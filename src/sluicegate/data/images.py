@@ -41,9 +41,7 @@ class ImageSet:
         if low < 0 or high >= len(self.classes):
             raise InputError(f"labels: {low}..{high} must lie in 0..{len(self.classes) - 1}, by class")
         if not len(self.mean) == len(self.std) == self.images.shape[1]:
-            raise InputError(
-                f"mean, std: {self.mean}, {self.std} must have {self.images.shape[1]} channels each"
-            )
+            raise InputError(f"mean, std: {self.mean}, {self.std} must have {self.images.shape[1]} channels each")
 
     def __len__(self) -> int:
         return len(self.images)

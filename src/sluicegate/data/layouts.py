@@ -4,7 +4,7 @@
 |---|---|
 | parquet, as the Hugging Face hub has it | `train-*.parquet` with images and labels, here or a folder down |
 | IDX, as MNIST is published | `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, `.gz` or not |
-| image folder | `train/<class>/*`, the classes in the order of their names |
+| image folder | `train/<class>/*`, the classes in the order of their names in `train` |
 
 The split `test` may also be named `t10k` (MNIST), `validation`, `valid` or `val`; the first that exists is
 read. Reading gives a `Listing` of images that are still encoded, so that only those which are wanted get
@@ -15,6 +15,7 @@ import gzip
 import io
 import json
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -133,33 +134,46 @@ def _chunks(table: pa.Table, column: str, field: str) -> Iterator[bytes]:
         yield from chunk.field(field).to_pylist()
 
 
-def _read_idx(images: Path) -> Listing:
-    labels = _idx_array(images.with_name(images.name.replace("images", "labels").replace("idx3", "idx1")))
-    pixels = _idx_array(images)
+def _read_idx(file: Path) -> Listing:
+    pixels = _idx_array(file)
+    labels = _idx_array(file.with_name(file.name.replace("images", "labels").replace("idx3", "idx1")))
     if pixels.ndim != 3 or labels.shape != pixels.shape[:1]:
-        raise RunError(f"data: {images} is {list(pixels.shape)}, but its labels are {list(labels.shape)}")
-    return Listing(str(images), list(pixels), labels.astype(np.int64), _numbered(labels))
+        raise RunError(f"data: {file} is {list(pixels.shape)}, but its labels are {list(labels.shape)}")
+    labels = labels.astype(np.int64)
+    return Listing(str(file), list(pixels), labels, _numbered(labels))
 
 
 def _idx_array(file: Path) -> np.ndarray:
     """An IDX file: two zero bytes, a type, the number of axes, their big-endian sizes, the values."""
-    try:
-        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    except (OSError, EOFError) as error:
-        raise RunError(f"data: {file} is not a readable IDX file ({_line(error)})") from error
-    axes = content[3] if content[:3] == bytes([0, 0, IDX_UINT8]) and len(content) > 3 else 0
-    shape = np.frombuffer(content, ">u4", count=axes, offset=4) if len(content) >= 4 + 4 * axes else ()
-    values = content[4 + 4 * axes :]
-    if not axes or len(values) != np.prod(shape):
+    content = _idx_content(file)
+    axes = content[3] if len(content) >= 4 and content[:3] == bytes([0, 0, IDX_UINT8]) else 0
+    start = 4 + 4 * axes
+    shape = np.frombuffer(content[4:start], ">u4") if len(content) >= start else np.array([0])
+    if not axes or len(content) - start != np.prod(shape, dtype=np.int64):
         raise RunError(f"data: {file} is not a readable IDX file (truncated, or not of bytes)")
-    return np.frombuffer(values, np.uint8).reshape([int(n) for n in shape])
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape.astype(np.int64))
+
+
+def _idx_content(file: Path) -> bytes:
+    try:
+        return gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise RunError(f"data: {file} is not a readable IDX file ({_line(error)})") from error
 
 
 def _read_image_folder(folder: Path) -> Listing:
-    classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    members = [_image_files(folder / name) for name in classes]
-    labels = np.repeat(np.arange(len(classes)), [len(files) for files in members])
-    return Listing(str(folder), [file for files in members for file in files], labels, tuple(classes))
+    """The classes are the training split's, for a test split may lack one."""
+    train = folder.parent / "train"
+    classes = _folders(train if train.is_dir() else folder)
+    if unknown := sorted(set(_folders(folder)) - set(classes)):
+        raise InputError(f"data: {str(folder)!r} has class {unknown[0]!r}, which {str(train)!r} has not")
+    files = [_image_files(folder / name) for name in classes]
+    labels = np.repeat(np.arange(len(classes)), np.array([len(members) for members in files], np.int64))
+    return Listing(str(folder), [file for members in files for file in members], labels, tuple(classes))
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
 def _image_files(folder: Path) -> list[Path]:
@@ -195,9 +209,7 @@ def _stack(pixels: list[np.ndarray], place: str) -> np.ndarray:
     for row, image in zip(stacked, pixels, strict=True):
         if image.shape[1:] != (height, width):
             sizes = f"{height}x{width} and {image.shape[1]}x{image.shape[2]}"
-            raise InputError(
-                f"size: None, but {place} has images of {sizes}; give a size to resize and crop them to"
-            )
+            raise InputError(f"size: None, but {place} has images of {sizes}; give a size to resize and crop them to")
         row[:] = image  # a grey image becomes three equal channels where the set is in colour
     return stacked
 

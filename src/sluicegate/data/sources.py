@@ -134,9 +134,7 @@ def _download(name: str, data: str | None) -> Path:
     repository = SOURCES[name].hub
     assert repository is not None  # only digits has none, and it is never looked for
     try:
-        return Path(
-            huggingface_hub.snapshot_download(repository, repo_type="dataset", allow_patterns="*.parquet")
-        )
+        return Path(huggingface_hub.snapshot_download(repository, repo_type="dataset", allow_patterns="*.parquet"))
     except Exception as error:  # the hub's client has no common base class for what can go wrong on the way
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(

@@ -4,13 +4,14 @@ Legend: N images, G gates.
 
 A gate with logit l is open with probability sigmoid(l). Sampling by noise (Gumbel-max) with a relaxed gradient:
 
-    BinConcrete(T)    open = [l + L > 0],              d open / d l = d sigmoid((l + L) / T) / d l,    L ~ Logistic(0, 1)
-    GumbelSoftmax(T)  open = [l1 + g1 > l0 + g0],      the same with softmax over ((l0 + g0) / T, (l1 + g1) / T), g ~ Gumbel(0, 1)
+    BinConcrete(T)    open = [l + L > 0],              d open / d l = d sigmoid((l + L) / T) / d l,    L ~ Logistic(0,
+    1) GumbelSoftmax(T)  open = [l1 + g1 > l0 + g0],      the same with softmax over ((l0 + g0) / T, (l1 + g1) / T), g
+    ~ Gumbel(0, 1)
 
 Sources: DLCG section 3.2 ("Gumbel max trick with sigmoid relaxation"); batch shaping (ICLR 2020) section 3.1, whose
-BinConcrete temperature is 2/3; ConvNet-AIG's two-logit gate as DLCG section 2.2 and stochastic gates section 3 describe it.
-The difference of two Gumbel draws is one logistic draw, so the two differ in the head (one or two outputs a gate) and in
-the temperature only.
+BinConcrete temperature is 2/3; ConvNet-AIG's two-logit gate as DLCG section 2.2 and stochastic gates section 3
+describe it. The difference of two Gumbel draws is one logistic draw, so the two differ in the head (one or two
+outputs a gate) and in the temperature only.
 
 In evaluation every estimator is `logit > threshold`: export and engine know no other rule.
 """

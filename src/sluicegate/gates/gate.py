@@ -5,6 +5,7 @@ Legend: N images, C channels, H W pixels, G gates of a site, K logits per gate.
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +21,9 @@ class Gate(nn.Module):
     """Decides for all sites that share one head.
 
     A layer site comes first: where it closes, the channel gates behind it count as closed (DLCG, section 3.2: "we first
-    look at the output of the layer gating"). That product passes no gradient to the layer's logit, so a pressure on channels
-    is a pressure on channels alone: in DLCG's Table 1 the layer rate stays at 0.99 whatever the channel weight.
+    look at the output of the layer gating"). That product passes no gradient to the layer's logit, so a pressure on
+    channels is a pressure on channels alone: in DLCG's Table 1 the layer rate stays at 0.99 whatever the channel
+    weight.
 
     Args:
         head: makes the raw outputs, one per site.
@@ -42,7 +44,7 @@ class Gate(nn.Module):
             raise InputError(f"initial_open_rate: {initial_open_rate} must lie between 0 and 1")
         self.head = head
         self.sites = tuple(sites)
-        self.estimators = nn.ModuleList(estimators)
+        self.estimators: Sequence[Estimator] = cast(Sequence[Estimator], nn.ModuleList(estimators))
         self.strategy: Strategy = Threshold()
         for output, estimator in zip(head.outputs, estimators, strict=True):
             _start_at(initial_open_rate, output, estimator.logits_per_gate)

@@ -32,7 +32,8 @@ class PooledHead(Head):
     """Global average pool, linear to `hidden`, optional batch norm, ReLU, then a linear layer per output.
 
     With one output it is the gate of ConvNet-AIG and batch shaping (with batch norm); with two it is DLCG's joint head
-    (section 3.2, figure 2: one shared layer of 16 neurons, no batch norm, one output for the layer, one for its channels).
+    (section 3.2, figure 2: one shared layer of 16 neurons, no batch norm, one output for the layer, one for its
+    channels).
 
     Args:
         channels: C of the feature map.
@@ -51,5 +52,7 @@ class PooledHead(Head):
         self.outputs = nn.ModuleList(nn.Linear(hidden, n) for n in outputs)
 
     def features(self, x: Tensor) -> Tensor:
-        pooled = x.sum(dim=tuple(range(2, x.dim()))) / math.prod(x.shape[2:])  # [N, C]; unlike mean, its backward is a view
+        pooled = x.sum(dim=tuple(range(2, x.dim()))) / math.prod(
+            x.shape[2:]
+        )  # [N, C]; unlike mean, its backward is a view
         return self.relu(self.norm(self.hidden(pooled)))  # [N, K]

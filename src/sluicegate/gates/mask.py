@@ -3,8 +3,8 @@
 Legend: N images, C channels, H W pixels, G gates.
 
 Graph nodes with these two targets are what costs and export look for. The product has a backward of its own because it
-runs twice in every block: d/d open is one dot product per gate, where autograd's rule for a broadcast product writes the
-whole product of two feature maps to memory before it sums it (half of a gated step's overhead on a CPU).
+runs twice in every block: d/d open is one dot product per gate, where autograd's rule for a broadcast product writes
+the whole product of two feature maps to memory before it sums it (half of a gated step's overhead on a CPU).
 """
 
 from typing import Any
@@ -14,12 +14,14 @@ from torch import Tensor
 
 
 def mask_channels(x: Tensor, is_open: Tensor) -> Tensor:
-    """x [N, C, H, W] and is_open [N, G] -> x with the channels of closed gates zero; a gate switches C / G adjacent ones."""
+    """x [N, C, H, W] and is_open [N, G] -> x with the channels of closed gates zero; a gate switches C / G adjacent
+    ones."""
     return _GatedProduct.apply(x, is_open.to(x.dtype))  # type: ignore[no-any-return]
 
 
 def mask_layer(x: Tensor, is_open: Tensor) -> Tensor:
-    """x [N, C, H, W], the end of a residual branch, and is_open [N, 1] -> x, zero for the images that skip the branch."""
+    """x [N, C, H, W], the end of a residual branch, and is_open [N, 1] -> x, zero for the images that skip the
+    branch."""
     return _GatedProduct.apply(x, is_open.to(x.dtype))  # type: ignore[no-any-return]
 
 

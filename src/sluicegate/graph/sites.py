@@ -2,16 +2,18 @@
 
 Legend: N images, C channels, G gates.
 
-A **residual branch** hangs between a fork and an addition: the fork is the addition's immediate dominator (the last value
-that everything it adds depends on), the branch is the operand with more convolutions, and nobody outside looks into it.
+A **residual branch** hangs between a fork and an addition: the fork is the addition's immediate dominator (the last
+value that everything it adds depends on), the branch is the operand with more convolutions, and nobody outside looks
+into it.
 
 A **channel site** is a value whose channels come from one convolution, one by one (norm, activation, pooling, depthwise
 convolution), and go to convolutions only. Closing channel c there makes the producer's filter c and the consumers'
 slices c work not done. The last such value is the site: after the activation, never before a norm.
 """
 
+import math
 from dataclasses import dataclass, replace
-from os.path import commonprefix
+from itertools import takewhile
 
 from torch import fx
 
@@ -70,10 +72,12 @@ def find_channels(graph_module: fx.GraphModule) -> list[Channels]:
     for node in graph_module.graph.nodes:
         if not is_convolution(graph_module, node):
             continue
-        value = _chain(graph_module, node)[-1]
+        value, branch = _chain(graph_module, node)[-1], branch_of.get(node)
+        if branch and _pixels(value) == 1 < _pixels(branch.end):
+            continue  # inside a squeeze-and-excitation, where a gate would cost more than it saves
         if value.users and all(is_convolution(graph_module, user) for user in value.users):
             name = _name(node) if _name(node) not in found else node.name
-            found[name] = Channels(name, node, value, branch_of.get(node))
+            found[name] = Channels(name, node, value, branch)
     return list(found.values())
 
 
@@ -93,12 +97,13 @@ def channels_at(graph_module: fx.GraphModule, name: str) -> Channels:
             if shifting is not None:
                 kind = type(module_of(graph_module, shifting)).__name__
                 raise InputError(
-                    f"at: {name!r} stands before {_name(shifting)!r} ({kind}), which makes a closed channel non-zero; "
+                    f"at: {name!r} stands before {_name(shifting)!r} ({kind}), which makes closed channels non-zero; "
                     f"a mask must come after it, at {_name(channels.value)!r}"
                 )
             return replace(channels, value=node)
     raise InputError(
-        f"at: {name!r} is no place for channel gates; its channels must come from one convolution and go to convolutions only"
+        f"at: {name!r} is no place for channel gates; its channels must come from one convolution and go to "
+        "convolutions only"
     )
 
 
@@ -153,7 +158,8 @@ def _between(fork: fx.Node, end: fx.Node) -> set[fx.Node]:
 
 
 def _immediate_dominators(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
-    """For each node the last node that lies on every path to it from the inputs (one pass: the graph is a DAG in order)."""
+    """For each node the last node that lies on every path to it from the inputs (one pass: the graph is a DAG in
+    order)."""
     order = {node: i for i, node in enumerate(graph.nodes)}
     dominator: dict[fx.Node, fx.Node | None] = {}
 
@@ -176,13 +182,16 @@ def _immediate_dominators(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
     return dominator
 
 
+def _pixels(node: fx.Node) -> int:
+    return math.prod(shape(node)[2:])
+
+
 def _name(node: fx.Node) -> str:
     return str(node.target) if node.op == "call_module" else node.name
 
 
 def _common_name(nodes: tuple[fx.Node, ...]) -> str:
-    """The module that holds all of them: layer1.0 for layer1.0.conv1 and layer1.0.bn1; else the first one's own name."""
+    """The module that holds all of them: layer1.0 for layer1.0.conv1 and layer1.0.bn1; else the first one's name."""
     paths = [str(n.target).split(".")[:-1] for n in nodes if n.op == "call_module"]
-    return ".".join(commonprefix(paths)) or _name(nodes[0])
-
-
+    shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))
+    return ".".join(parts[0] for parts in shared) or _name(nodes[0])

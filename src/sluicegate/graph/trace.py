@@ -12,7 +12,9 @@ _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def trace(
-    net: nn.Module, example_inputs: Tensor | tuple[Tensor, ...], leaf_modules: Collection[type[nn.Module]] = ()
+    net: nn.Module,
+    example_inputs: Tensor | tuple[Tensor, ...],
+    leaf_modules: Collection[type[nn.Module]] = (),
 ) -> fx.GraphModule:
     """Trace a network and note the shape of every value.
 
@@ -72,13 +74,15 @@ def _traced(net: nn.Module, leaf_modules: tuple[type[nn.Module], ...]) -> fx.Gra
         graph = _Tracer(leaf_modules).trace(net)
     except Exception as error:  # whatever the network's own code raises on a proxy
         raise InputError(
-            f"net: {type(net).__name__} cannot be traced ({_one_line(error)}); pass the class of the module whose forward "
-            "branches on values as leaf_modules"
+            f"net: {type(net).__name__} cannot be traced ({_one_line(error)}); pass the class of the module whose "
+            "forward branches on values as leaf_modules"
         ) from error
     return fx.GraphModule(net, graph, type(net).__name__)
 
 
-def _refuse_mode_dependence(net: nn.Module, evaluated: fx.GraphModule, leaf_modules: tuple[type[nn.Module], ...]) -> None:
+def _refuse_mode_dependence(
+    net: nn.Module, evaluated: fx.GraphModule, leaf_modules: tuple[type[nn.Module], ...]
+) -> None:
     """A trace freezes `self.training`; a network whose graph depends on it would train as if it were evaluated."""
     net.train()
     trained = _traced(net, leaf_modules)
@@ -98,7 +102,8 @@ def _note_shapes(graph_module: fx.GraphModule, net: nn.Module, inputs: tuple[Ten
     except Exception as error:
         shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
         raise InputError(
-            f"example_inputs: {type(net).__name__} does not accept inputs of shape {shapes}: {_one_line(error.__cause__ or error)}"
+            f"example_inputs: {type(net).__name__} does not accept inputs of shape {shapes}: "
+            f"{_one_line(error.__cause__ or error)}"
         ) from error
 
 

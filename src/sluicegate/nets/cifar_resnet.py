@@ -182,9 +182,7 @@ def cifar_resnet(
     return CifarResNet(depth, classes, width, shortcut, in_channels)
 
 
-def preact_resnet(
-    depth: int = 164, classes: int = 10, width: float = 1, in_channels: int = 3
-) -> PreactResNet:
+def preact_resnet(depth: int = 164, classes: int = 10, width: float = 1, in_channels: int = 3) -> PreactResNet:
     """A `PreactResNet`, whose docstring says what the arguments mean."""
     return PreactResNet(depth, classes, width, in_channels)
 
@@ -205,9 +203,7 @@ def _basic_shortcut(in_channels: int, channels: int, stride: int, shortcut: Shor
     return nn.Sequential(_conv1x1(in_channels, channels, stride), nn.BatchNorm2d(channels))
 
 
-def _basic_stage(
-    in_channels: int, channels: int, blocks: int, stride: int, shortcut: Shortcut
-) -> nn.Sequential:
+def _basic_stage(in_channels: int, channels: int, blocks: int, stride: int, shortcut: Shortcut) -> nn.Sequential:
     first = BasicBlock(in_channels, channels, stride, shortcut)
     return nn.Sequential(first, *(BasicBlock(channels, channels, 1, shortcut) for _ in range(blocks - 1)))
 

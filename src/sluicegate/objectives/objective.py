@@ -2,9 +2,9 @@
 
 Legend: N images, G gates.
 
-On several processes the loss of one gate's batch rate must speak of the global batch, or R processes would train another
-objective than one. `batch_rate` averages over the processes; each lets the gradient flow through its own images, and since
-DDP averages gradients the sum is the gradient of the global objective.
+On several processes the loss of one gate's batch rate must speak of the global batch, or R processes would train
+another objective than one. `batch_rate` averages over the processes; each lets the gradient flow through its own
+images, and since DDP averages gradients the sum is the gradient of the global objective.
 """
 
 from abc import ABC, abstractmethod

@@ -1,13 +1,14 @@
 r"""Objectives on the rate at which each gate is open.
 
-Legend: N images, G gates of a site, L sites, K gates of all sites, z the share of a batch's images for which a gate is open.
+Legend: N images, G gates of a site, L sites, K gates of all sites, z the share of a batch's images for which a gate
+is open.
 
     TargetRate      sum_l (z_l - t_l)^2        ConvNet-AIG, as DLCG eq. 2 prints it
     SquaredRates    sum_l z_l^2                DLCG eq. 4 (layers)
                     sum_f z_f^2                DLCG eq. 5 (channels; f runs over all K filters)
 
-Eq. 5 as printed, with 336 filters and Table 1's channel weights, is some 15 to 40 at the start, beside a cross entropy of
-2.3. `reduction` says what is summed and what is averaged; docs/dlcg.md shows what each reading trains to.
+Eq. 5 as printed, with 336 filters and Table 1's channel weights, is some 15 to 40 at the start, beside a cross
+entropy of 2.3. `reduction` says what is summed and what is averaged; docs/dlcg.md shows what each reading trains to.
 
     sum         over every gate of every site, as printed
     site_mean   mean over the gates of a site, sum over sites
@@ -40,7 +41,7 @@ class SquaredRates(Objective):
     def __init__(self, kind: SiteKind, reduction: Reduction = "sum") -> None:
         super().__init__()
         self.kind: SiteKind = kind
-        self.reduction = _known(reduction)
+        self.reduction: Reduction = _known(reduction)
 
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
         return _reduce([batch_rate(r.open).square() for r in _of_kind(gates, self.kind)], self.reduction)
@@ -64,7 +65,7 @@ class TargetRate(Objective):
                 raise InputError(f"target: {value} must lie between 0 and 1")
         self.target = target
         self.kind: SiteKind = kind
-        self.reduction = _known(reduction)
+        self.reduction: Reduction = _known(reduction)
 
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
         records = _of_kind(gates, self.kind)

@@ -17,9 +17,7 @@ _WEIGHTS = dict(zip(POINTS, ((0.0, 0.1), (0.0, 0.2), (0.0, 0.4), (0.05, 0.4)), s
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
     """The dense baseline and the operating points, from the most open to the most closed."""
-    return {DENSE: partial(_recipe, DENSE, MethodRecipe("dense"))} | {
-        name: partial(_gated, name) for name in POINTS
-    }
+    return {DENSE: partial(_recipe, DENSE, MethodRecipe("dense"))} | {name: partial(_gated, name) for name in POINTS}
 
 
 def _gated(name: str) -> Recipe:

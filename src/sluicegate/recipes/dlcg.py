@@ -52,9 +52,7 @@ TABLE_1 = (
 _DATA = {
     "cifar10": DataRecipe("cifar10", batch_size=256, augment=AugmentRecipe(pad_crop=4, flip=True)),
     "mnist": DataRecipe("mnist", batch_size=256, augment=AugmentRecipe(pad_crop=4)),
-    "fashion_mnist": DataRecipe(
-        "fashion_mnist", batch_size=256, augment=AugmentRecipe(pad_crop=4, flip=True)
-    ),
+    "fashion_mnist": DataRecipe("fashion_mnist", batch_size=256, augment=AugmentRecipe(pad_crop=4, flip=True)),
 }
 _OPTIMIZER = OptimizerRecipe(
     lr=0.1,
@@ -79,18 +77,14 @@ def recipes() -> dict[str, Callable[[], Recipe]]:
     for data in _DATA:
         made += [(f"{kind}-resnet20-{data}", "resnet20", data, method) for kind, method in _METHODS.items()]
     made.append(("dense-resnet14-cifar10", "resnet14", "cifar10", _METHODS["dense"]))
-    made += [
-        (f"dlcg-resnet20-cifar10-row{n}", "resnet20", "cifar10", _row(row))
-        for n, row in enumerate(TABLE_1, 1)
-    ]
+    made += [(f"dlcg-resnet20-cifar10-row{n}", "resnet20", "cifar10", _row(row)) for n, row in enumerate(TABLE_1, 1)]
     return {name: partial(_recipe, name, net, data, method) for name, net, data, method in made}
 
 
 def table_1() -> Series:
     """Table 1 as points of a frontier."""
     points = (
-        Point(f"{row.layer_weight:.2f}/{row.channel_weight:.2f}", row.accuracy / 100, row.gmac * 1e9)
-        for row in TABLE_1
+        Point(f"{row.layer_weight:.2f}/{row.channel_weight:.2f}", row.accuracy / 100, row.gmac * 1e9) for row in TABLE_1
     )
     return Series("DLCG, Table 1", tuple(points), role="paper")
 

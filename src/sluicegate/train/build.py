@@ -73,9 +73,7 @@ def load_images(recipe: DataRecipe, root: str | os.PathLike[str] | None) -> Imag
     return ImageSets(load_split(recipe, "train", root), load_split(recipe, "test", root))
 
 
-def load_split(
-    recipe: DataRecipe, split: Literal["train", "test"], root: str | os.PathLike[str] | None
-) -> ImageSet:
+def load_split(recipe: DataRecipe, split: Literal["train", "test"], root: str | os.PathLike[str] | None) -> ImageSet:
     """One half of a recipe's data set; `root` is `--data-dir`.
 
     Raises:

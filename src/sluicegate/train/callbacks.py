@@ -204,9 +204,7 @@ def _csv(rows: list[dict[str, float]]) -> str:
 def _status(seen: dict[str, torch.Tensor]) -> str:
     shown = {name: float(value) for name, value in seen.items()}
     parts = [f"loss {shown['loss']:.3f}", f"accuracy {shown['accuracy']:.1%}"] if "loss" in shown else []
-    parts += [
-        f"{name.replace('_', ' ')} {rate:.0%}" for name, rate in shown.items() if name.startswith("open_")
-    ]
+    parts += [f"{name.replace('_', ' ')} {rate:.0%}" for name, rate in shown.items() if name.startswith("open_")]
     return "  ".join(parts + ([f"{shown['macs'] / 1e6:.2f} MMAC"] if "macs" in shown else []))
 
 

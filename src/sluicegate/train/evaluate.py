@@ -66,9 +66,7 @@ class _Costs(Metric):
 
     def compute(self) -> tuple[Tensor, Tensor]:
         """[S] open gates, [N] MACs."""
-        return cast(Tensor, self.opened), torch.cat(list(self.macs)) if isinstance(
-            self.macs, list
-        ) else self.macs
+        return cast(Tensor, self.opened), torch.cat(list(self.macs)) if isinstance(self.macs, list) else self.macs
 
 
 class Tally(nn.Module):
@@ -84,9 +82,7 @@ class Tally(nn.Module):
         super().__init__()
         self.dense = subject.macs.dense
         self.sites: dict[str, GateSite] = subject.net.sites if isinstance(subject.net, GatedModel) else {}
-        self.accuracy = MulticlassAccuracy(
-            classes, average="micro", validate_args=False, sync_on_compute=sync
-        )
+        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False, sync_on_compute=sync)
         self.costs = _Costs(len(self.sites), sync)
 
     def update(self, output: Tensor, labels: Tensor, gates: GateRecords, macs: Tensor) -> None:
@@ -117,9 +113,7 @@ class Tally(nn.Module):
         rates = {}
         for kind in dict.fromkeys(site.kind for site in sites):
             gates = sum(site.gates for site in sites if site.kind == kind)
-            rates[kind] = sum(n for site, n in zip(sites, opened, strict=True) if site.kind == kind) / (
-                gates * images
-            )
+            rates[kind] = sum(n for site, n in zip(sites, opened, strict=True) if site.kind == kind) / (gates * images)
         return rates
 
 

@@ -55,9 +55,7 @@ def load_weights(net: nn.Module, path: str | os.PathLike[str]) -> None:
     try:
         state = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(
-            f"weights: {str(path)!r} cannot be read as safetensors: {one_line(error)}"
-        ) from error
+        raise InputError(f"weights: {str(path)!r} cannot be read as safetensors: {one_line(error)}") from error
     load_state(net, state, source=str(path))
 
 
@@ -103,9 +101,7 @@ class WholeCheckpoints(CheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         write_whole(path, lambda part: torch.save(checkpoint, part))
 
-    def load_checkpoint(
-        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
-    ) -> dict[str, Any]:
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
         return read_checkpoint(path, "cpu")
 
     def remove_checkpoint(self, path: Any) -> None:

@@ -54,9 +54,7 @@ class Classifier(LightningModule):
         self.net.to(memory_format=torch.channels_last)  # a fifth faster in training, on CPUs as on GPUs
         self.prepare = Normalize(images.train.mean, images.train.std)
         self.augment = _augmentation(recipe.data.augment)
-        self.train_accuracy = MulticlassAccuracy(
-            len(images.train.classes), average="micro", validate_args=False
-        )
+        self.train_accuracy = MulticlassAccuracy(len(images.train.classes), average="micro", validate_args=False)
         self.tally = Tally(subject, len(images.test.classes), sync=True)
         self.evaluation: Evaluation | None = None
         self.register_buffer("first_bad_step", torch.tensor(torch.inf), persistent=False)

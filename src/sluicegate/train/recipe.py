@@ -100,9 +100,7 @@ class OptimizerRecipe:
             raise InputError(f"optimizer.momentum: {self.momentum} is not in [0, 1)")
         if self.nesterov and self.momentum == 0:
             raise InputError("optimizer.nesterov: true with momentum 0; Nesterov's step needs momentum > 0")
-        if list(self.milestones) != sorted(set(self.milestones)) or not all(
-            0 < at < 1 for at in self.milestones
-        ):
+        if list(self.milestones) != sorted(set(self.milestones)) or not all(0 < at < 1 for at in self.milestones):
             raise InputError(
                 f"optimizer.milestones: {list(self.milestones)} must rise within (0, 1); they are fractions of the training"
             )

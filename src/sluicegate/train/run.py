@@ -169,9 +169,7 @@ def read_result(folder: str | os.PathLike[str]) -> Result:
         values = json.loads(path.read_text(encoding="utf-8"))
         return Result(**parser.instantiate(parser.parse_object(values)))
     except (OSError, ValueError, jsonargparse.ArgumentError) as error:
-        raise InputError(
-            f"run: {str(path)!r} is not the result of a finished run: {one_line(error)}"
-        ) from error
+        raise InputError(f"run: {str(path)!r} is not the result of a finished run: {one_line(error)}") from error
 
 
 def _claim(folder: Path, recipe: Recipe, resume: bool) -> None:
@@ -241,9 +239,7 @@ def _quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning.*")
-        warnings.filterwarnings(
-            "ignore", message=".*", category=UserWarning, module="torch.optim.lr_scheduler"
-        )
+        warnings.filterwarnings("ignore", message=".*", category=UserWarning, module="torch.optim.lr_scheduler")
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         try:
