@@ -21,9 +21,7 @@ def environment() -> dict[str, str]:
 
 def sluicegate(*arguments: str, cwd: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
     """Run a command to its end in `cwd` and see that it exits with `status`."""
-    done = subprocess.run(
-        command(*arguments), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run(command(*arguments), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == status, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 

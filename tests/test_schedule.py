@@ -61,7 +61,7 @@ def test_parse_lets_a_schedule_through():
     ],
 )
 def test_parse_refuses_in_one_line(text):
-    with pytest.raises(InputError, match="^schedule: .*known|number") as refusal:
+    with pytest.raises(InputError, match=r"^schedule: .*(known|number)") as refusal:
         parse_schedule(text)
     assert "\n" not in str(refusal.value)
 
@@ -77,5 +77,5 @@ def test_parse_refuses_in_one_line(text):
     ],
 )
 def test_places_lie_in_zero_to_one(text):
-    with pytest.raises(InputError, match="begin|start at 0"):
+    with pytest.raises(InputError, match=r"begin|start at 0"):
         parse_schedule(text)

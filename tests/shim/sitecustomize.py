@@ -1,7 +1,8 @@
-"""Lets processes that a test starts import torchvision beside a CPU build of torch; put this folder on their PYTHONPATH.
+"""Lets processes that a test starts import torchvision beside a CPU build of torch.
 
-torchmetrics imports torchvision where it is installed, and torchvision registers shape rules for operators of its binary
-part. Where that part does not load, their schemas must be there beforehand (as `tests/conftest.py` does for the tests).
+With this folder on PYTHONPATH Python imports this module at its start. torchmetrics imports torchvision where it is
+installed, and torchvision registers shape rules for operators of its binary part. Where that part does not load, their
+schemas must be there beforehand (`tests/conftest.py` sees to it in the tests themselves).
 """
 
 import importlib

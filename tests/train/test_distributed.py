@@ -30,9 +30,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     (folder / "small.yaml").write_text(RECIPE)
     sluicegate("train", "small.yaml", "--out", "one", cwd=folder)
-    two = sluicegate(
-        "train", "small.yaml", "devices=2", "strategy=ddp", "--out", "two", "--json", cwd=folder
-    )
+    two = sluicegate("train", "small.yaml", "devices=2", "strategy=ddp", "--out", "two", "--json", cwd=folder)
     assert json.loads(two.stdout)["epochs"] == 4, "one process speaks for both"
     return folder / "one", folder / "two"
 

@@ -107,7 +107,7 @@ def test_a_bad_override_is_one_line_that_names_it(assignment, named):
 def test_bad_yaml_is_one_line_that_names_the_file(text, named, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(text)
-    with pytest.raises(InputError, match="mine.yaml") as refusal:
+    with pytest.raises(InputError, match=r"mine\.yaml") as refusal:
         read_recipe(path)
     assert named in str(refusal.value)
     assert "\n" not in str(refusal.value)

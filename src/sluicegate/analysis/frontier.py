@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ from sluicegate.errors import InputError
 _COLOURS = ("#0b6e99", "#d1495b", "#2e8b57", "#8f5fbf", "#c77700", "#3d5a80")
 _MARKERS = ("o", "s", "D", "^", "v", "P")
 _GREY, _INK = "#9a9a9a", "#222222"
-_STYLE = {
+_STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -5,7 +5,7 @@ Legend: N images, C channels, H W pixels.
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -145,13 +145,13 @@ def _calls(value: Any) -> bool:
 
 
 def _checked(
-    name: str, make: Callable[..., Method], options: Mapping[str, Any], already: Mapping[str, Any]
+    name: str, make: Callable[..., Method], options: Mapping[str, Any], already: Collection[str | int]
 ) -> dict[str, Any]:
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_function_arguments(make, skip=set(already) & set(inspect.signature(make).parameters))
     for key in already:
         if key not in inspect.signature(make).parameters:
             raise InputError(f"method.options: {name} has no option {key!r}")
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_function_arguments(make, skip=set(already))
     try:
         return parser.parse_object(dict(options)).as_dict()
     except jsonargparse.ArgumentError as error:

@@ -64,10 +64,11 @@ class FiniteLoss(Callback):
         if dist.is_initialized():
             dist.all_reduce(first, op=dist.ReduceOp.MIN)
         if math.isfinite(first.item()):
-            rates = ", ".join(f"{group['lr']:g}" for group in trainer.optimizers[0].param_groups)
+            where = f"epoch {trainer.current_epoch + 1}, step {int(first.item()) + 1}"
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
             raise RunError(
-                f"loss: not finite at epoch {trainer.current_epoch + 1}, step {int(first.item()) + 1}, learning rate {rates}; "
-                f"the rule is a finite loss: lower optimizer.lr ({module.recipe.optimizer.lr:g})"
+                f"loss: not finite at {where}, where the learning rate is {rate:g}; it must be finite: "
+                f"lower optimizer.lr ({module.recipe.optimizer.lr:g})"
             )
 
 
@@ -212,7 +213,8 @@ def _line(trainer: Trainer, module: Classifier) -> str:
     measured, seen = module.evaluation, trainer.callback_metrics
     assert measured is not None
     rates = "".join(f"  {kind} gates open {rate:.0%}" for kind, rate in measured.open_rate.items())
+    epoch = f"epoch {trainer.current_epoch + 1}/{module.recipe.epochs}"
     return (
-        f"epoch {trainer.current_epoch + 1}/{module.recipe.epochs}  loss {float(seen['loss']):.3f}  "
-        f"accuracy {measured.accuracy:.2%} (train {float(seen['accuracy']):.2%}){rates}  {measured.macs.mean / 1e6:.2f} MMAC"
+        f"{epoch}  loss {float(seen['loss']):.3f}  accuracy {measured.accuracy:.2%} "
+        f"(train {float(seen['accuracy']):.2%}){rates}  {measured.macs.mean / 1e6:.2f} MMAC"
     )

@@ -4,7 +4,7 @@ Legend: N images, S sites, K classes.
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -53,6 +53,8 @@ class _Costs(Metric):
     """Sums of open gates by site, and every image's MACs: int64, so that their mean is exact."""
 
     full_state_update = False
+    opened: Tensor
+    macs: Any  # a list of [n], one a batch; one [N] once processes have joined theirs
 
     def __init__(self, sites: int, sync: bool) -> None:
         super().__init__(sync_on_compute=sync)
@@ -66,7 +68,7 @@ class _Costs(Metric):
 
     def compute(self) -> tuple[Tensor, Tensor]:
         """[S] open gates, [N] MACs."""
-        return cast(Tensor, self.opened), torch.cat(list(self.macs)) if isinstance(self.macs, list) else self.macs
+        return self.opened, torch.cat(self.macs) if isinstance(self.macs, list) else self.macs
 
 
 class Tally(nn.Module):

@@ -73,7 +73,7 @@ class NetRecipe:
 
 @dataclass(frozen=True)
 class MethodRecipe:
-    """A preset of `sluicegate.methods` by name, and its options; a weight may be a schedule such as `linear(0, 0.1)`."""
+    """A preset of `sluicegate.methods` by name, and its options; a weight may be a schedule: `linear(0, 0.1)`."""
 
     name: str = "dense"
     options: dict[str, Any] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class OptimizerRecipe:
             raise InputError("optimizer.nesterov: true with momentum 0; Nesterov's step needs momentum > 0")
         if list(self.milestones) != sorted(set(self.milestones)) or not all(0 < at < 1 for at in self.milestones):
             raise InputError(
-                f"optimizer.milestones: {list(self.milestones)} must rise within (0, 1); they are fractions of the training"
+                f"optimizer.milestones: {list(self.milestones)} must rise within (0, 1): fractions of the training"
             )
 
 
