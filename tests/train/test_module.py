@@ -76,7 +76,7 @@ def test_the_loss_is_cross_entropy_and_the_objective(monkeypatch):
     module = Classifier(subject, ImageSets(data, data), RECIPE)
     monkeypatch.setattr(Classifier, "progress", 0.0)
     monkeypatch.setattr(Classifier, "global_step", 0)
-    monkeypatch.setattr(Classifier, "log", lambda *args, **kwargs: None)
+    monkeypatch.setattr(Classifier, "log_dict", lambda *args, **kwargs: None)
     torch.manual_seed(1)
     loss = module.training_step((data.images, data.labels), 1)
     torch.manual_seed(1)

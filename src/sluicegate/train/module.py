@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics.classification import MulticlassAccuracy
 
 from sluicegate.data import Batches, HorizontalFlip, ImageSet, Normalize, PadCrop
 from sluicegate.errors import InputError
@@ -54,7 +53,6 @@ class Classifier(LightningModule):
         self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # a fifth faster to train
         self.prepare = Normalize(images.train.mean, images.train.std)
         self.augment = _augmentation(recipe.data.augment)
-        self.train_accuracy = MulticlassAccuracy(len(images.train.classes), average="micro", validate_args=False)
         self.tally = Tally(subject, len(images.test.classes), sync=True)
         self.evaluation: Evaluation | None = None
         self.register_buffer("first_bad_step", torch.tensor(torch.inf), persistent=False)
@@ -122,9 +120,9 @@ class Classifier(LightningModule):
         self.first_bad_step = torch.minimum(self.first_bad_step, step)
 
     def _log_step(self, loss: Tensor, output: Tensor, labels: Tensor) -> None:
-        self.train_accuracy(output, labels)
-        self.log("loss", loss, on_step=True, on_epoch=True, sync_dist=True, batch_size=len(labels))
-        self.log("accuracy", self.train_accuracy, on_step=True, on_epoch=True)
+        accuracy = (output.argmax(1) == labels).float().mean()
+        seen = {"loss": loss, "accuracy": accuracy}
+        self.log_dict(seen, on_step=True, on_epoch=True, sync_dist=True, batch_size=len(labels))
 
     def _log_gates(self, gates: GateRecords, images: Tensor) -> None:
         macs = self.subject.image_macs(gates, images).double().mean()

@@ -22,6 +22,7 @@ from typing import Any
 import jsonargparse
 import torch
 from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from sluicegate.data import ImageSet
@@ -40,6 +41,8 @@ from sluicegate.train.files import (
 )
 from sluicegate.train.module import Classifier
 from sluicegate.train.recipe import Recipe, read_recipe, to_yaml
+
+_FOR_LIGHTNING = ("accelerator", "devices", "num_nodes", "strategy", "precision")
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def run(
         RunError: the loss is not finite, or the checkpoint cannot be read.
     """
     folder = Path(folder)
-    _claim(folder, recipe, resume)
+    _check_folder(folder, recipe, resume)
     images = load_images(recipe.data, data_root)
     subject = build_subject(recipe, images.train)
     metrics = callbacks.Metrics(folder / "metrics.csv")
@@ -107,6 +110,7 @@ def run(
     with _quiet():
         trainer = _trainer(recipe, folder, _callbacks(recipe, metrics, best, checkpoint, progress))
         module = Classifier(subject, images, recipe)
+        _claim(folder, recipe)
         trainer.fit(module, ckpt_path=checkpoint if resume and checkpoint.exists() else None)
         device = trainer.strategy.root_device
     return _finish(recipe, folder, subject, images, device, metrics, best)
@@ -172,8 +176,8 @@ def read_result(folder: str | os.PathLike[str]) -> Result:
         raise InputError(f"run: {str(path)!r} is not the result of a finished run: {one_line(error)}") from error
 
 
-def _claim(folder: Path, recipe: Recipe, resume: bool) -> None:
-    """Make the folder this run's own, or see that it is."""
+def _check_folder(folder: Path, recipe: Recipe, resume: bool) -> None:
+    """See that no other run has the folder."""
     known = folder / "recipe.yaml"
     if not provenance.is_first_process():
         return
@@ -185,9 +189,13 @@ def _claim(folder: Path, recipe: Recipe, resume: bool) -> None:
         raise InputError(
             f"resume: the run in {str(folder)!r} was begun with another recipe; give the one in its recipe.yaml"
         )
-    if not known.exists():
+
+
+def _claim(folder: Path, recipe: Recipe) -> None:
+    """Make the folder this run's own, once all that the recipe names is there."""
+    if provenance.is_first_process():
         try:
-            write_text(known, to_yaml(recipe))
+            write_text(folder / "recipe.yaml", to_yaml(recipe))
         except OSError as error:
             raise InputError(f"out: {str(folder)!r} cannot be written: {one_line(error)}") from error
 
@@ -210,11 +218,7 @@ def _callbacks(
 def _trainer(recipe: Recipe, folder: Path, run_callbacks: list[Any]) -> Trainer:
     try:
         return Trainer(
-            accelerator=recipe.accelerator,
-            devices=recipe.devices,
-            num_nodes=recipe.num_nodes,
-            strategy=recipe.strategy,
-            precision=recipe.precision,
+            **{name: getattr(recipe, name) for name in _FOR_LIGHTNING},
             max_epochs=recipe.epochs,
             callbacks=run_callbacks,
             plugins=[WholeCheckpoints()],
@@ -225,11 +229,9 @@ def _trainer(recipe: Recipe, folder: Path, run_callbacks: list[Any]) -> Trainer:
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-    except (
-        ValueError,
-        RuntimeError,
-    ) as error:  # Lightning's word on accelerator, devices, strategy or precision
-        raise InputError(f"recipe: this machine cannot train so: {one_line(error)}") from error
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+        asked = ", ".join(f"{name}={getattr(recipe, name)}" for name in _FOR_LIGHTNING)
+        raise InputError(f"recipe: this machine cannot train with {asked}: {one_line(error)}") from error
 
 
 @contextmanager
