@@ -46,6 +46,7 @@ def dlcg(
     layer_weight: float = 0.05,
     channel_weight: float = 0.10,
     reduction: Reduction = "site_mean",
+    at: str | list[str] = "mid",
     granularity: int = 1,
     hidden: int = 16,
     estimator: EstimatorName = "bin_concrete",
@@ -57,14 +58,14 @@ def dlcg(
         layer_weight: lambda of eq. 6.
         channel_weight: gamma of eq. 6.
         reduction: how eq. 4 and 5 sum (see `objectives/rates.py`).
-        granularity: adjacent channels that share a gate.
+        at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate.
         hidden: neurons of the shared layer.
         estimator: the paper trains "with the Gumbel max trick with sigmoid relaxation": `bin_concrete`.
         initial_open_rate: probability with which a gate starts out open.
     """
     sample = _ESTIMATORS[estimator]
     gating = JointGating(
-        channel=ChannelGating(granularity=granularity, estimator=sample()),
+        channel=ChannelGating(at, granularity, estimator=sample()),
         layer=LayerGating(estimator=sample()),
         head=partial(PooledHead, hidden=hidden),
         initial_open_rate=initial_open_rate,
@@ -84,6 +85,7 @@ def dlcg(
 def channel_only(
     channel_weight: float = 0.10,
     reduction: Reduction = "site_mean",
+    at: str | list[str] = "mid",
     granularity: int = 1,
     hidden: int = 16,
     estimator: EstimatorName = "bin_concrete",
@@ -91,7 +93,8 @@ def channel_only(
 ) -> Method:
     """DLCG's channel gates alone, the "channel gating" of its figures 3 and 4 (arguments as for `dlcg`)."""
     gating = ChannelGating(
-        granularity=granularity,
+        at,
+        granularity,
         estimator=_ESTIMATORS[estimator](),
         head=partial(PooledHead, hidden=hidden),
         initial_open_rate=initial_open_rate,
