@@ -126,10 +126,12 @@ class SlicedRun:
     def _head_macs(self, node: fx.Node) -> int:
         gate = self.gated.network.get_submodule(str(node.target))
         assert isinstance(gate, Gate) and isinstance(gate.head, PooledHead)
-        total = node.all_input_nodes[0].meta["tensor_meta"].shape[1:].numel() + gate.head.hidden.weight.numel()
+        read = self._value(node.all_input_nodes[0])
+        assert isinstance(read, Cut)
+        total = read.x.numel() + len(read.kept) * gate.head.hidden.out_features
         for site, output in zip(gate.sites, gate.head.outputs, strict=True):
             assert isinstance(output, nn.Linear)
-            total += output.weight.numel()
+            total += site.gates * output.in_features  # two logits of a gate fold into one
             if site.kind == "layer" and self.gates[site.name].open[self.image].item() == 0:
                 break
         return total

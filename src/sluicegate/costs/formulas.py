@@ -5,7 +5,7 @@ Legend: N images, C channels, k kernel size, H W output pixels, K hidden neurons
     convolution   k_h k_w H W  sum over groups (inputs * outputs)
     linear        inputs * outputs (times the tokens it is applied to)
     matmul        output elements * inner dimension
-    gate head     C H W (pooling: an addition each), C K (hidden layer), K P (an output layer)
+    gate head     C H W (pooling: an addition each), C K (hidden layer), K P (an output layer); of C, the open ones
 
 Pools count their window per output, norms and additions one per element: they are listed, never summed (see
 `MacModel`).
@@ -14,6 +14,7 @@ Pools count their window per output, norms and additions one per element: they a
 import math
 from dataclasses import dataclass, field
 from functools import singledispatch
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -117,13 +118,25 @@ def _batch(graph_module: fx.GraphModule) -> int:
     return shape(next(n for n in graph_module.graph.nodes if n.op == "placeholder"))[0]
 
 
+class HeadMacs(NamedTuple):
+    """A head's MACs for one image: per channel that it reads for pooling and for the hidden layer, and per output layer."""
+
+    pooling: int
+    hidden: int
+    outputs: tuple[int, ...]
+
+
 @singledispatch
-def head_macs(head: Head, reads: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
-    """A head's MACs for one image of what it reads, [N, C, H, W]: (pooling, shared layers, each output)."""
+def head_macs(head: Head, reads: tuple[int, ...]) -> HeadMacs:
+    """The MACs of a head that reads [N, C, H, W].
+
+    Raises:
+        InputError: a head without a formula.
+    """
     raise InputError(f"head: no MAC formula for {type(head).__name__}; register one with head_macs.register")
 
 
 @head_macs.register
-def _(head: PooledHead, reads: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
-    weights = [linear.weight.numel() for linear in (head.hidden, *head.outputs) if isinstance(linear, nn.Linear)]
-    return math.prod(reads[1:]), weights[0], tuple(weights[1:])
+def _(head: PooledHead, reads: tuple[int, ...]) -> HeadMacs:
+    outputs = tuple(output.weight.numel() for output in head.outputs if isinstance(output, nn.Linear))
+    return HeadMacs(math.prod(reads[2:]), head.hidden.out_features, outputs)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from sluicegate.costs.formulas import Term, head_macs, op_term
-from sluicegate.costs.liveness import NO_LAYER, liveness
+from sluicegate.costs.liveness import NO_LAYER, Liveness, liveness
 from sluicegate.errors import InputError
 from sluicegate.gates import Gate, GateRecords
 from sluicegate.graph import module_of, shape, trace
@@ -143,7 +143,7 @@ def _terms(graph_module: fx.GraphModule) -> Iterator[Term]:
     live = liveness(graph_module)
     for node in graph_module.graph.nodes:
         if isinstance(gate := module_of(graph_module, node), Gate):
-            yield from _gate_terms(node, gate, live.skipped[node])
+            yield from _gate_terms(node, gate, live)
         elif term := op_term(graph_module, node):
             channel_sites = (
                 {
@@ -156,11 +156,14 @@ def _terms(graph_module: fx.GraphModule) -> Iterator[Term]:
             yield replace(term, layers=live.skipped[node], **channel_sites)
 
 
-def _gate_terms(node: fx.Node, gate: Gate, layers: frozenset[str]) -> Iterator[Term]:
-    pooling, shared, outputs = head_macs(gate.head, shape(node.all_input_nodes[0]))
-    yield Term(f"{node.target}.pool", "gate", pooling, layers=layers)
-    yield Term(f"{node.target}.hidden", "gate", shared, layers=layers)
+def _gate_terms(node: fx.Node, gate: Gate, live: Liveness) -> Iterator[Term]:
+    read, layers = node.all_input_nodes[0], live.skipped[node]
+    pooling, hidden, outputs = head_macs(gate.head, shape(read))
+    reading = Term("", "gate", 1, inputs=shape(read)[1], inputs_site=live.zeroed.get(read), layers=layers)
+    yield replace(reading, module=f"{node.target}.pool", unit=pooling)
+    yield replace(reading, module=f"{node.target}.hidden", unit=hidden)
     own_layer = frozenset({gate.sites[0].name}) if gate.sites[0].kind == "layer" else NO_LAYER
-    for site, cost in zip(gate.sites, outputs, strict=True):
+    for site, cost, estimator in zip(gate.sites, outputs, gate.estimators, strict=True):
         closed_by = layers | own_layer if site.kind == "channel" else layers
-        yield Term(f"{node.target}.outputs", "gate", cost, layers=closed_by)
+        # Two logits of one gate are one in evaluation: their difference is linear in the hidden layer too.
+        yield Term(f"{node.target}.outputs", "gate", cost // estimator.logits_per_gate, layers=closed_by)
