@@ -125,8 +125,8 @@ def test_demo_prints_its_middle_point_and_all_others(capsys, monkeypatch):
         found = printed(capsys, "demo", "--out", "demo")
     assert {"accuracy", "macs", "seconds", "points"} <= found.keys()
     assert {"dense", "mean", "min", "max"} <= found["macs"].keys()
-    assert [point["name"] for point in found["points"]] == [demo.DENSE, *demo.POINTS]
-    assert found["name"] == demo.MIDDLE
+    assert [point["name"] for point in found["points"]] == list(demo.NAMES.values())
+    assert found["name"] == demo.NAMES["middle"]
 
 
 def test_recipes_are_listed_one_a_line(capsys):

@@ -67,14 +67,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def demo(config: jsonargparse.Namespace) -> None:
     """Train a small ResNet on digits, dense and at a few operating points, and draw the frontier."""
-    names = (demo_recipes.DENSE, *demo_recipes.POINTS)
     results = {}
-    for number, name in enumerate(names, 1):
-        _NOTES.print(f"training {number} of {len(names)}: {name}", soft_wrap=True)
+    for number, (point, name) in enumerate(demo_recipes.NAMES.items(), 1):
+        _NOTES.print(f"training {number} of {len(demo_recipes.NAMES)}: {name}", soft_wrap=True)
         shutil.rmtree(config.out / name, ignore_errors=True)
-        results[name] = run(recipe(name), config.out / name, progress=_NOTES.is_terminal)
-    figure, _, _ = save_frontier(_series([config.out / name for name in names]), config.out / "frontier.png", "digits")
-    report = {**asdict(results[demo_recipes.MIDDLE]), "points": [asdict(one) for one in results.values()]}
+        results[point] = run(recipe(name), config.out / name, progress=_NOTES.is_terminal)
+    folders = [config.out / name for name in demo_recipes.NAMES.values()]
+    figure, _, _ = save_frontier(_series(folders), config.out / "frontier.png", "digits")
+    report = {**asdict(results["middle"]), "points": [asdict(one) for one in results.values()]}
     _show(config, report | {"figure": str(figure)}, *_tables(results), f"figure: {figure}")
 
 

@@ -8,22 +8,24 @@ from functools import partial
 
 from sluicegate.train.recipe import DataRecipe, MethodRecipe, NetRecipe, OptimizerRecipe, Recipe
 
-DENSE = "dense-resnet8-digits"
-POINTS = tuple(f"dlcg-resnet8-digits-{pressure}" for pressure in ("light", "middle", "strong", "harsh"))
-MIDDLE = POINTS[1]
+NAMES = {
+    "dense": "dense-resnet8-digits",
+    **{pressure: f"dlcg-resnet8-digits-{pressure}" for pressure in ("light", "middle", "strong", "harsh")},
+}
 
 _LAYER_WEIGHT = 0.02
-_CHANNEL_WEIGHTS = dict(zip(POINTS, (0.25, 0.4, 0.6, 0.9), strict=True))
+_CHANNEL_WEIGHTS = {"light": 0.25, "middle": 0.4, "strong": 0.6, "harsh": 0.9}
 
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
     """The dense baseline and the operating points, from the most open to the most closed."""
-    return {DENSE: partial(_recipe, DENSE, MethodRecipe("dense"))} | {name: partial(_gated, name) for name in POINTS}
+    return {name: partial(_recipe, name, _method(point)) for point, name in NAMES.items()}
 
 
-def _gated(name: str) -> Recipe:
-    weights = {"layer_weight": _LAYER_WEIGHT, "channel_weight": _CHANNEL_WEIGHTS[name]}
-    return _recipe(name, MethodRecipe("dlcg", weights))
+def _method(point: str) -> MethodRecipe:
+    if point == "dense":
+        return MethodRecipe("dense")
+    return MethodRecipe("dlcg", {"layer_weight": _LAYER_WEIGHT, "channel_weight": _CHANNEL_WEIGHTS[point]})
 
 
 def _recipe(name: str, method: MethodRecipe) -> Recipe:
