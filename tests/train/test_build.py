@@ -79,10 +79,10 @@ def test_the_seed_fixes_the_weights():
 
 def test_a_gated_network_starts_from_dense_weights(tmp_path):
     dense = build_subject(recipe("dense"), images()).net
-    torch.nn.init.constant_(dense.conv1.weight, 0.5)
+    torch.nn.init.constant_(dense.get_parameter("conv1.weight"), 0.5)
     save_file(dense.state_dict(), tmp_path / "dense.safetensors")
     gated = build_subject(recipe(weights=str(tmp_path / "dense.safetensors")), images()).net
-    assert gated.network.conv1.weight.eq(0.5).all()
+    assert gated.get_parameter("network.conv1.weight").eq(0.5).all()
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

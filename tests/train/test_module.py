@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from sluicegate.convert import GatedModel
 from sluicegate.data import ImageSet
 from sluicegate.errors import InputError, RunError
 from sluicegate.train import (
@@ -39,6 +40,7 @@ def images(count=32):
 
 def test_gates_are_a_group_of_their_own_without_weight_decay():
     subject = build_subject(RECIPE, images())
+    assert isinstance(subject.net, GatedModel)
     network, gates = build_optimizer(subject, RECIPE.optimizer).param_groups
     assert (network["weight_decay"], network["lr"]) == (5e-4, 0.1)
     assert (gates["weight_decay"], gates["lr"]) == (0.0, 0.05)
