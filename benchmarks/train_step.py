@@ -2,8 +2,8 @@
 
     python benchmarks/train_step.py [--json results/train_step.json]
 
-A step is forward, loss (cross entropy, and for the gated network its objective), backward and the optimizer. Dense and gated
-steps alternate, so a machine that slows down slows both; the ratio is the median over pairs.
+A step is forward, loss (cross entropy, and for the gated network its objective), backward and the optimizer. Dense
+and gated steps alternate, so a machine that slows down slows both; the ratio is the median over pairs.
 """
 
 import argparse

@@ -45,12 +45,12 @@ def dense() -> Method:
 def dlcg(
     layer_weight: float = 0.05,
     channel_weight: float = 0.10,
-    reduction: Reduction = "site_mean",
+    reduction: Reduction = "mean",
     at: str | list[str] = "mid",
     granularity: int = 1,
     hidden: int = 16,
     estimator: EstimatorName = "bin_concrete",
-    initial_open_rate: float = 0.88,
+    initial_open_rate: float = 0.97,
 ) -> Method:
     """Joint channel and layer gating (DLCG sections 3.2 and 3.3): one head a block, eq. 4 and 5 weighted as in eq. 6.
 
@@ -84,12 +84,12 @@ def dlcg(
 
 def channel_only(
     channel_weight: float = 0.10,
-    reduction: Reduction = "site_mean",
+    reduction: Reduction = "mean",
     at: str | list[str] = "mid",
     granularity: int = 1,
     hidden: int = 16,
     estimator: EstimatorName = "bin_concrete",
-    initial_open_rate: float = 0.88,
+    initial_open_rate: float = 0.97,
 ) -> Method:
     """DLCG's channel gates alone, the "channel gating" of its figures 3 and 4 (arguments as for `dlcg`)."""
     gating = ChannelGating(
@@ -112,7 +112,7 @@ def convnet_aig(
     targets: dict[str, float] | None = None,
     hidden: int = 16,
     estimator: EstimatorName = "gumbel_softmax",
-    initial_open_rate: float = 0.88,
+    initial_open_rate: float = 0.97,
 ) -> Method:
     """Layer gates trained towards a rate (ConvNet-AIG; DLCG section 2.2, eq. 2 and 3).
 

@@ -119,7 +119,8 @@ def _batch(graph_module: fx.GraphModule) -> int:
 
 
 class HeadMacs(NamedTuple):
-    """A head's MACs for one image: per channel that it reads for pooling and for the hidden layer, and per output layer."""
+    """A head's MACs for one image: per channel that it reads for pooling and for the hidden layer, and per output
+    layer."""
 
     pooling: int
     hidden: int
