@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# Torch's threads wait asleep: on cores that others use too, one that spins holds up the one that it waits for.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: demo test lint format clean
 
 demo: $(VENV)/installed
@@ -33,8 +36,9 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable .
 	touch $@
 
-# Only tests need torchvision and timm. Without --no-deps they would ask for a torch build with CUDA.
+# Only tests need torchvision and timm. Without --no-deps they would ask for a torch build with CUDA, and they lie apart,
+# where tests/conftest.py finds them: beside a CPU build torchvision does not import by itself, and torchmetrics would try.
 $(VENV)/installed-dev: $(VENV)/installed
 	$(INSTALL) --editable '.[dev]'
-	$(INSTALL) --no-deps torchvision timm
+	$(INSTALL) --no-deps --upgrade --target $(VENV)/vision torchvision timm
 	touch $@

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-_TESTS = Path(__file__).parent
-
 
 def command(*arguments: str) -> list[str]:
     """The command line of `sluicegate ARGUMENTS`."""
@@ -14,8 +12,8 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """One thread a process, the source tree first, and `shim/` for torchvision's sake."""
-    path = [str(_TESTS.parent / "src"), str(_TESTS / "shim"), os.environ.get("PYTHONPATH", "")]
+    """One thread a process, and the source tree first."""
+    path = [str(Path(__file__).parents[1] / "src"), os.environ.get("PYTHONPATH", "")]
     return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 

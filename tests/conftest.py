@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -21,8 +22,9 @@ def _import_torchvision() -> None:
     """Import torchvision even where its binary operators do not load, as beside a CPU build of torch.
 
     At import it registers shape rules for two of these operators, so their schemas must exist. No network
-    calls them.
+    calls them. The Makefile installs it and timm into a folder of their own, out of sight of everything but tests.
     """
+    sys.path.append(str(Path(sys.prefix) / "vision"))
     if importlib.util.find_spec("torchvision") is None:
         return  # the tests that want it skip themselves
     try:

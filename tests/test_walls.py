@@ -15,7 +15,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 
 TIERS = (
-    {"errors", "threads"},
+    {"errors"},
     {"schedule", "gates", "graph", "nets", "data"},
     {"costs"},
     {"objectives", "convert"},

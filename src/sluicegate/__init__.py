@@ -1,6 +1,5 @@
 """sluicegate: convolutional networks that compute only what each image needs."""
 
-from sluicegate import threads as threads
 from sluicegate.convert import ChannelGating as ChannelGating
 from sluicegate.convert import GatedModel as GatedModel
 from sluicegate.convert import GatedOutput as GatedOutput

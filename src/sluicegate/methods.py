@@ -12,8 +12,12 @@ from typing import Literal
 from sluicegate.convert import ChannelGating, GatedModel, Gating, JointGating, LayerGating
 from sluicegate.gates import BinConcrete, Estimator, GumbelSoftmax, PooledHead, StraightThrough
 from sluicegate.objectives import Objective, Reduction, SquaredRates, TargetRate, WeightedSum
+from sluicegate.schedule import Schedule
 
 EstimatorName = Literal["bin_concrete", "gumbel_softmax", "straight_through"]
+
+Weight = float | Schedule
+"""Of an objective: a number, or a schedule over training."""
 
 _ESTIMATORS: dict[EstimatorName, type[Estimator]] = {
     "bin_concrete": BinConcrete,
@@ -43,12 +47,13 @@ def dense() -> Method:
 
 
 def dlcg(
-    layer_weight: float = 0.05,
-    channel_weight: float = 0.10,
+    layer_weight: Weight = 0.05,
+    channel_weight: Weight = 0.10,
     reduction: Reduction = "mean",
     at: str | list[str] = "mid",
     granularity: int = 1,
     hidden: int = 16,
+    batch_norm: bool = False,
     estimator: EstimatorName = "bin_concrete",
     initial_open_rate: float = 0.97,
 ) -> Method:
@@ -60,6 +65,8 @@ def dlcg(
         reduction: how eq. 4 and 5 sum (see `objectives/rates.py`).
         at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate.
         hidden: neurons of the shared layer.
+        batch_norm: normalise them, as batch shaping and ConvNet-AIG do and DLCG does not; gates then tell images apart
+            after a few hundred steps already.
         estimator: the paper trains "with the Gumbel max trick with sigmoid relaxation": `bin_concrete`.
         initial_open_rate: probability with which a gate starts out open.
     """
@@ -67,7 +74,7 @@ def dlcg(
     gating = JointGating(
         channel=ChannelGating(at, granularity, estimator=sample()),
         layer=LayerGating(estimator=sample()),
-        head=partial(PooledHead, hidden=hidden),
+        head=partial(PooledHead, hidden=hidden, batch_norm=batch_norm),
         initial_open_rate=initial_open_rate,
     )
 
@@ -83,11 +90,12 @@ def dlcg(
 
 
 def channel_only(
-    channel_weight: float = 0.10,
+    channel_weight: Weight = 0.10,
     reduction: Reduction = "mean",
     at: str | list[str] = "mid",
     granularity: int = 1,
     hidden: int = 16,
+    batch_norm: bool = False,
     estimator: EstimatorName = "bin_concrete",
     initial_open_rate: float = 0.97,
 ) -> Method:
@@ -96,7 +104,7 @@ def channel_only(
         at,
         granularity,
         estimator=_ESTIMATORS[estimator](),
-        head=partial(PooledHead, hidden=hidden),
+        head=partial(PooledHead, hidden=hidden, batch_norm=batch_norm),
         initial_open_rate=initial_open_rate,
     )
 
@@ -108,7 +116,7 @@ def channel_only(
 
 def convnet_aig(
     target: float = 0.7,
-    weight: float = 1.0,
+    weight: Weight = 1.0,
     targets: dict[str, float] | None = None,
     hidden: int = 16,
     estimator: EstimatorName = "gumbel_softmax",
