@@ -26,11 +26,11 @@ def test_every_preset_is_a_method(name):
     assert build_method(MethodRecipe(name)).name == getattr(methods, name)().name
 
 
-def test_text_that_calls_something_is_a_schedule(monkeypatch):
+def test_text_for_a_weight_is_a_schedule(monkeypatch):
     seen = {}
     preset = methods.dlcg
 
-    def dlcg(layer_weight: float = 0.0, channel_weight: float = 0.0) -> methods.Method:
+    def dlcg(layer_weight: methods.Weight = 0.0, channel_weight: methods.Weight = 0.0) -> methods.Method:
         seen.update(layer_weight=layer_weight, channel_weight=channel_weight)
         return preset()
 

@@ -5,7 +5,7 @@ Legend: N images, C channels, H W pixels.
 
 import inspect
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -125,10 +125,11 @@ def build_method(recipe: MethodRecipe) -> Method:
     presets = _presets()
     if recipe.name not in presets:
         raise InputError(f"method.name: {recipe.name!r} is not a method; known: {', '.join(presets)}")
-    schedules = {key: parse_schedule(value) for key, value in recipe.options.items() if _calls(value)}
-    plain = {key: value for key, value in recipe.options.items() if key not in schedules}
     make = presets[recipe.name]
-    return make(**_checked(recipe.name, make, plain, schedules), **schedules)
+    weights = {name for name, knob in inspect.signature(make).parameters.items() if knob.annotation is methods.Weight}
+    schedules = {k: parse_schedule(v) for k, v in recipe.options.items() if isinstance(v, str) and k in weights}
+    plain = {key: value for key, value in recipe.options.items() if key not in schedules}
+    return make(**_checked(recipe.name, make, plain, set(schedules)), **schedules)
 
 
 def _presets() -> dict[str, Callable[..., Method]]:
@@ -140,18 +141,11 @@ def _presets() -> dict[str, Callable[..., Method]]:
     }
 
 
-def _calls(value: Any) -> bool:
-    return isinstance(value, str) and "(" in value
-
-
 def _checked(
-    name: str, make: Callable[..., Method], options: Mapping[str, Any], already: Collection[str | int]
+    name: str, make: Callable[..., Method], options: Mapping[str, Any], already: set[str | int]
 ) -> dict[str, Any]:
-    for key in already:
-        if key not in inspect.signature(make).parameters:
-            raise InputError(f"method.options: {name} has no option {key!r}")
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_function_arguments(make, skip=set(already))
+    parser.add_function_arguments(make, skip=already)
     try:
         return parser.parse_object(dict(options)).as_dict()
     except jsonargparse.ArgumentError as error:
