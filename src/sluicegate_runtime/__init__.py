@@ -12,4 +12,5 @@ from .program import Program as Program
 from .program import Value as Value
 from .reference import run_reference as run_reference
 from .result import Result as Result
+from .session import Session as Session
 from .spec import verify_program as verify_program

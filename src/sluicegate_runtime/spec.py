@@ -41,7 +41,7 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
 # Limits that keep a hostile file from asking for unbounded memory or time; real networks stay far below.
 MAX_OPS = 10_000
 MAX_SIDE = 16_384
-MAX_CHANNELS = 65_536
+MAX_CHANNELS = 1 << 20
 MAX_ELEMENTS = 1 << 26  # of one value, per sample
 MAX_WORK = 1 << 41  # multiply-adds or window elements of one sample
 
