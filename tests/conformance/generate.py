@@ -42,14 +42,23 @@ class Builder:
     def shape(self, name: str) -> tuple[int, ...]:
         return self.values[name].shape
 
-    def conv(self, x, out, kernel: Any = 3, stride=1, padding=None, dilation=1, groups=1, gate=None, residual=None,
-             activation="none", bias=True) -> str:  # fmt: skip
+    def conv(
+        self,
+        x: str,
+        out: int,
+        kernel: Any = 3,
+        stride: Any = 1,
+        padding: Any = None,
+        dilation: Any = 1,
+        groups: int = 1,
+        gate: str | None = None,
+        residual: str | None = None,
+        activation: str = "none",
+        bias: bool = True,
+    ) -> str:
         kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
-        padding = (
-            tuple((k - 1) * d // 2 for k, d in zip(kernel, dilation, strict=True))
-            if padding is None
-            else padding
-        )
+        if padding is None:  # as much as keeps the size, for odd kernels
+            padding = tuple((k - 1) * d // 2 for k, d in zip(kernel, dilation, strict=True))
         padding = _pair(padding)
         channels, *sides = self.shape(x)
         reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
