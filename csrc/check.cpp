@@ -47,9 +47,9 @@ class Checker final {
   void run() {
     for (size_t i = 0; i < program_.values.size(); ++i) check_value(program_, i);
     check_end(program_.input, "input");
+    check_end(program_.output, "output");
     written_[program_.input] = true;
     for (const OpSpec& op : program_.ops) check_op(op);
-    check_end(program_.output, "output");
     for (const bool written : written_)
       if (!written) refuse("program", "a value is never written");
   }
@@ -161,10 +161,11 @@ class Checker final {
   Shape pool_shape(const OpSpec& op, const ValueSpec& in, const ValueSpec& out) const {
     require(op.inputs.size() == 1 && in.is_plane() && in.gate == out.gate, op, "is no pool");
     const int kernel[2] = {attribute(op, "kernel_y"), attribute(op, "kernel_x")};
+    const Shape shape = {in.channels(), windows(op, in.height(), kernel[0], "y", nullptr),
+                         windows(op, in.width(), kernel[1], "x", nullptr)};
     require(2 * attribute(op, "padding_y") <= kernel[0] && 2 * attribute(op, "padding_x") <= kernel[1], op,
             "padding is more than half the kernel");
-    return {in.channels(), windows(op, in.height(), kernel[0], "y", nullptr),
-            windows(op, in.width(), kernel[1], "x", nullptr)};
+    return shape;
   }
 
   Shape add_shape(const OpSpec& op, const ValueSpec& out) const {

@@ -63,7 +63,7 @@ class Add final : public Operator {
                  [&](int v) { return run.present[v]; });
     const View& out = run.views[out_];
     const int blocks = blocks_of(run.open(out_).count);
-    if (same_channels_)
+    if (same_channels_ && !present.empty())
       add_rows(run, present, out, blocks);
     else
       scatter(run, present, out, blocks);
