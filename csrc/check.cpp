@@ -21,10 +21,8 @@ void require(bool rule, const OpSpec& op, const char* message) {
 void check_value(const ProgramSpec& program, size_t index) {
   const ValueSpec& value = program.values[index];
   const std::string where = "value " + std::to_string(index);
-  if (value.shape.size() != 1 && (value.shape.size() != 3 || value.is_gate))
-    refuse(where, "shape has a wrong rank");
-  if (value.shape[0] < 1 || value.shape[0] > kMaxChannels)
-    refuse(where, "number of channels is out of range");
+  if (value.shape.size() != 1 && (value.shape.size() != 3 || value.is_gate)) refuse(where, "shape has a wrong rank");
+  if (value.shape[0] < 1 || value.shape[0] > kMaxChannels) refuse(where, "number of channels is out of range");
   int64_t elements = value.shape[0];
   for (size_t axis = 1; axis < value.shape.size(); ++axis) {
     if (value.shape[axis] < 1 || value.shape[axis] > kMaxSide) refuse(where, "side is out of range");
@@ -64,8 +62,7 @@ class Checker final {
 
   void check_op(const OpSpec& op) {
     for (const int input : op.inputs) require(is_written(input), op, "reads a value that is not written");
-    require(op.when == -1 || (is_written(op.when) && is_flag(op.when)), op,
-            "stands under what is no layer gate");
+    require(op.when == -1 || (is_written(op.when) && is_flag(op.when)), op, "stands under what is no layer gate");
     const size_t most = op.kind == OpKind::add || op.kind == OpKind::concat ? 4096 : 2;
     require(!op.inputs.empty() && op.inputs.size() <= most, op, "reads a wrong number of values");
     for (size_t i = 0; i < op.inputs.size(); ++i) {
@@ -76,15 +73,13 @@ class Checker final {
     require(op.output >= 0 && op.output < static_cast<int>(written_.size()), op, "output is out of range");
     require(!written_[op.output], op, "writes a value a second time");
     require(value(op.output).is_gate == (op.kind == OpKind::gate), op, "writes a value of the wrong kind");
-    require(value(op.output).gate == -1 || written_[value(op.output).gate], op,
-            "uses a gate that is not written");
+    require(value(op.output).gate == -1 || written_[value(op.output).gate], op, "uses a gate that is not written");
     require(value(op.output).shape == output_shape(op), op, "output has another shape than the op gives");
     written_[op.output] = true;
   }
 
   void check_exit(const OpSpec& op) const {
-    require(op.inputs.size() == 2 && is_flag(op.inputs[1]) && op.output == -1 && op.when == -1, op,
-            "is no exit");
+    require(op.inputs.size() == 2 && is_flag(op.inputs[1]) && op.output == -1 && op.when == -1, op, "is no exit");
     require(value(op.inputs[0]).gate == -1, op, "ends with a gated value");
     require(value(op.inputs[0]).shape == value(program_.output).shape, op,
             "ends with another shape than the program");
@@ -130,12 +125,9 @@ class Checker final {
     const auto& weight = op.weight.shape;
     const int groups = attribute(op, "groups");
     check_activation(op, "activation");
-    require(in.is_plane() && weight.size() == 4 && op.weight.data != nullptr, op,
-            "needs a plane and a weight");
-    for (const int64_t side : weight)
-      require(side >= 1 && side <= kMaxChannels, op, "weight is out of range");
-    require(groups >= 1 && weight[1] * groups == in.channels() && weight[0] % groups == 0, op,
-            "groups do not fit");
+    require(in.is_plane() && weight.size() == 4 && op.weight.data != nullptr, op, "needs a plane and a weight");
+    for (const int64_t side : weight) require(side >= 1 && side <= kMaxChannels, op, "weight is out of range");
+    require(groups >= 1 && weight[1] * groups == in.channels() && weight[0] % groups == 0, op, "groups do not fit");
     check_bias(op, weight[0]);
     Shape shape = {static_cast<int>(weight[0]), 0, 0};
     shape[1] = windows(op, in.height(), static_cast<int>(weight[2]), "y", "dilation_y");
@@ -193,8 +185,7 @@ class Checker final {
   }
 
   Shape subsample_shape(const OpSpec& op, const ValueSpec& in, const ValueSpec& out) const {
-    const int stride = attribute(op, "stride"), before = attribute(op, "before"),
-              after = attribute(op, "after");
+    const int stride = attribute(op, "stride"), before = attribute(op, "before"), after = attribute(op, "after");
     require(op.inputs.size() == 1 && in.is_plane() && in.gate == -1 && out.gate == -1, op, "is no subsample");
     require(stride >= 1 && stride <= kMaxSide && before >= 0 && before <= kMaxChannels && after >= 0 &&
                 after <= kMaxChannels,
@@ -207,8 +198,7 @@ class Checker final {
     const int stride = attribute(op, (std::string("stride_") + axis).c_str());
     const int padding = attribute(op, (std::string("padding_") + axis).c_str());
     const int dilation = dilated == nullptr ? 1 : attribute(op, dilated);
-    require(stride >= 1 && stride <= kMaxSide * 4 && dilation >= 1 && kernel >= 1, op,
-            "window is out of range");
+    require(stride >= 1 && stride <= kMaxSide * 4 && dilation >= 1 && kernel >= 1, op, "window is out of range");
     const int64_t reach = int64_t{kernel - 1} * dilation + 1;
     require(padding >= 0 && padding < reach && reach <= kMaxSide && side + 2 * padding >= reach, op,
             "window does not fit the plane");

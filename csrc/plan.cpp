@@ -32,8 +32,8 @@ bool is_stem(const ProgramSpec& program, const OpSpec& op) {
 bool is_winograd_shape(const OpSpec& op) {
   if (op.kind != OpKind::conv || attribute(op, "groups") != 1) return false;
   const Window w = window_of(op);
-  return w.height == 3 && w.width == 3 && w.stride_y == 1 && w.stride_x == 1 && w.pad_y == 1 &&
-         w.pad_x == 1 && w.dilation_y == 1 && w.dilation_x == 1;
+  return w.height == 3 && w.width == 3 && w.stride_y == 1 && w.stride_x == 1 && w.pad_y == 1 && w.pad_x == 1 &&
+         w.dilation_y == 1 && w.dilation_x == 1;
 }
 
 Plan::Plan(const ProgramSpec& program, int threads) : program_(program), threads_(threads) {
@@ -50,9 +50,7 @@ void Plan::find_lists() {
     most_channels_ = std::max(most_channels_, value.channels());
     if (value.gate == -1) continue;
     const int repeat = value.channels() / program_.values[value.gate].channels();
-    const auto same = [&](const OpenListSpec& list) {
-      return list.gate == value.gate && list.repeat == repeat;
-    };
+    const auto same = [&](const OpenListSpec& list) { return list.gate == value.gate && list.repeat == repeat; };
     auto found = std::find_if(lists_.begin(), lists_.end(), same);
     if (found == lists_.end()) found = lists_.insert(lists_.end(), {value.gate, repeat, value.channels()});
     list_of_[v] = static_cast<int>(found - lists_.begin());
@@ -97,8 +95,7 @@ void Plan::find_lives() {
 
 int Plan::take_slot(int value) {
   const int geometry = geometry_of_[value];
-  const size_t size =
-      static_cast<size_t>(blocks_of(program_.values[value].channels())) * geometries_[geometry].block;
+  const size_t size = static_cast<size_t>(blocks_of(program_.values[value].channels())) * geometries_[geometry].block;
   std::vector<int>& free = free_slots_[geometry];
   if (free.empty()) {
     free.push_back(static_cast<int>(slot_sizes_.size()));
@@ -138,8 +135,7 @@ void Plan::place() {
 
 View Plan::view_in(int value, float* slot) const {
   const Geometry& g = geometries_[geometry_of_[value]];
-  return {slot + g.border * g.row + static_cast<size_t>(g.border) * kLanes, g.height, g.width, g.row,
-          g.block};
+  return {slot + g.border * g.row + static_cast<size_t>(g.border) * kLanes, g.height, g.width, g.row, g.block};
 }
 
 bool Plan::read_only_by_stem(int value) const {

@@ -76,14 +76,12 @@ void ThreadPool::work(int thread) {
   for (;;) {
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock,
-                 [&] { return stop_ || awake_.load(std::memory_order_relaxed) || job_.load() != seen; });
+      wake_.wait(lock, [&] { return stop_ || awake_.load(std::memory_order_relaxed) || job_.load() != seen; });
       if (stop_) return;
     }
     for (;;) {
-      spin_until([&] {
-        return job_.load(std::memory_order_acquire) != seen || !awake_.load(std::memory_order_acquire);
-      });
+      spin_until(
+          [&] { return job_.load(std::memory_order_acquire) != seen || !awake_.load(std::memory_order_acquire); });
       if (job_.load(std::memory_order_acquire) == seen) break;
       ++seen;
       take_chunks(thread);

@@ -41,8 +41,7 @@ class ThreadPool final {
       for (int chunk = 0; chunk < chunks; ++chunk) work(chunk, 0);
       return;
     }
-    start([](const void* context, int chunk,
-             int thread) { (*static_cast<const Work*>(context))(chunk, thread); },
+    start([](const void* context, int chunk, int thread) { (*static_cast<const Work*>(context))(chunk, thread); },
           &work, chunks);
   }
 

@@ -35,13 +35,11 @@ sluice::TensorSpec tensor_of(const std::optional<Array>& array) {
   return tensor;
 }
 
-sluice::ProgramSpec program_of(const std::vector<Value>& values, const std::vector<Op>& ops, int input,
-                               int output) {
+sluice::ProgramSpec program_of(const std::vector<Value>& values, const std::vector<Op>& ops, int input, int output) {
   sluice::ProgramSpec program;
   for (const auto& [is_gate, shape, gate] : values) program.values.push_back({is_gate, shape, gate});
   for (const auto& [name, kind, inputs, out, when, attributes, threshold, weight, bias] : ops) {
-    if (kind < 0 || kind >= sluice::kOpKinds)
-      throw std::invalid_argument("op '" + name + "': is of an unknown kind");
+    if (kind < 0 || kind >= sluice::kOpKinds) throw std::invalid_argument("op '" + name + "': is of an unknown kind");
     program.ops.push_back({name, static_cast<sluice::OpKind>(kind), inputs, out, when, attributes, threshold,
                            tensor_of(weight), tensor_of(bias)});
   }
@@ -88,8 +86,7 @@ NB_MODULE(_engine, module) {
       "isas",
       [] {
         std::vector<std::string> names;
-        for (const sluice::KernelTable* kernels : sluice::available_kernels())
-          names.emplace_back(kernels->name);
+        for (const sluice::KernelTable* kernels : sluice::available_kernels()) names.emplace_back(kernels->name);
         return names;
       },
       "The instruction sets that this build holds and this machine runs, best first.");

@@ -94,11 +94,12 @@ struct DepthwiseConv {
   Clamp clamp;
 };
 
-// 16 rows of a weight matrix, [row][channel][tap], become one block [channel][tap][16] for OuterConv.
+// 16 rows of a weight matrix, [row][channel][tap], become one block [channel][tap][16] for OuterConv. Up to 16 floats
+// past a row are read, and up to 15 * 16 past the block are written.
 struct PackRows {
-  const float* rows[kLanes];        // null leaves the lane zero
-  int first[kLanes], last[kLanes];  // channels that the row has, counted as `channels` counts them
-  const int32_t* channels;          // the channels wanted
+  const float* rows[kLanes];
+  int first[kLanes], last[kLanes];  // the channels that the row has
+  const int32_t* channels;          // the channels wanted; lanes that lack one become zero
   int count, taps;
   float* out;  // [count] steps of `step` floats
   size_t step;
@@ -119,15 +120,15 @@ struct WinogradProduct {
   float* out;
   size_t out_plane, out_pitch;
   int tiles;
-  const float*
-      weights;  // [36][row][column]: rows are input channels and columns output, or the reverse if `packed`
+  const float* weights;  // [36][in][out], or [36][out][in] where there is a list of outputs
   size_t weights_plane, weights_row;
+  int in_channels;
   const int32_t* rows;         // stored input channel -> channel
   int count;                   // stored input channels
   const int32_t* list;         // open output channels, or null: all
   int open;                    // how many
   int block_begin, block_end;  // stored output blocks
-  float* scratch;              // with `list`: 3 * count * 16 floats
+  float* scratch;              // with `list`: 3 blocks of [in, rounded up to 16][16]
 };
 
 struct WinogradOutput {

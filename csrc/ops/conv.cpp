@@ -23,10 +23,9 @@ class Conv final : public Operator {
   size_t scratch_floats() const override { return algorithm_->scratch_floats(); }
 
   void run(Run& run) const override {
-    const ConvCall call = {
-        run.views[in_],   run.views[out_], residual_ == -1 ? nullptr : run.views[residual_].data,
-        run.open(in_),    run.open(out_),  run.in_order(),
-        activation_.clamp};
+    const ConvCall call = {run.views[in_],   run.views[out_], residual_ == -1 ? nullptr : run.views[residual_].data,
+                           run.open(in_),    run.open(out_),  run.in_order(),
+                           activation_.clamp};
     count(run, call);
     if (call.open_out.count == 0) return;
     algorithm_->run(run, call);
@@ -44,8 +43,8 @@ class Conv final : public Operator {
     run.pool.run(blocks, [&](int block, int) {
       for (int y = 0; y < to.height; ++y) {
         const size_t at = block * to.block + y * to.row;
-        run.kernels.elementwise({from.data + at, nullptr, to.data + at,
-                                 static_cast<size_t>(to.width) * kLanes, activation_.clamp});
+        run.kernels.elementwise(
+            {from.data + at, nullptr, to.data + at, static_cast<size_t>(to.width) * kLanes, activation_.clamp});
       }
     });
     apply_curve(run, activation_, to, blocks);
@@ -59,8 +58,7 @@ class Conv final : public Operator {
     if (groups > 1 && groups == in.channels() && groups == out.channels() && in.gate == out.gate &&
         op.inputs.size() == 1)
       return make_depthwise(plan, op);
-    const bool whole_blocks =
-        out.gate == -1 || out.channels() / plan.value(out.gate).channels() % kLanes == 0;
+    const bool whole_blocks = out.gate == -1 || out.channels() / plan.value(out.gate).channels() % kLanes == 0;
     if (groups > 1) return out.gate == -1 ? make_grouped(op) : make_packed(op, plan.threads());
     if (pays_winograd(plan, op)) return make_winograd(plan, op);
     if (whole_blocks) return make_outer(op);
@@ -70,12 +68,10 @@ class Conv final : public Operator {
   }
 
   // Winograd's transforms must be worth their while: enough channels to share them, enough pixels to share
-  // weights that are four times as many. Not with gates on both sides, where the weights would be gathered by
-  // row and column.
+  // weights that are four times as many.
   static bool pays_winograd(const Plan& plan, const OpSpec& op) {
     const ValueSpec &in = plan.value(op.inputs[0]), &out = plan.value(op.output);
-    if (!is_winograd_shape(op) || (in.gate != -1 && out.gate != -1)) return false;
-    if (out.gate != -1 && op.inputs.size() == 2) return false;
+    if (!is_winograd_shape(op)) return false;
     return std::min(in.channels(), out.channels()) >= 32 && std::min(in.height(), in.width()) >= 10;
   }
 
@@ -122,10 +118,7 @@ Floats padded_bias(const OpSpec& op) {
 Shares::Shares(int threads, int rows, int units, int units_per_tile) : rows(rows), units(units) {
   by_rows = rows >= kManyRows || units < threads * units_per_tile / 2 + 1;
   // Twice as many chunks as threads, where each is still several tiles, evens out a core that was taken away.
-  const int wanted = threads == 1                   ? 1
-                     : by_rows                      ? 2 * threads
-                     : units >= 12 * units_per_tile ? 2 * threads
-                                                    : threads;
+  const int wanted = threads == 1 ? 1 : by_rows ? 2 * threads : units >= 12 * units_per_tile ? 2 * threads : threads;
   chunks = std::max(1, std::min(wanted, by_rows ? rows : units));
 }
 

@@ -24,10 +24,10 @@ class ConvAlgorithm {
 
 using ConvAlgorithmPtr = std::unique_ptr<ConvAlgorithm>;
 
-ConvAlgorithmPtr make_outer(const OpSpec& op);                // any input, all or whole blocks of outputs
-ConvAlgorithmPtr make_grouped(const OpSpec& op);              // any input, all outputs
-ConvAlgorithmPtr make_inner(const OpSpec& op);                // all inputs, any outputs
-ConvAlgorithmPtr make_packed(const OpSpec& op, int threads);  // anything
+ConvAlgorithmPtr make_outer(const OpSpec& op);                        // any input, all or whole blocks of outputs
+ConvAlgorithmPtr make_grouped(const OpSpec& op);                      // any input, all outputs
+ConvAlgorithmPtr make_inner(const OpSpec& op);                        // all inputs, any outputs
+ConvAlgorithmPtr make_packed(const OpSpec& op, int threads);          // anything
 ConvAlgorithmPtr make_depthwise(const Plan& plan, const OpSpec& op);  // the same channels in and out
 ConvAlgorithmPtr make_stem(const Plan& plan, const OpSpec& op);       // the image itself
 ConvAlgorithmPtr make_winograd(const Plan& plan, const OpSpec& op);   // 3x3; a gate on one side
@@ -39,9 +39,7 @@ struct ConvWeights {
   int out, per_group, taps, groups;
   int in() const { return per_group * groups; }
   int out_per_group() const { return out / groups; }
-  int first_in(int channel) const {
-    return channel / out_per_group() * per_group;
-  }  // that an output channel reads
+  int first_in(int channel) const { return channel / out_per_group() * per_group; }  // that an output channel reads
   const float* row(int channel) const { return data + static_cast<size_t>(channel) * per_group * taps; }
 };
 

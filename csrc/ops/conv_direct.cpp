@@ -21,17 +21,16 @@ class Outer final : public ConvAlgorithm {
     for (int n = 0; n < w.out; ++n)
       for (int c = 0; c < w.in(); ++c)
         for (int t = 0; t < w.taps; ++t)
-          weights_[c * row_step_ + n / kLanes * block_step_ + t * kLanes + n % kLanes] =
-              w.row(n)[c * w.taps + t];
+          weights_[c * row_step_ + n / kLanes * block_step_ + t * kLanes + n % kLanes] = w.row(n)[c * w.taps + t];
   }
 
   void run(Run& run, const ConvCall& call) const override {
     const Shares shares(run.pool.threads(), call.out.height, blocks_of(call.open_out.count), kTileBlocks);
     run.pool.run(shares.chunks, [&](int chunk, int) {
-      run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_,
-                              block_step_, bias_.get(), call.open_in.channels, 0, 0, call.open_in.count,
-                              call.open_out.blocks, shares.unit_begin(chunk), shares.unit_end(chunk),
-                              shares.row_begin(chunk), shares.row_end(chunk), call.clamp});
+      run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
+                              bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
+                              shares.unit_begin(chunk), shares.unit_end(chunk), shares.row_begin(chunk),
+                              shares.row_end(chunk), call.clamp});
     });
   }
 
@@ -48,8 +47,7 @@ struct Range {
 Range entries_between(const OpenList& list, int low, int high) {
   const int32_t* end = list.channels + list.count;
   const int32_t* first = std::lower_bound(list.channels, end, low);
-  return {static_cast<int>(first - list.channels),
-          static_cast<int>(std::lower_bound(first, end, high) - first)};
+  return {static_cast<int>(first - list.channels), static_cast<int>(std::lower_bound(first, end, high) - first)};
 }
 
 // Groups: an output block reads the channels of the groups that it touches, its weights zero elsewhere.
@@ -83,8 +81,8 @@ class Grouped final : public ConvAlgorithm {
       out.data += b * out.block;
       const float* residual = call.residual == nullptr ? nullptr : call.residual + b * out.block;
       run.kernels.outer_conv({call.in, out, residual, window_, weights_.get() + block.weights, step_, 0,
-                              bias_.get() + b * kLanes, call.open_in.channels, block.low, range.begin,
-                              range.count, kFirst, 0, 1, 0, out.height, call.clamp});
+                              bias_.get() + b * kLanes, call.open_in.channels, block.low, range.begin, range.count,
+                              kFirst, 0, 1, 0, out.height, call.clamp});
     });
   }
 
@@ -117,8 +115,8 @@ class Inner final : public ConvAlgorithm {
     const Shares shares(run.pool.threads(), call.out.height, call.open_out.count, kTileBlocks);
     run.pool.run(shares.chunks, [&](int chunk, int) {
       run.kernels.inner_conv({call.in, call.out, window_, weights_.get(), bias_.get(), call.open_out.channels,
-                              in_blocks_, shares.unit_begin(chunk), shares.unit_end(chunk),
-                              shares.row_begin(chunk), shares.row_end(chunk), call.clamp});
+                              in_blocks_, shares.unit_begin(chunk), shares.unit_end(chunk), shares.row_begin(chunk),
+                              shares.row_end(chunk), call.clamp});
     });
   }
 
@@ -128,29 +126,31 @@ class Inner final : public ConvAlgorithm {
   int in_blocks_;
 };
 
-// Rows of open outputs are packed by groups of three blocks into scratch, then run as outer product. The
-// packing is read once per group and row share, the packed block once per pixel tile.
+// Rows of open outputs are packed by groups of three blocks into scratch, then run as outer product. Single taps are
+// packed with all input channels, since then 16 at a time are transposed, and the list picks among them afterwards;
+// other kernels are packed by the list.
 class Packed final : public ConvAlgorithm {
  public:
   Packed(const OpSpec& op, int threads)
       : window_(window_of(op)), bias_(padded_bias(op)), shape_(op), threads_(threads) {
     const size_t size = static_cast<size_t>(shape_.out) * shape_.per_group * shape_.taps;
-    weights_ = make_floats(size);
+    weights_ = make_floats(size + kLanes);
     std::copy_n(shape_.data, size, weights_.get());
     shape_.data = weights_.get();
     step_ = static_cast<size_t>(shape_.taps) * kLanes;
+    whole_ = shape_.taps == 1 && shape_.groups == 1;
   }
 
-  size_t scratch_floats() const override { return kTileBlocks * (shape_.in() * step_ + kLanes); }
+  size_t scratch_floats() const override { return kTileBlocks * (shape_.in() * step_ + kLanes) + kLanes * kLanes; }
 
   void run(Run& run, const ConvCall& call) const override {
     const int blocks = blocks_of(call.open_out.count), groups = (blocks + kTileBlocks - 1) / kTileBlocks;
-    const int cuts =
-        groups >= 2 * threads_ || threads_ == 1 ? 1 : std::min(call.out.height, 2 * threads_ / groups);
+    // Every cut of the rows packs for itself, so there are no more cuts than it takes to feed the threads.
+    const int cuts = groups % threads_ == 0 ? 1 : std::min(call.out.height, (threads_ + groups - 1) / groups + 1);
     run.pool.run(groups * cuts, [&](int chunk, int thread) {
       const int cut = chunk % cuts, height = call.out.height;
-      run_group(run, call, chunk / cuts * kTileBlocks, {height * cut / cuts, height * (cut + 1) / cuts},
-                thread);
+      const Rows rows = {height * cut / cuts, height * (cut + 1) / cuts};
+      run_group(run, call, chunk / cuts * kTileBlocks, rows, thread);
     });
   }
 
@@ -162,34 +162,39 @@ class Packed final : public ConvAlgorithm {
   void run_group(Run& run, const ConvCall& call, int block, Rows rows, int thread) const {
     static constexpr int32_t kBlocks[kTileBlocks] = {0, 1, 2};
     const int first = block * kLanes, end = std::min(first + kTileBlocks * kLanes, call.open_out.count);
+    const int blocks = blocks_of(end - first);
     const int32_t* list = call.open_out.channels;
     const int low = shape_.first_in(list[first]), high = shape_.first_in(list[end - 1]) + shape_.per_group;
     const Range range = entries_between(call.open_in, low, high);
+    const int32_t* wanted = whole_ ? call.in_order : call.open_in.channels + range.begin;
+    const int count = whole_ ? shape_.in() : range.count;
+
     float* packed = run.scratch(thread);
-    const size_t block_step = range.count * step_;
-    float* bias = packed + kTileBlocks * block_step;
-    for (int b = 0; first + b * kLanes < end; ++b)
-      pack_block(run, call, range, first + b * kLanes, packed + b * block_step, bias + b * kLanes);
+    const size_t block_step = count * step_;
+    for (int b = 0; b < blocks; ++b)
+      pack_block(run, call, first + b * kLanes, wanted, count, packed + b * block_step);
+    float* bias = packed + blocks * block_step;  // where the last block was overrun
+    for (int lane = 0; lane < blocks * kLanes; ++lane) bias[lane] = bias_[list[std::min(first + lane, end - 1)]];
+
     View out = call.out;
     out.data += block * out.block;
     const float* residual = call.residual == nullptr ? nullptr : call.residual + block * out.block;
-    run.kernels.outer_conv({call.in, out, residual, window_, packed, step_, block_step, bias, call.in_order,
-                            range.begin, range.begin, range.count, kBlocks, 0, blocks_of(end - first),
-                            rows.begin, rows.end, call.clamp});
+    run.kernels.outer_conv({call.in, out, residual, window_, packed, step_, block_step, bias,
+                            whole_ ? call.open_in.channels : call.in_order, whole_ ? 0 : range.begin, range.begin,
+                            range.count, kBlocks, 0, blocks, rows.begin, rows.end, call.clamp});
   }
 
-  void pack_block(Run& run, const ConvCall& call, Range range, int first, float* out, float* bias) const {
+  // Lanes past the last open channel repeat it: nothing reads them.
+  void pack_block(Run& run, const ConvCall& call, int first, const int32_t* wanted, int count, float* out) const {
     PackRows pack = {};
     for (int lane = 0; lane < kLanes; ++lane) {
-      const bool has = first + lane < call.open_out.count;
-      const int channel = has ? call.open_out.channels[first + lane] : 0;
-      pack.rows[lane] = has ? shape_.row(channel) : nullptr;
+      const int channel = call.open_out.channels[std::min(first + lane, call.open_out.count - 1)];
+      pack.rows[lane] = shape_.row(channel);
       pack.first[lane] = shape_.first_in(channel);
       pack.last[lane] = shape_.first_in(channel) + shape_.per_group;
-      bias[lane] = has ? bias_[channel] : 0.0f;
     }
-    pack.channels = call.open_in.channels + range.begin;
-    pack.count = range.count;
+    pack.channels = wanted;
+    pack.count = count;
     pack.taps = shape_.taps;
     pack.out = out;
     pack.step = step_;
@@ -201,6 +206,7 @@ class Packed final : public ConvAlgorithm {
   ConvWeights shape_;
   int threads_;
   size_t step_;
+  bool whole_;
 };
 
 }  // namespace

@@ -22,8 +22,7 @@ class Stem final : public ConvAlgorithm {
     for (int n = 0; n < w.out; ++n)
       for (int c = 0; c < channels_; ++c)
         for (int t = 0; t < w.taps; ++t)
-          weights_[n / kLanes * block_step + (t * channels_ + c) * kLanes + n % kLanes] =
-              w.row(n)[c * w.taps + t];
+          weights_[n / kLanes * block_step + (t * channels_ + c) * kLanes + n % kLanes] = w.row(n)[c * w.taps + t];
   }
 
   size_t scratch_floats() const override { return (height_ + 2 * window_.pad_y) * row_; }
@@ -46,8 +45,7 @@ class Stem final : public ConvAlgorithm {
 
  private:
   void interleave(const float* from, float* to, int begin, int end) const {
-    const size_t plane = static_cast<size_t>(height_) * width_,
-                 pad = static_cast<size_t>(window_.pad_x) * channels_;
+    const size_t plane = static_cast<size_t>(height_) * width_, pad = static_cast<size_t>(window_.pad_x) * channels_;
     for (int y = begin; y < end; ++y) {
       float* out = to + y * row_;
       const int source = y - window_.pad_y;
@@ -129,8 +127,6 @@ class Depthwise final : public ConvAlgorithm {
 }  // namespace
 
 ConvAlgorithmPtr make_stem(const Plan& plan, const OpSpec& op) { return std::make_unique<Stem>(plan, op); }
-ConvAlgorithmPtr make_depthwise(const Plan& plan, const OpSpec& op) {
-  return std::make_unique<Depthwise>(plan, op);
-}
+ConvAlgorithmPtr make_depthwise(const Plan& plan, const OpSpec& op) { return std::make_unique<Depthwise>(plan, op); }
 
 }  // namespace sluice

@@ -94,16 +94,16 @@ class Winograd final : public ConvAlgorithm {
     float* in = run.scratch(thread);
     float* out = in + kPositions * tiles * pitch(in_);
     float* packed = out + kPositions * tiles * pitch(out_);
-    run.kernels.winograd_input({call.in, blocks_of(call.open_in.count), share.tile_begin, share.tile_end,
-                                tiles_x_, in, tiles * pitch(in_), pitch(in_)});
-    run.kernels.winograd_product({in, tiles * pitch(in_), pitch(in_), out, tiles * pitch(out_), pitch(out_),
-                                  tiles, weights_.get(), plane_, row_, call.open_in.channels,
-                                  call.open_in.count, gated_out_ ? call.open_out.channels : nullptr,
-                                  call.open_out.count, share.block_begin, share.block_end, packed});
+    run.kernels.winograd_input({call.in, blocks_of(call.open_in.count), share.tile_begin, share.tile_end, tiles_x_,
+                                in, tiles * pitch(in_), pitch(in_)});
+    run.kernels.winograd_product({in, tiles * pitch(in_), pitch(in_), out, tiles * pitch(out_), pitch(out_), tiles,
+                                  weights_.get(), plane_, row_, in_, call.open_in.channels, call.open_in.count,
+                                  gated_out_ ? call.open_out.channels : nullptr, call.open_out.count,
+                                  share.block_begin, share.block_end, packed});
     const float* bias = gated_out_ ? gather_bias(call.open_out, packed + packed_floats()) : bias_.get();
     run.kernels.winograd_output({out, tiles * pitch(out_), pitch(out_), call.out, call.residual, bias,
-                                 share.block_begin, share.block_end, share.tile_begin, share.tile_end,
-                                 tiles_x_, call.clamp});
+                                 share.block_begin, share.block_end, share.tile_begin, share.tile_end, tiles_x_,
+                                 call.clamp});
   }
 
   const float* gather_bias(const OpenList& open, float* out) const {
@@ -120,8 +120,6 @@ class Winograd final : public ConvAlgorithm {
 
 }  // namespace
 
-ConvAlgorithmPtr make_winograd(const Plan& plan, const OpSpec& op) {
-  return std::make_unique<Winograd>(plan, op);
-}
+ConvAlgorithmPtr make_winograd(const Plan& plan, const OpSpec& op) { return std::make_unique<Winograd>(plan, op); }
 
 }  // namespace sluice

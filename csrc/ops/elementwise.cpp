@@ -18,9 +18,7 @@ void for_rows(Run& run, const View& view, int blocks, const F& f) {
 
 float* row_of(const View& view, int block, int y) { return view.data + block * view.block + y * view.row; }
 
-float* lane_of(const View& view, int channel, int y) {
-  return row_of(view, channel / kLanes, y) + channel % kLanes;
-}
+float* lane_of(const View& view, int channel, int y) { return row_of(view, channel / kLanes, y) + channel % kLanes; }
 
 void clear(Run& run, const View& view, int blocks) {
   for_rows(run, view, blocks,
@@ -59,8 +57,7 @@ class Add final : public Operator {
 
   void run(Run& run) const override {
     std::vector<int> present;
-    std::copy_if(inputs_.begin(), inputs_.end(), std::back_inserter(present),
-                 [&](int v) { return run.present[v]; });
+    std::copy_if(inputs_.begin(), inputs_.end(), std::back_inserter(present), [&](int v) { return run.present[v]; });
     const View& out = run.views[out_];
     const int blocks = blocks_of(run.open(out_).count);
     if (same_channels_ && !present.empty())
@@ -79,8 +76,7 @@ class Add final : public Operator {
       const float* sum = row_of(run.views[present[0]], block, y);
       for (size_t i = 1; i <= last; ++i) {
         const float* other = i < present.size() ? row_of(run.views[present[i]], block, y) : nullptr;
-        run.kernels.elementwise(
-            {sum, other, row_of(out, block, y), count, i == last ? activation_.clamp : open});
+        run.kernels.elementwise({sum, other, row_of(out, block, y), count, i == last ? activation_.clamp : open});
         sum = row_of(out, block, y);
       }
     });
@@ -100,8 +96,7 @@ class Add final : public Operator {
     }
     for_rows(run, out, blocks, [&](int block, int y) {
       float* row = row_of(out, block, y);
-      run.kernels.elementwise(
-          {row, nullptr, row, static_cast<size_t>(out.width) * kLanes, activation_.clamp});
+      run.kernels.elementwise({row, nullptr, row, static_cast<size_t>(out.width) * kLanes, activation_.clamp});
     });
   }
 
@@ -180,8 +175,7 @@ class Resize final : public Operator {
         const Tap& tap = columns_[x];
         for (int lane = 0; lane < kLanes; ++lane) {
           const float top = mix(upper[tap.low * kLanes + lane], upper[tap.high * kLanes + lane], tap.share);
-          const float bottom =
-              mix(lower[tap.low * kLanes + lane], lower[tap.high * kLanes + lane], tap.share);
+          const float bottom = mix(lower[tap.low * kLanes + lane], lower[tap.high * kLanes + lane], tap.share);
           to[lane] = mix(top, bottom, rows_[y].share);
         }
       }

@@ -19,8 +19,7 @@ class Linear final : public Operator {
     const size_t pitch = static_cast<size_t>(blocks_of(columns_)) * kLanes;
     weights_ = make_floats(rows_ * pitch);
     for (int row = 0; row < rows_; ++row)
-      std::copy_n(op.weight.data + static_cast<size_t>(row) * columns_, columns_,
-                  weights_.get() + row * pitch);
+      std::copy_n(op.weight.data + static_cast<size_t>(row) * columns_, columns_, weights_.get() + row * pitch);
     bias_ = make_floats(rows_);
     if (op.bias.data != nullptr) std::copy_n(op.bias.data, rows_, bias_.get());
   }

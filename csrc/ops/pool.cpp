@@ -7,8 +7,7 @@ namespace {
 
 class WindowPool final : public Operator {
  public:
-  explicit WindowPool(const OpSpec& op)
-      : in_(op.inputs[0]), out_(op.output), maximum_(op.kind == OpKind::max_pool) {
+  explicit WindowPool(const OpSpec& op) : in_(op.inputs[0]), out_(op.output), maximum_(op.kind == OpKind::max_pool) {
     window_ = {attribute(op, "kernel_y"),
                attribute(op, "kernel_x"),
                attribute(op, "stride_y"),
@@ -22,8 +21,7 @@ class WindowPool final : public Operator {
 
   void run(Run& run) const override {
     run.pool.run(blocks_of(run.open(in_).count), [&](int block, int) {
-      run.kernels.pool(
-          {run.views[in_], run.views[out_], window_, maximum_, count_padding_, block, block + 1});
+      run.kernels.pool({run.views[in_], run.views[out_], window_, maximum_, count_padding_, block, block + 1});
     });
   }
 

@@ -10,8 +10,7 @@ constexpr int kReadable = 64;  // entries past the end of a list that kernels ma
 
 }  // namespace
 
-Run::Run(const KernelTable& k, ThreadPool& p, const Plan& pl, size_t scratch_floats)
-    : kernels(k), pool(p), plan(pl) {
+Run::Run(const KernelTable& k, ThreadPool& p, const Plan& pl, size_t scratch_floats) : kernels(k), pool(p), plan(pl) {
   const size_t values = plan.program().values.size();
   for (const size_t size : plan.slots()) slots_.push_back(make_floats(size));
   for (int thread = 0; thread < pool.threads(); ++thread) scratch_.push_back(make_floats(scratch_floats));
@@ -84,8 +83,8 @@ void apply_curve(Run& run, const Applied& activation, const View& view, int bloc
   if (!activation.curved) return;
   run.pool.run(blocks, [&](int block, int) {
     for (int y = 0; y < view.height; ++y)
-      run.kernels.curve({view.data + block * view.block + y * view.row,
-                         static_cast<size_t>(view.width) * kLanes, activation.curve});
+      run.kernels.curve({view.data + block * view.block + y * view.row, static_cast<size_t>(view.width) * kLanes,
+                         activation.curve});
   });
 }
 

@@ -24,7 +24,7 @@ def agree(result, expected) -> None:
     assert np.array_equal(result.exits, expected.exits)
     assert all(np.array_equal(result.gates[name], expected.gates[name]) for name in expected.gates)
     scale = np.abs(expected.output).max(initial=1.0)
-    np.testing.assert_allclose(result.output, expected.output, rtol=0, atol=1e-4 * scale)
+    np.testing.assert_allclose(result.output, expected.output, rtol=0, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize("isa", engine.isas())

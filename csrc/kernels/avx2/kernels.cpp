@@ -5,9 +5,7 @@
 
 namespace {
 constexpr int kOuterBlocks = 1, kInnerRows = 1;
-SLUICE_INLINE int tile_width(int left) {
-  return left == 7 || left == 4 || left == 5 ? 4 : left >= 6 ? 6 : left;
-}
+SLUICE_INLINE int tile_width(int left) { return left == 7 || left == 4 || left == 5 ? 4 : left >= 6 ? 6 : left; }
 }  // namespace
 
 #define SLUICE_TILE_WIDTHS 6, 4, 3, 2, 1

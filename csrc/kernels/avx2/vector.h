@@ -33,8 +33,7 @@ SLUICE_INLINE Vec round(Vec x) {
   return {_mm256_round_ps(x.a, nearest), _mm256_round_ps(x.b, nearest)};
 }
 SLUICE_INLINE __m256 power_of_two(__m256 n) {  // n whole, in [-126, 127]
-  return _mm256_castsi256_ps(
-      _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
 }
 SLUICE_INLINE Vec scale_by_power_of_two(Vec x, Vec n) {
   return {_mm256_mul_ps(x.a, power_of_two(n.a)), _mm256_mul_ps(x.b, power_of_two(n.b))};

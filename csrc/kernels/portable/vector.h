@@ -48,9 +48,7 @@ SLUICE_INLINE Vec div(Vec x, Vec y) {
 }
 SLUICE_INLINE Vec fma(Vec x, Vec y, Vec z) { return add(mul(x, y), z); }
 SLUICE_INLINE Vec fnma(Vec x, Vec y, Vec z) { return sub(z, mul(x, y)); }
-SLUICE_INLINE Quad choose(Mask mask, Quad yes, Quad no) {
-  return (Quad)((mask & (Mask)yes) | (~mask & (Mask)no));
-}
+SLUICE_INLINE Quad choose(Mask mask, Quad yes, Quad no) { return (Quad)((mask & (Mask)yes) | (~mask & (Mask)no)); }
 // The second operand wins where either is NaN, which is how a NaN gets through a clamp.
 SLUICE_INLINE Vec max(Vec x, Vec y) {
   return each([&](int i) { return choose(x.q[i] > y.q[i], x.q[i], y.q[i]); });
