@@ -1,0 +1,306 @@
+"""The command line: sluicegate demo | train | evaluate | frontier | recipes.
+
+Results go to standard output, as tables or, with `--json`, as one JSON object; everything else goes to standard error.
+Exit status: 0, 1 (the run failed), 2 (bad usage). An error is one line.
+"""
+
+import json
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+import torch
+from rich.console import Console
+from rich.table import Column, Table
+from torch import nn
+
+from sluicegate.analysis import Point, Series, save_frontier
+from sluicegate.convert import GatedModel
+from sluicegate.data import ImageSet, known_statistics
+from sluicegate.errors import InputError, SluicegateError
+from sluicegate.gates import AlwaysOn, Stochastic, Strategy, Threshold
+from sluicegate.recipes import demo as demo_recipes
+from sluicegate.recipes import paper, recipe, recipes
+from sluicegate.train import (
+    DataRecipe,
+    Evaluation,
+    NetRecipe,
+    Recipe,
+    Result,
+    as_subject,
+    build_subject,
+    load_run,
+    load_split,
+    override,
+    provenance,
+    read_recipe,
+    read_result,
+    read_run_recipe,
+    run,
+)
+from sluicegate.train import evaluate as measure
+
+_NOTES = Console(stderr=True, highlight=False)
+_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
+_TAKES_VALUE = ("--out", "--data-dir")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    try:
+        config = _parse(list(sys.argv[1:] if arguments is None else arguments))
+        _VERBS[config.verb](config[config.verb])
+    except jsonargparse.ArgumentError as error:
+        return _refuse(error, 2)
+    except InputError as error:
+        return _refuse(error, 2)
+    except SluicegateError as error:
+        return _refuse(error, 1)
+    return 0
+
+
+def demo(config: jsonargparse.Namespace) -> None:
+    """Train a small ResNet on digits, dense and at a few operating points, and draw the frontier."""
+    names = (demo_recipes.DENSE, *demo_recipes.POINTS)
+    results = {}
+    for number, name in enumerate(names, 1):
+        _NOTES.print(f"training {number} of {len(names)}: {name}", soft_wrap=True)
+        shutil.rmtree(config.out / name, ignore_errors=True)
+        results[name] = run(recipe(name), config.out / name, progress=_NOTES.is_terminal)
+    figure, _, _ = save_frontier(_series([config.out / name for name in names]), config.out / "frontier.png", "digits")
+    report = {**asdict(results[demo_recipes.MIDDLE]), "points": [asdict(one) for one in results.values()]}
+    _show(config, report | {"figure": str(figure)}, *_tables(results), f"figure: {figure}")
+
+
+def train(config: jsonargparse.Namespace) -> None:
+    """Train by a recipe into a run folder."""
+    wanted = override(_recipe(config.recipe), config.overrides)
+    out = config.out or Path("runs") / wanted.name
+    result = run(wanted, out, resume=config.resume, data_root=config.data_dir)
+    if provenance.is_first_process():
+        _show(config, asdict(result), *_tables({result.name: result}), f"run folder: {out}")
+
+
+def evaluate(config: jsonargparse.Namespace) -> None:
+    """Measure a run, or a network with a weights file, on test images."""
+    started = time.perf_counter()
+    name, net, images = _what_to_measure(config)
+    subject = as_subject(net, images)
+    if isinstance(net, GatedModel):
+        net.strategy = _strategy(config)
+    measured = measure(
+        subject,
+        images,
+        normalize=known_statistics(config.normalize) if config.normalize else None,
+        batch_size=config.batch_size,
+        device=config.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        progress=True,
+    )
+    report = {
+        "name": name,
+        **asdict(measured),
+        "by_module": {module: macs._asdict() for module, macs in subject.macs.by_module().items()},
+        "seconds": round(time.perf_counter() - started, 3),
+        **provenance.provenance(),
+    }
+    _show(config, report, *_tables({name: measured}))
+
+
+def frontier(config: jsonargparse.Namespace) -> None:
+    """Draw accuracy against MACs for finished runs."""
+    series = _series(config.runs) + ([paper(config.paper)] if config.paper else [])
+    files = [str(file) for file in save_frontier(series, config.output, config.title)]
+    _show(config, {"files": files, "series": [asdict(one) for one in series]}, *files)
+
+
+def list_recipes(config: jsonargparse.Namespace) -> None:
+    """List the recipes."""
+    made = [make() for make in recipes().values()]
+    table = Table(Column("recipe", no_wrap=True), "what it trains", box=None)
+    for one in made:
+        options = ", ".join(f"{key}={value}" for key, value in one.method.options.items())
+        table.add_row(one.name, f"{one.net.name}, {one.data.name}, {one.method.name}({options}), {one.epochs} epochs")
+    _show(config, {one.name: asdict(one) for one in made}, table)
+
+
+_VERBS: dict[str, Callable[[jsonargparse.Namespace], None]] = {
+    "demo": demo,
+    "train": train,
+    "evaluate": evaluate,
+    "frontier": frontier,
+    "recipes": list_recipes,
+}
+
+
+def _parser() -> jsonargparse.ArgumentParser:
+    parser = _new_parser("Gate a CNN, train the gates, count the multiply-adds of each image.")
+    verbs = parser.add_subcommands(dest="verb")
+    for name, verb in _VERBS.items():
+        sub = _new_parser(verb.__doc__)
+        _ARGUMENTS[name](sub)
+        sub.add_argument("--json", action="store_true", help="print one JSON object")
+        verbs.add_subcommand(name, sub, help=verb.__doc__)
+    return parser
+
+
+def _new_parser(description: str | None) -> jsonargparse.ArgumentParser:
+    return jsonargparse.ArgumentParser(
+        prog="sluicegate", description=description, exit_on_error=False, allow_abbrev=False
+    )
+
+
+def _demo_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for runs and figure")
+
+
+def _train_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", help="a recipe's name, or a YAML file")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="e.g. epochs=3 optimizer.lr=0.05")
+    parser.add_argument("--out", type=Path | None, help="run folder; runs/NAME if left out")
+    parser.add_argument("--resume", action="store_true", help="go on where the run in the folder was cut off")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
+
+
+def _evaluate_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="RUN|NET", help="a run folder, or a network's name")
+    parser.add_argument("--weights", type=Path | None, help="safetensors file")
+    parser.add_argument("--data", type=str | None, help="data set; a run's own if left out")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
+    parser.add_argument("--limit", type=int | None, help="measure on so many images")
+    parser.add_argument("--size", type=int | None, help="resize and crop images to this size")
+    parser.add_argument("--normalize", type=str | None, help="'imagenet' or a data set, whose mean and std to use")
+    parser.add_argument("--strategy", choices=["threshold", "stochastic", "always-on"], default="threshold")
+    parser.add_argument("--tau", type=float, default=0.5, help="of the threshold strategy")
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--device", type=str | None, help="cpu, cuda, ...; the GPU if there is one")
+
+
+def _frontier_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", type=Path, help="run folders")
+    parser.add_argument("-o", "--output", type=Path, default=Path("frontier.png"), help="PNG; SVG and JSON beside it")
+    parser.add_argument("--paper", type=str | None, help="draw a paper's numbers too: dlcg")
+    parser.add_argument("--title", type=str, default="")
+
+
+def _no_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    pass
+
+
+_ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
+    "demo": _demo_arguments,
+    "train": _train_arguments,
+    "evaluate": _evaluate_arguments,
+    "frontier": _frontier_arguments,
+    "recipes": _no_arguments,
+}
+
+
+def _parse(arguments: list[str]) -> jsonargparse.Namespace:
+    """`key=value` may stand anywhere after `train`; argparse takes repeated positionals in one piece only."""
+    if arguments[:1] != ["train"]:
+        return _parser().parse_args(arguments)
+    before = ["", *arguments]
+    overrides = [
+        a for a, left in zip(arguments, before, strict=False) if _OVERRIDE.match(a) and left not in _TAKES_VALUE
+    ]
+    config = _parser().parse_args([a for a in arguments if a not in overrides])
+    config.train.overrides += overrides
+    return config
+
+
+def _refuse(error: Exception, status: int) -> int:
+    print(f"sluicegate: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return status
+
+
+def _recipe(name: str) -> Recipe:
+    return read_recipe(name) if Path(name).suffix in (".yaml", ".yml") else recipe(name)
+
+
+def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, ImageSet]:
+    """The name, the network and the images that `evaluate` is asked for."""
+    folder = Path(config.target)
+    if folder.is_dir():
+        begun = read_run_recipe(folder)
+        images = load_split(_data(config, begun.data), "test", config.data_dir)
+        return begun.name, load_run(folder, images, config.weights)[1], images
+    for option in ("weights", "data"):
+        if config[option] is None:
+            raise InputError(
+                f"evaluate: {config.target!r} is no run folder, and for a network --{option} must be given"
+            )
+    data = _data(config, DataRecipe(config.data))
+    images = load_split(data, "test", config.data_dir)
+    wanted = Recipe(config.target, data, NetRecipe(config.target, weights=str(config.weights)))
+    return config.target, build_subject(wanted, images).net, images
+
+
+def _data(config: jsonargparse.Namespace, data: DataRecipe) -> DataRecipe:
+    return replace(
+        data,
+        name=config.data or data.name,
+        limit_test=config.limit or data.limit_test,
+        size=config.size or data.size,
+    )
+
+
+def _strategy(config: jsonargparse.Namespace) -> Strategy:
+    match config.strategy:
+        case "stochastic":
+            return Stochastic()
+        case "always-on":
+            return AlwaysOn()
+    return Threshold(config.tau)
+
+
+def _series(folders: Sequence[Path]) -> list[Series]:
+    """Finished runs as series: one for each gating method and network, and the dense networks together."""
+    found = [(read_run_recipe(folder), read_result(folder)) for folder in folders]
+    if len(sets := sorted({begun.data.name for begun, _ in found})) > 1:
+        raise InputError(f"runs: they are of {', '.join(sets)}; a frontier is drawn of one data set")
+    points: dict[tuple[str, str], list[Point]] = {}
+    for begun, result in found:
+        gated = begun.method.name != "dense"
+        key = (f"{begun.method.name}, {begun.net.name}", "gated") if gated else ("dense", "dense")
+        label = begun.name if gated else begun.net.name
+        points.setdefault(key, []).append(
+            Point(label, result.accuracy, result.macs.mean, result.macs.min, result.macs.max)
+        )
+    return [Series(name, tuple(many), "gated" if role == "gated" else "dense") for (name, role), many in points.items()]
+
+
+def _tables(measured: Mapping[str, Evaluation | Result]) -> list[Table]:
+    """Accuracy and MACs of each network, and how open each of their gates was."""
+    costs = Table(
+        "network",
+        *(Column(name, justify="right") for name in _COSTS),
+        box=None,
+        title="millions of MACs per image",
+    )
+    for name, one in measured.items():
+        macs = one.macs
+        millions = [f"{value / 1e6:.2f}" for value in (macs.dense, macs.mean, macs.min, macs.max)]
+        costs.add_row(name, f"{one.accuracy:.2%}", *millions, f"{1 - macs.mean / macs.dense:.0%}")
+    gated = {name: one for name, one in measured.items() if one.sites}
+    rates = Table("gates of", *(Column(name, justify="right") for name in gated), box=None, title="open rate")
+    for site in dict.fromkeys(site for one in gated.values() for site in one.sites):
+        rates.add_row(site, *(f"{one.sites[site]:.0%}" if site in one.sites else "" for one in gated.values()))
+    return [costs, rates] if gated else [costs]
+
+
+_COSTS = ("accuracy", "dense", "mean", "min", "max", "saved")
+
+
+def _show(config: jsonargparse.Namespace, report: Mapping[str, Any], *human: Table | str) -> None:
+    if config.json:
+        print(json.dumps(report))
+        return
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    for item in human:
+        console.print(item, soft_wrap=isinstance(item, str))

@@ -1,0 +1,101 @@
+"""gate_model(): the surgery that puts gates into a network's graph.
+
+For each gate the graph gets a call of its module right after the value that it reads, and a mask after each value
+that it closes; what the gates decided leaves the graph beside the network's own output.
+"""
+
+import copy
+import operator
+from collections.abc import Callable, Collection
+
+from torch import Tensor, fx, nn
+
+from sluicegate.convert.gating import Gating, Placement
+from sluicegate.convert.model import GatedModel
+from sluicegate.errors import InputError
+from sluicegate.gates import mask_channels, mask_layer
+from sluicegate.graph import trace
+
+_MASKS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"channel": mask_channels, "layer": mask_layer}
+
+
+def gate_model(
+    net: nn.Module,
+    gating: Gating,
+    example_inputs: Tensor | tuple[Tensor, ...],
+    leaf_modules: Collection[type[nn.Module]] = (),
+) -> GatedModel:
+    """Put gates into a network.
+
+    Args:
+        net: any network that fx can trace; it is copied, not changed.
+        gating: where gates go and of what kind: `ChannelGating`, `LayerGating`, `JointGating`.
+        example_inputs: what the network is called with, e.g. `torch.zeros(1, 3, 224, 224)`; the gated network takes
+        inputs of
+            this shape (with any number of images), for which its MACs are exact.
+        leaf_modules: classes of modules that tracing must not look into.
+
+    Returns:
+        The gated network; its plain modules keep their names under `.network`, its gates are in `.gates`.
+
+    Raises:
+        InputError: the network cannot be traced, has gates already, or has no place for such gates.
+    """
+    if isinstance(net, GatedModel) or hasattr(net, "gates"):
+        raise InputError(f"net: {type(net).__name__} already has gates (an attribute `gates`)")
+    graph_module = trace(copy.deepcopy(net), example_inputs, leaf_modules)
+    order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
+    placements = sorted(gating.placements(graph_module), key=lambda placement: order[placement.reads])
+    graph_module.add_submodule("gates", nn.ModuleDict())
+    records: dict[str, tuple[fx.Node, fx.Node]] = {}
+    masked: dict[fx.Node, fx.Node] = {}
+    for placement in placements:
+        records.update(_insert(graph_module, placement, masked))
+    _return_records(graph_module, records)
+    graph_module.graph.lint()
+    graph_module.recompile()
+    shapes = [tuple(x.shape) for x in ((example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs)]
+    return GatedModel(graph_module, shapes)
+
+
+def _insert(
+    graph_module: fx.GraphModule, placement: Placement, masked: dict[fx.Node, fx.Node]
+) -> dict[str, tuple[fx.Node, fx.Node]]:
+    """Insert one gate and its masks, noted in `masked`; returns site name -> the nodes (logits, open).
+
+    A head that reads a gated value reads it masked: it may not look at channels that are work not done.
+    """
+    graph = graph_module.graph
+    target = f"gates.{placement.name.replace('.', '_')}"
+    graph_module.add_submodule(target, placement.gate)
+    reads = masked.get(placement.reads, placement.reads)
+    with graph.inserting_after(reads):
+        decision = graph.call_module(target, (reads,))
+    records = {}
+    last = decision
+    for i, (site, value) in enumerate(zip(placement.gate.sites, placement.masks, strict=True)):
+        with graph.inserting_after(last):
+            record = graph.call_function(operator.getitem, (decision, i))
+        with graph.inserting_after(record):
+            logits = graph.call_function(operator.getitem, (record, 0))
+        with graph.inserting_after(logits):
+            is_open = last = graph.call_function(operator.getitem, (record, 1))
+        masked[value] = _mask(graph, value, is_open, _MASKS[site.kind])
+        records[site.name] = (logits, is_open)
+    return records
+
+
+def _mask(graph: fx.Graph, value: fx.Node, is_open: fx.Node, mask: Callable[[Tensor, Tensor], Tensor]) -> fx.Node:
+    """Let everybody who read `value` read it masked."""
+    with graph.inserting_after(value):
+        masked = graph.call_function(mask, (value, is_open))
+    masked.meta["tensor_meta"] = value.meta["tensor_meta"]
+    value.replace_all_uses_with(masked, delete_user_cb=lambda user: user is not masked)
+    return masked
+
+
+def _return_records(graph_module: fx.GraphModule, records: dict[str, tuple[fx.Node, fx.Node]]) -> None:
+    output = next(node for node in graph_module.graph.nodes if node.op == "output")
+    order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
+    in_order = dict(sorted(records.items(), key=lambda item: order[item[1][1]]))
+    output.args = ((output.args[0], in_order),)

@@ -1,0 +1,96 @@
+"""GatedModel: a network with gates in its graph.
+
+Legend: N images, G gates of a site.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
+
+from torch import Tensor, fx, nn
+
+from sluicegate.costs import MacModel
+from sluicegate.errors import InputError
+from sluicegate.gates import Gate, GateRecord, GateRecords, GateSite, Strategy
+
+
+class GatedOutput(NamedTuple):
+    """What the plain network returns, and what the gates decided."""
+
+    output: Any
+    gates: GateRecords
+
+
+class GatedModel(nn.Module):
+    """A network with gates; `gate_model` makes it.
+
+    Args:
+        network: the gated graph, which returns (output, {site name: (logits, open)}).
+        input_shapes: shape of each input; the first dimension, the number of images, is free.
+
+    Attributes:
+        network: the graph; the plain network's modules keep their names in it.
+        gates: the gates, by the name of what they gate.
+        sites: site name -> site, in the order of execution.
+        macs: what the network costs as a function of its gates.
+    """
+
+    def __init__(self, network: fx.GraphModule, input_shapes: Sequence[tuple[int, ...]]) -> None:
+        super().__init__()
+        self.network = network
+        self.macs = MacModel(network)
+        self.sites: dict[str, GateSite] = {site.name: site for gate in self.gates.values() for site in gate.sites}
+        self._input_shapes = tuple(input_shapes)
+
+    @property
+    def gates(self) -> dict[str, Gate]:
+        """The gates by name."""
+        return {name: cast(Gate, gate) for name, gate in cast(nn.ModuleDict, self.network.gates).items()}
+
+    @property
+    def strategy(self) -> Strategy:
+        """How gates decide in evaluation (`AlwaysOn`: in training too); the same for all gates."""
+        return next(iter(self.gates.values())).strategy
+
+    @strategy.setter
+    def strategy(self, strategy: Strategy) -> None:
+        if not isinstance(strategy, Strategy):
+            raise InputError(f"strategy: {strategy!r} must be a Strategy, e.g. Threshold(0.5)")
+        for gate in self.gates.values():
+            gate.strategy = strategy
+
+    def gate_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the gates; they want no weight decay (DLCG section 4.1)."""
+        return cast(nn.Module, self.network.gates).parameters()
+
+    def network_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the plain network."""
+        return (p for name, p in self.network.named_parameters() if not name.startswith("gates."))
+
+    def forward(self, *inputs: Tensor, return_gates: bool = False) -> Any:
+        """Run the network.
+
+        Args:
+            inputs: what the plain network takes.
+            return_gates: return a `GatedOutput` instead of the bare output.
+
+        Raises:
+            InputError: an input has another shape than the network was gated for.
+        """
+        self._check(inputs)
+        output, decisions = self.network(*inputs)
+        if not return_gates:
+            return output
+        return GatedOutput(
+            output,
+            GateRecords({name: GateRecord(self.sites[name], *pair) for name, pair in decisions.items()}),
+        )
+
+    def _check(self, inputs: tuple[Tensor, ...]) -> None:
+        if len(inputs) != len(self._input_shapes):
+            raise InputError(f"inputs: {len(inputs)} given, the network takes {len(self._input_shapes)}")
+        for x, expected in zip(inputs, self._input_shapes, strict=True):
+            if x.shape[1:] != expected[1:]:
+                raise InputError(
+                    f"inputs: shape {tuple(x.shape)} is not (N, {', '.join(map(str, expected[1:]))}), for which the "
+                    "network was gated; gate it again with example_inputs of that shape"
+                )

@@ -1,0 +1,82 @@
+"""What a closed gate makes superfluous, read off the gated graph.
+
+Three questions about every value, each answered by one walk over the graph:
+
+    zeroed    which gates have made channels of it zero      (forward: from a mask through what keeps zeros)
+    needed    which gates decide whether its channels are read (backward: from a mask through what passes channels on)
+    skipped   which layer gates, closed, leave it unread      (backward: those on every way to the output)
+
+Costs and lowering both ask here, so what is counted is what is skipped.
+"""
+
+from dataclasses import dataclass
+
+from torch import fx
+
+from sluicegate.gates import Gate, GateSite, mask_channels, mask_layer
+from sluicegate.graph import Role, module_of, passes_zero, role
+
+NO_LAYER: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Liveness:
+    """Answers by node; a value that is missing from `zeroed` or `needed` is not touched by any channel gate."""
+
+    masks: dict[fx.Node, GateSite]
+    zeroed: dict[fx.Node, str]
+    needed: dict[fx.Node, str]
+    skipped: dict[fx.Node, frozenset[str]]
+
+
+def liveness(graph_module: fx.GraphModule) -> Liveness:
+    """Walk a gated graph (or a plain one, where every answer is empty)."""
+    masks = {n: _site(graph_module, n) for n in graph_module.graph.nodes if n.target in (mask_channels, mask_layer)}
+    return Liveness(masks, _zeroed(graph_module, masks), _needed(graph_module, masks), _skipped(graph_module, masks))
+
+
+def _site(graph_module: fx.GraphModule, mask: fx.Node) -> GateSite:
+    """A mask's second operand is item 1 of item i of what its gate returned."""
+    decision = mask.all_input_nodes[1]
+    record = decision.all_input_nodes[0]
+    gate = module_of(graph_module, record.all_input_nodes[0])
+    assert isinstance(gate, Gate)
+    index = record.args[1]
+    assert isinstance(index, int)
+    return gate.sites[index]
+
+
+def _zeroed(graph_module: fx.GraphModule, masks: dict[fx.Node, GateSite]) -> dict[fx.Node, str]:
+    found: dict[fx.Node, str] = {}
+    for node in graph_module.graph.nodes:
+        if node in masks and masks[node].kind == "channel":
+            found[node] = masks[node].name
+        elif passes_zero(graph_module, node) and node.all_input_nodes[0] in found:
+            found[node] = found[node.all_input_nodes[0]]
+    return found
+
+
+def _needed(graph_module: fx.GraphModule, masks: dict[fx.Node, GateSite]) -> dict[fx.Node, str]:
+    found: dict[fx.Node, str] = {}
+
+    def read_by(user: fx.Node) -> str | None:
+        if user in masks:
+            return masks[user].name if masks[user].kind == "channel" else None
+        return found.get(user) if role(graph_module, user) is Role.PASS else None
+
+    for node in reversed(graph_module.graph.nodes):
+        readers = {read_by(user) for user in node.users}
+        if len(readers) == 1 and (site := readers.pop()):
+            found[node] = site
+    return found
+
+
+def _skipped(graph_module: fx.GraphModule, masks: dict[fx.Node, GateSite]) -> dict[fx.Node, frozenset[str]]:
+    found: dict[fx.Node, frozenset[str]] = {}
+    for node in reversed(graph_module.graph.nodes):
+        ways = [
+            found[user] | {masks[user].name} if user in masks and masks[user].kind == "layer" else found[user]
+            for user in node.users
+        ]
+        found[node] = frozenset.intersection(*ways) if ways else NO_LAYER
+    return found

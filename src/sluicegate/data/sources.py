@@ -1,0 +1,164 @@
+"""Data sets by name, and where their files are looked for.
+
+A set is read from the folder that the caller gives, else from `$SLUICEGATE_DATA/<name>`, else as parquet from
+the Hugging Face hub. `digits` comes with scikit-learn. An image or parquet folder needs no entry here.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import torch
+
+from sluicegate.data.images import ImageSet
+from sluicegate.data.layouts import SPLIT_NAMES, Listing, decode, read_listing
+from sluicegate.errors import InputError
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel, with pixels from 0 to 1."""
+
+SAMPLED_FOR_STATISTICS = 1000
+DIGITS_TEST_EVERY = 5
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is known of a data set beforehand. An empty one fits any folder."""
+
+    hub: str | None = None  # the Hugging Face repository that has it as parquet
+    statistics: Statistics | None = None
+    classes: tuple[str, ...] | None = None
+    size: int | None = None
+
+
+FASHION = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+
+SOURCES = {
+    "digits": Source(size=32),
+    "cifar10": Source("uoft-cs/cifar10", ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))),
+    "cifar100": Source("uoft-cs/cifar100", ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))),
+    "mnist": Source("ylecun/mnist", ((0.1307,), (0.3081,))),
+    "fashion_mnist": Source("zalando-datasets/fashion_mnist", ((0.2860,), (0.3530,)), FASHION),
+}
+
+IMAGENET_STATISTICS: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def load(
+    name: str, split: str, root: str | Path | None = None, limit: int | None = None, size: int | None = None
+) -> ImageSet:
+    """A split of a data set, decoded in memory.
+
+    Args:
+        name: a known set (`digits`, `cifar10`, ...), a folder in `$SLUICEGATE_DATA`, or any name with `root`.
+        split: "train" or "test".
+        root: the folder that holds the set, or that holds a folder of its name.
+        limit: take at most so many images, at equal distances.
+        size: resize the shortest side to so many pixels and crop the centre; needed where images differ.
+
+    Raises:
+        InputError: the set is not found, lacks the split, or its images differ in size.
+        RunError: a file is truncated or not readable.
+    """
+    _check(split, limit, size)
+    source = SOURCES.get(name, Source())
+    size = source.size if size is None else size
+    listing = _listing(name, split, root)
+    if not len(listing.images):
+        raise InputError(f"data: {listing.place} holds no images")
+    chosen = listing.spread(limit)
+    train = listing if split == "train" or source.statistics else _listing(name, "train", root)
+    mean, std = source.statistics or _statistics(train, size)
+    return ImageSet(
+        torch.from_numpy(decode(chosen, size)),
+        torch.from_numpy(chosen.labels.astype(np.int64)),
+        source.classes or listing.classes,
+        mean,
+        std,
+    )
+
+
+def known_statistics(name: str) -> Statistics:
+    """The published mean and standard deviation of `imagenet` or of a known data set.
+
+    Raises:
+        InputError: none are known for `name`.
+    """
+    known = {key: source.statistics for key, source in SOURCES.items() if source.statistics}
+    known["imagenet"] = IMAGENET_STATISTICS
+    if name not in known:
+        raise InputError(f"normalize: {name!r} has no known mean and std; known: {', '.join(sorted(known))}")
+    return known[name]
+
+
+def _check(split: str, limit: int | None, size: int | None) -> None:
+    if split not in SPLIT_NAMES:
+        raise InputError(f"split: {split!r} must be 'train' or 'test'")
+    for argument, value in (("limit", limit), ("size", size)):
+        if value is not None and value < 1:
+            raise InputError(f"{argument}: {value} must be 1 or more")
+
+
+def _listing(name: str, split: str, root: str | Path | None) -> Listing:
+    if name == "digits":
+        return _digits(split)
+    return read_listing(_find(name, root), split)
+
+
+def _find(name: str, root: str | Path | None) -> Path:
+    if root is not None:
+        return _in_root(name, Path(root))
+    data = os.environ.get("SLUICEGATE_DATA")
+    if data and (Path(data) / name).is_dir():
+        return Path(data) / name
+    if name not in SOURCES:
+        raise InputError(
+            f"data: {name!r} is not a data set; known: {', '.join(SOURCES)}, a folder in $SLUICEGATE_DATA "
+            f"({data or 'not set'}), or any folder with --data-dir"
+        )
+    return _download(name, data)
+
+
+def _in_root(name: str, root: Path) -> Path:
+    if not root.is_dir():
+        raise InputError(f"root (--data-dir): {str(root)!r} is not a folder, but must hold {name}")
+    return root / name if (root / name).is_dir() else root
+
+
+def _download(name: str, data: str | None) -> Path:
+    repository = SOURCES[name].hub
+    assert repository is not None  # only digits has none, and it is never looked for
+    try:
+        return Path(huggingface_hub.snapshot_download(repository, repo_type="dataset", allow_patterns="*.parquet"))
+    except Exception as error:  # the hub's client has no common base class for what can go wrong on the way
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"data: {name!r} is not in $SLUICEGATE_DATA ({data or 'not set'}), and the hub did not give "
+            f"{repository} ({reason}); give its folder with --data-dir, or put {name}/ into $SLUICEGATE_DATA"
+        ) from error
+
+
+def _digits(split: str) -> Listing:
+    """scikit-learn's 1,797 digits of 8x8 pixels; of each class every fifth image is a test image."""
+    from sklearn.datasets import load_digits  # late: it takes a second to import, and no other set needs it
+
+    images, labels = load_digits(return_X_y=True)
+    pixels = np.rint(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)  # [N, 8, 8]
+    rank = np.empty_like(labels)  # which of its class an image is
+    for label in range(10):
+        rank[labels == label] = np.arange((labels == label).sum())
+    in_test = rank % DIGITS_TEST_EVERY == DIGITS_TEST_EVERY - 1
+    chosen = np.flatnonzero(in_test if split == "test" else ~in_test)
+    return Listing("digits", [pixels[i] for i in chosen], labels[chosen], tuple("0123456789"))
+
+
+def _statistics(train: Listing, size: int | None) -> Statistics:
+    """Measured on a fixed sample of the training images, so that every split and limit get the same."""
+    pixels = decode(train.spread(SAMPLED_FOR_STATISTICS), size) / 255.0
+    mean, std = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3))
+    return tuple(mean.tolist()), tuple(std.tolist())

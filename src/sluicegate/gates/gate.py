@@ -1,0 +1,81 @@
+"""A gate: a head, and for each site that it serves an estimator.
+
+Legend: N images, C channels, H W pixels, G gates of a site, K logits per gate.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from sluicegate.errors import InputError
+from sluicegate.gates.estimators import Estimator
+from sluicegate.gates.heads import Head
+from sluicegate.gates.record import GateSite
+from sluicegate.gates.strategy import Strategy, Threshold
+
+
+class Gate(nn.Module):
+    """Decides for all sites that share one head.
+
+    A layer site comes first: where it closes, the channel gates behind it count as closed (DLCG, section 3.2: "we first
+    look at the output of the layer gating"). That product passes no gradient to the layer's logit, so a pressure on
+    channels is a pressure on channels alone: in DLCG's Table 1 the layer rate stays at 0.99 whatever the channel
+    weight.
+
+    Args:
+        head: makes the raw outputs, one per site.
+        sites: what is gated, the layer site first.
+        estimators: one per site.
+        initial_open_rate: probability in (0, 1) with which a gate starts out open.
+    """
+
+    def __init__(
+        self,
+        head: Head,
+        sites: Sequence[GateSite],
+        estimators: Sequence[Estimator],
+        initial_open_rate: float,
+    ) -> None:
+        super().__init__()
+        if not 0 < initial_open_rate < 1:
+            raise InputError(f"initial_open_rate: {initial_open_rate} must lie between 0 and 1")
+        self.head = head
+        self.sites = tuple(sites)
+        self.estimators: Sequence[Estimator] = cast(Sequence[Estimator], nn.ModuleList(estimators))
+        self.strategy: Strategy = Threshold()
+        for output, estimator in zip(head.outputs, estimators, strict=True):
+            _start_at(initial_open_rate, output, estimator.logits_per_gate)
+
+    def forward(self, x: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
+        """[N, C, H, W] -> per site (logits [N, G], open [N, G])."""
+        decisions = []
+        layer_open = None
+        for site, raw, estimator in zip(self.sites, self.head(x), self.estimators, strict=True):
+            logits = _gate_logits(raw, estimator.logits_per_gate)
+            is_open = self.strategy(estimator, logits, self.training)
+            if site.kind == "layer":
+                layer_open = is_open.detach()
+            elif layer_open is not None:
+                is_open = is_open * layer_open
+            decisions.append((logits, is_open))
+        return tuple(decisions)
+
+
+def _gate_logits(raw: Tensor, logits_per_gate: int) -> Tensor:
+    """[N, G * K] -> [N, G]: one logit, or on - off of two; in float32 whatever the network's precision."""
+    raw = raw.float() if raw.dtype in (torch.float16, torch.bfloat16) else raw
+    if logits_per_gate == 1:
+        return raw
+    off, on = raw.unflatten(1, (-1, 2)).unbind(-1)
+    return on - off
+
+
+@torch.no_grad()
+def _start_at(open_rate: float, output: nn.Module, logits_per_gate: int) -> None:
+    assert isinstance(output, nn.Linear)
+    bias = output.bias.view(-1, logits_per_gate)
+    bias.zero_()
+    bias[:, -1] = math.log(open_rate / (1 - open_rate))

@@ -1,0 +1,58 @@
+"""What a gate is, and what it decided.
+
+Legend: N images, G gates of a site, C channels.
+"""
+
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+SiteKind = Literal["channel", "layer", "exit"]
+
+
+class GateSite(NamedTuple):
+    """A place in the network where gates stand.
+
+    Attributes:
+        name: dotted module name of what is gated (`layer1.0.conv1`: its channels; `layer1.0`: the whole branch).
+        kind: `channel`, `layer` or `exit`.
+        gates: G, how many gates.
+        channels: C, how many channels they switch; a multiple of G (each gate switches C / G adjacent ones).
+        reads: graph node whose value the head looks at.
+        masks: graph node whose value the gates close.
+    """
+
+    name: str
+    kind: SiteKind
+    gates: int
+    channels: int
+    reads: str
+    masks: str
+
+    @property
+    def granularity(self) -> int:
+        """Channels per gate."""
+        return self.channels // self.gates
+
+
+class GateRecord(NamedTuple):
+    """What the gates of one site decided for one batch.
+
+    Attributes:
+        site: where.
+        logits: [N, G], before any noise.
+        open: [N, G], 0 or 1 in the forward pass; in training its gradient is the estimator's. A channel gate
+            inside a layer that is skipped counts as closed.
+    """
+
+    site: GateSite
+    logits: Tensor
+    open: Tensor
+
+
+class GateRecords(dict[str, GateRecord]):
+    """The records of one forward pass: site name -> record, in the order of execution."""
+
+    def of_kind(self, kind: SiteKind) -> "GateRecords":
+        """Only the sites of one kind."""
+        return GateRecords({name: record for name, record in self.items() if record.site.kind == kind})

@@ -1,0 +1,56 @@
+"""Strategies: how a gate decides once it is trained.
+
+Legend: N images, G gates. A strategy is one callable of (estimator, logits [N, G], training) -> open [N, G].
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sluicegate.errors import InputError
+from sluicegate.gates.estimators import Estimator
+
+
+class Strategy(ABC):
+    """How gates decide; frozen, so one may be shared by all gates of a network."""
+
+    @abstractmethod
+    def __call__(self, estimator: Estimator, logits: Tensor, training: bool) -> Tensor:
+        """[N, G] logits -> [N, G] in {0, 1}."""
+
+
+@dataclass(frozen=True)
+class Threshold(Strategy):
+    """In evaluation a gate is open where sigmoid(logit) > tau; in training the estimator samples.
+
+    Args:
+        tau: in (0, 1); higher closes more gates.
+    """
+
+    tau: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tau < 1:
+            raise InputError(f"tau: {self.tau} must lie between 0 and 1")
+
+    def __call__(self, estimator: Estimator, logits: Tensor, training: bool) -> Tensor:
+        return estimator(logits) if training else estimator.decide(logits, math.log(self.tau / (1 - self.tau)))
+
+
+@dataclass(frozen=True)
+class Stochastic(Strategy):
+    """In evaluation a gate is open with probability sigmoid(logit) (stochastic gates, section 3.3)."""
+
+    def __call__(self, estimator: Estimator, logits: Tensor, training: bool) -> Tensor:
+        return estimator(logits) if training else torch.bernoulli(torch.sigmoid(logits))
+
+
+@dataclass(frozen=True)
+class AlwaysOn(Strategy):
+    """Every gate is open, in training too: the gated network is the plain one."""
+
+    def __call__(self, estimator: Estimator, logits: Tensor, training: bool) -> Tensor:
+        return torch.ones_like(logits)

@@ -1,0 +1,15 @@
+"""Reading a network's graph: shapes, the way of the channels, the places for gates."""
+
+from sluicegate.graph.channels import Role as Role
+from sluicegate.graph.channels import is_convolution as is_convolution
+from sluicegate.graph.channels import is_depthwise as is_depthwise
+from sluicegate.graph.channels import passes_zero as passes_zero
+from sluicegate.graph.channels import role as role
+from sluicegate.graph.sites import Branch as Branch
+from sluicegate.graph.sites import Channels as Channels
+from sluicegate.graph.sites import channels_at as channels_at
+from sluicegate.graph.sites import find_branches as find_branches
+from sluicegate.graph.sites import find_channels as find_channels
+from sluicegate.graph.trace import module_of as module_of
+from sluicegate.graph.trace import shape as shape
+from sluicegate.graph.trace import trace as trace

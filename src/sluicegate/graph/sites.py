@@ -1,0 +1,197 @@
+"""The places where a gate may stand, found by structure.
+
+Legend: N images, C channels, G gates.
+
+A **residual branch** hangs between a fork and an addition: the fork is the addition's immediate dominator (the last
+value that everything it adds depends on), the branch is the operand with more convolutions, and nobody outside looks
+into it.
+
+A **channel site** is a value whose channels come from one convolution, one by one (norm, activation, pooling, depthwise
+convolution), and go to convolutions only. Closing channel c there makes the producer's filter c and the consumers'
+slices c work not done. The last such value is the site: after the activation, never before a norm.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from itertools import takewhile
+
+from torch import fx
+
+from sluicegate.errors import InputError
+from sluicegate.graph.channels import Role, is_convolution, passes_zero, role
+from sluicegate.graph.trace import module_of, shape
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A residual branch: the nodes after `fork` up to and with `end`, which is then added to the shortcut."""
+
+    name: str
+    fork: fx.Node
+    end: fx.Node
+    nodes: tuple[fx.Node, ...]
+
+
+@dataclass(frozen=True)
+class Channels:
+    """A value whose channels a gate may close: made by `producer`, ready at `value`, read by convolutions alone."""
+
+    name: str
+    producer: fx.Node
+    value: fx.Node
+    branch: Branch | None
+
+    @property
+    def reads(self) -> fx.Node:
+        """What a gate should look at: what the branch reads, or what the producer reads."""
+        return self.branch.fork if self.branch else self.producer.all_input_nodes[0]
+
+    @property
+    def count(self) -> int:
+        """C."""
+        return shape(self.value)[1]
+
+
+def find_branches(graph_module: fx.GraphModule) -> list[Branch]:
+    """Every residual branch, in order of execution."""
+    dominators = _immediate_dominators(graph_module.graph)
+    branches: dict[str, Branch] = {}
+    for node in graph_module.graph.nodes:
+        if role(graph_module, node) is Role.ADD:
+            branch = _branch(graph_module, node, dominators[node])
+            if branch:
+                unique = branch if branch.name not in branches else replace(branch, name=node.name)
+                branches[unique.name] = unique
+    return list(branches.values())
+
+
+def find_channels(graph_module: fx.GraphModule) -> list[Channels]:
+    """Every value whose channels may be gated, in order of execution."""
+    branch_of = {node: branch for branch in find_branches(graph_module) for node in branch.nodes}
+    found: dict[str, Channels] = {}
+    for node in graph_module.graph.nodes:
+        if not is_convolution(graph_module, node):
+            continue
+        value, branch = _chain(graph_module, node)[-1], branch_of.get(node)
+        if branch and _pixels(value) == 1 < _pixels(branch.end):
+            continue  # inside a squeeze-and-excitation, where a gate would cost more than it saves
+        if value.users and all(is_convolution(graph_module, user) for user in value.users):
+            name = _name(node) if _name(node) not in found else node.name
+            found[name] = Channels(name, node, value, branch)
+    return list(found.values())
+
+
+def channels_at(graph_module: fx.GraphModule, name: str) -> Channels:
+    """The channels masked right after a module (or node) that the caller names.
+
+    Raises:
+        InputError: there is no such module, it is called more than once, or a gate there would be wrong: in front of a
+            norm (a closed channel would leave it as its shift), or where something other than a convolution reads it.
+    """
+    node = _find(graph_module, name)
+    for channels in find_channels(graph_module):
+        chain = _chain(graph_module, channels.producer)
+        if node in chain:
+            after = chain[chain.index(node) + 1 :]
+            shifting = next((n for n in after if not passes_zero(graph_module, n)), None)
+            if shifting is not None:
+                kind = type(module_of(graph_module, shifting)).__name__
+                raise InputError(
+                    f"at: {name!r} stands before {_name(shifting)!r} ({kind}), which makes closed channels non-zero; "
+                    f"a mask must come after it, at {_name(channels.value)!r}"
+                )
+            return replace(channels, value=node)
+    raise InputError(
+        f"at: {name!r} is no place for channel gates; its channels must come from one convolution and go to "
+        "convolutions only"
+    )
+
+
+def _find(graph_module: fx.GraphModule, name: str) -> fx.Node:
+    nodes = [n for n in graph_module.graph.nodes if name in (n.name, str(n.target))]
+    exact = [n for n in nodes if n.name == name]
+    if len(exact or nodes) == 1:
+        return (exact or nodes)[0]
+    if nodes:
+        raise InputError(
+            f"at: {name!r} is called {len(nodes)} times; name one of the nodes {', '.join(n.name for n in nodes)}"
+        )
+    raise InputError(f"at: {name!r} is not a module of the network")
+
+
+def _chain(graph_module: fx.GraphModule, producer: fx.Node) -> list[fx.Node]:
+    """The producer and what passes its channels on, as long as nobody else reads them."""
+    chain = [producer]
+    while len(chain[-1].users) == 1:
+        (user,) = chain[-1].users
+        if role(graph_module, user) is not Role.PASS or user.all_input_nodes != [chain[-1]]:
+            break
+        chain.append(user)
+    return chain
+
+
+def _branch(graph_module: fx.GraphModule, addition: fx.Node, fork: fx.Node | None) -> Branch | None:
+    if fork is None:
+        return None
+    sides = [(end, _between(fork, end)) for end in addition.all_input_nodes]
+    convolutions = [sum(is_convolution(graph_module, n) for n in nodes) for _, nodes in sides]
+    if convolutions[0] == convolutions[1]:
+        return None
+    longer = convolutions.index(max(convolutions))
+    end, nodes = sides[longer]
+    inside = set(nodes)
+    if any(user not in inside and user is not addition for n in nodes for user in n.users):
+        return None
+    ordered = tuple(n for n in graph_module.graph.nodes if n in inside)
+    return Branch(_common_name(ordered), fork, end, ordered)
+
+
+def _between(fork: fx.Node, end: fx.Node) -> set[fx.Node]:
+    """Every node on a path from the fork (excluded) to the end (included)."""
+    found: set[fx.Node] = set()
+    waiting = [] if end is fork else [end]
+    while waiting:
+        node = waiting.pop()
+        found.add(node)
+        waiting.extend(n for n in node.all_input_nodes if n is not fork and n not in found)
+    return found
+
+
+def _immediate_dominators(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
+    """For each node the last node that lies on every path to it from the inputs (one pass: the graph is a DAG in
+    order)."""
+    order = {node: i for i, node in enumerate(graph.nodes)}
+    dominator: dict[fx.Node, fx.Node | None] = {}
+
+    def meet(a: fx.Node | None, b: fx.Node | None) -> fx.Node | None:
+        while a is not b:
+            if a is None or b is None:
+                return None
+            if order[a] > order[b]:
+                a = dominator[a]
+            else:
+                b = dominator[b]
+        return a
+
+    for node in graph.nodes:
+        sources = [n for n in node.all_input_nodes if n.op != "get_attr"]
+        common: fx.Node | None = sources[0] if sources else None
+        for source in sources[1:]:
+            common = meet(common, source)
+        dominator[node] = common
+    return dominator
+
+
+def _pixels(node: fx.Node) -> int:
+    return math.prod(shape(node)[2:])
+
+
+def _name(node: fx.Node) -> str:
+    return str(node.target) if node.op == "call_module" else node.name
+
+
+def _common_name(nodes: tuple[fx.Node, ...]) -> str:
+    """The module that holds all of them: layer1.0 for layer1.0.conv1 and layer1.0.bn1; else the first one's name."""
+    paths = [str(n.target).split(".")[:-1] for n in nodes if n.op == "call_module"]
+    shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))
+    return ".".join(parts[0] for parts in shared) or _name(nodes[0])

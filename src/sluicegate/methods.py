@@ -1,0 +1,137 @@
+"""The published methods as presets: each says which gates a network gets and what training asks of them.
+
+A preset is a few lines that compose parts of `convert`, `gates` and `objectives`; what it leaves to its caller is the
+method's own knob. Methods take plain numbers and names, so that a recipe's YAML can hold them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from sluicegate.convert import ChannelGating, GatedModel, Gating, JointGating, LayerGating
+from sluicegate.gates import BinConcrete, Estimator, GumbelSoftmax, PooledHead, StraightThrough
+from sluicegate.objectives import Objective, Reduction, SquaredRates, TargetRate, WeightedSum
+
+EstimatorName = Literal["bin_concrete", "gumbel_softmax", "straight_through"]
+
+_ESTIMATORS: dict[EstimatorName, type[Estimator]] = {
+    "bin_concrete": BinConcrete,
+    "gumbel_softmax": GumbelSoftmax,
+    "straight_through": StraightThrough,
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """Gates and objective of one published method.
+
+    Attributes:
+        name: how it is called.
+        gating: the gates to insert; None for the plain network.
+        objective: what training adds to the task's loss, given the gated network; None for nothing.
+    """
+
+    name: str
+    gating: Gating | None = None
+    objective: Callable[[GatedModel], Objective] | None = None
+
+
+def dense() -> Method:
+    """The plain network, without gates."""
+    return Method("dense")
+
+
+def dlcg(
+    layer_weight: float = 0.05,
+    channel_weight: float = 0.10,
+    reduction: Reduction = "mean",
+    at: str | list[str] = "mid",
+    granularity: int = 1,
+    hidden: int = 16,
+    estimator: EstimatorName = "bin_concrete",
+    initial_open_rate: float = 0.97,
+) -> Method:
+    """Joint channel and layer gating (DLCG sections 3.2 and 3.3): one head a block, eq. 4 and 5 weighted as in eq. 6.
+
+    Args:
+        layer_weight: lambda of eq. 6.
+        channel_weight: gamma of eq. 6.
+        reduction: how eq. 4 and 5 sum (see `objectives/rates.py`).
+        at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate.
+        hidden: neurons of the shared layer.
+        estimator: the paper trains "with the Gumbel max trick with sigmoid relaxation": `bin_concrete`.
+        initial_open_rate: probability with which a gate starts out open.
+    """
+    sample = _ESTIMATORS[estimator]
+    gating = JointGating(
+        channel=ChannelGating(at, granularity, estimator=sample()),
+        layer=LayerGating(estimator=sample()),
+        head=partial(PooledHead, hidden=hidden),
+        initial_open_rate=initial_open_rate,
+    )
+
+    def objective(gated: GatedModel) -> Objective:
+        return WeightedSum(
+            {
+                "layer": (layer_weight, SquaredRates("layer", reduction)),
+                "channel": (channel_weight, SquaredRates("channel", reduction)),
+            }
+        )
+
+    return Method("dlcg", gating, objective)
+
+
+def channel_only(
+    channel_weight: float = 0.10,
+    reduction: Reduction = "mean",
+    at: str | list[str] = "mid",
+    granularity: int = 1,
+    hidden: int = 16,
+    estimator: EstimatorName = "bin_concrete",
+    initial_open_rate: float = 0.97,
+) -> Method:
+    """DLCG's channel gates alone, the "channel gating" of its figures 3 and 4 (arguments as for `dlcg`)."""
+    gating = ChannelGating(
+        at,
+        granularity,
+        estimator=_ESTIMATORS[estimator](),
+        head=partial(PooledHead, hidden=hidden),
+        initial_open_rate=initial_open_rate,
+    )
+
+    def objective(gated: GatedModel) -> Objective:
+        return WeightedSum({"channel": (channel_weight, SquaredRates("channel", reduction))})
+
+    return Method("channel_only", gating, objective)
+
+
+def convnet_aig(
+    target: float = 0.7,
+    weight: float = 1.0,
+    targets: dict[str, float] | None = None,
+    hidden: int = 16,
+    estimator: EstimatorName = "gumbel_softmax",
+    initial_open_rate: float = 0.97,
+) -> Method:
+    """Layer gates trained towards a rate (ConvNet-AIG; DLCG section 2.2, eq. 2 and 3).
+
+    Args:
+        target: t of eq. 2, for every block.
+        weight: of the objective beside cross entropy; eq. 3 has 1.
+        targets: rates of single blocks by name ("layer1.0": 1.0) in place of `target`, as AIG set them by hand.
+        hidden: neurons of a head's hidden layer, which is batch-normalised.
+        estimator: two logits under Gumbel softmax in the paper.
+        initial_open_rate: probability with which a gate starts out open.
+    """
+    gating = LayerGating(
+        estimator=_ESTIMATORS[estimator](),
+        head=partial(PooledHead, hidden=hidden, batch_norm=True),
+        initial_open_rate=initial_open_rate,
+    )
+
+    def objective(gated: GatedModel) -> Objective:
+        rates = {name: target for name in gated.sites} | (targets or {})
+        return WeightedSum({"layer": (weight, TargetRate(rates))})
+
+    return Method("convnet_aig", gating, objective)

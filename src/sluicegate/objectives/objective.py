@@ -1,0 +1,69 @@
+"""What training adds to the task's loss: objectives, and weighted sums of them.
+
+Legend: N images, G gates.
+
+On several processes the loss of one gate's batch rate must speak of the global batch, or R processes would train
+another objective than one. `batch_rate` averages over the processes; each lets the gradient flow through its own
+images, and since DDP averages gradients the sum is the gradient of the global objective.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from sluicegate.errors import InputError
+from sluicegate.gates import GateRecords
+from sluicegate.schedule import Schedule, constant
+
+
+class Objective(nn.Module, ABC):
+    """A scalar to be made small, beside the task's loss; a module, since some objectives keep averages."""
+
+    @abstractmethod
+    def forward(self, gates: GateRecords, progress: float) -> Tensor:
+        """The objective's value.
+
+        Args:
+            gates: the records of one forward pass.
+            progress: share of training that is done, in [0, 1].
+
+        Returns:
+            [], differentiable.
+        """
+
+
+class WeightedSum(Objective):
+    """sum_i w_i(progress) * objective_i.
+
+    Args:
+        parts: name -> (weight, objective); a weight is a number or a schedule.
+    """
+
+    def __init__(self, parts: Mapping[str, tuple[float | Schedule, Objective]]) -> None:
+        super().__init__()
+        if not parts:
+            raise InputError("parts: {} must name at least one objective")
+        self.weights: dict[str, Schedule] = {
+            name: weight if callable(weight) else constant(weight) for name, (weight, _) in parts.items()
+        }
+        self.parts = nn.ModuleDict({name: objective for name, (_, objective) in parts.items()})
+
+    def forward(self, gates: GateRecords, progress: float) -> Tensor:
+        terms = [self.weights[name](progress) * part(gates, progress) for name, part in self.parts.items()]
+        return torch.stack(terms).sum()
+
+
+def batch_rate(is_open: Tensor) -> Tensor:
+    """[N, G] -> [G], the share of the global batch's images for which each gate is open.
+
+    Every process must hold equally many images.
+    """
+    local = is_open.mean(0)
+    if not dist.is_initialized():
+        return local
+    everywhere = local.detach().clone()
+    dist.all_reduce(everywhere)
+    return local + (everywhere / dist.get_world_size() - local.detach())

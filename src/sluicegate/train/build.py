@@ -1,0 +1,165 @@
+"""From a recipe's names to things: data sets, network, method.
+
+Legend: N images, C channels, H W pixels.
+"""
+
+import inspect
+import os
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jsonargparse
+import torch
+from torch import Tensor, nn
+
+from sluicegate import methods
+from sluicegate.convert import GatedModel, GatedOutput, gate_model
+from sluicegate.costs import MacModel
+from sluicegate.data import ImageSet, load
+from sluicegate.errors import InputError
+from sluicegate.gates import GateRecord, GateRecords
+from sluicegate.methods import Method
+from sluicegate.nets import build_net
+from sluicegate.objectives import Objective
+from sluicegate.schedule import parse_schedule
+from sluicegate.train.files import load_weights, one_line
+from sluicegate.train.recipe import DataRecipe, MethodRecipe, NetRecipe, Recipe
+
+
+class Subject(NamedTuple):
+    """What is trained and measured: a network, gated or plain, its costs, and what training asks of its gates."""
+
+    net: nn.Module
+    macs: MacModel
+    objective: Objective | None = None
+
+    def run(self, images: Tensor) -> GatedOutput:
+        """[N, C, H, W] -> the output and the gates' records, of which a plain network has none."""
+        if isinstance(self.net, GatedModel):
+            return self.net(images, return_gates=True)
+        return GatedOutput(self.net(images), GateRecords())
+
+    def image_macs(self, gates: GateRecords, images: Tensor) -> Tensor:
+        """[N], int64: what each image cost."""
+        if not gates:
+            return torch.full((len(images),), self.macs.dense, device=images.device)
+        return self.macs.macs(GateRecords({name: _detached(record) for name, record in gates.items()}))
+
+    def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """The network's parameters and those of its gates."""
+        if isinstance(self.net, GatedModel):
+            return list(self.net.network_parameters()), list(self.net.gate_parameters())
+        return list(self.net.parameters()), []
+
+
+def _example(images: ImageSet) -> Tensor:
+    return torch.zeros(1, *images.images.shape[1:])
+
+
+def _detached(record: GateRecord) -> GateRecord:
+    return record._replace(open=record.open.detach())
+
+
+class ImageSets(NamedTuple):
+    """The images to train on, and those to measure on."""
+
+    train: ImageSet
+    test: ImageSet
+
+
+def load_images(recipe: DataRecipe, root: str | os.PathLike[str] | None) -> ImageSets:
+    """Both halves of a recipe's data set (see `load_split`)."""
+    return ImageSets(load_split(recipe, "train", root), load_split(recipe, "test", root))
+
+
+def load_split(recipe: DataRecipe, split: Literal["train", "test"], root: str | os.PathLike[str] | None) -> ImageSet:
+    """One half of a recipe's data set; `root` is `--data-dir`.
+
+    Raises:
+        InputError: no such data set, or its files are not found.
+        RunError: a file is damaged.
+    """
+    limit = recipe.limit_train if split == "train" else recipe.limit_test
+    return load(recipe.name, split, root=None if root is None else Path(root), limit=limit, size=recipe.size)
+
+
+def as_subject(net: nn.Module, images: ImageSet) -> Subject:
+    """A network to be measured on such images."""
+    macs = net.macs if isinstance(net, GatedModel) else MacModel(net, _example(images))
+    return Subject(net, macs)
+
+
+def build_subject(recipe: Recipe, images: ImageSet, read_weights: bool = True) -> Subject:
+    """The network of a recipe for such images, its gates inserted, initialised from the recipe's seed.
+
+    Args:
+        recipe: what to build.
+        images: tell the input's shape and the number of classes.
+        read_weights: start from the recipe's weights file, if it names one.
+
+    Raises:
+        InputError: an unknown network, method or option, or weights that do not fit.
+    """
+    torch.manual_seed(recipe.seed)
+    net = build_net(recipe.net.name, **_net_options(recipe.net, images))
+    if recipe.net.weights and read_weights:
+        load_weights(net, recipe.net.weights)
+    return gate_by(build_method(recipe.method), net, _example(images))
+
+
+def gate_by(method: Method, net: nn.Module, example_inputs: Tensor) -> Subject:
+    """A network with a method's gates and objective."""
+    if method.gating is None:
+        return Subject(net, MacModel(net, example_inputs))
+    gated = gate_model(net, method.gating, example_inputs)
+    return Subject(gated, gated.macs, method.objective(gated) if method.objective else None)
+
+
+def build_method(recipe: MethodRecipe) -> Method:
+    """The preset of `sluicegate.methods` that a recipe names; text such as `linear(0, 0.1)` becomes a schedule.
+
+    Raises:
+        InputError: no such method or option, or an option of the wrong type.
+    """
+    presets = _presets()
+    if recipe.name not in presets:
+        raise InputError(f"method.name: {recipe.name!r} is not a method; known: {', '.join(presets)}")
+    schedules = {key: parse_schedule(value) for key, value in recipe.options.items() if _calls(value)}
+    plain = {key: value for key, value in recipe.options.items() if key not in schedules}
+    make = presets[recipe.name]
+    return make(**_checked(recipe.name, make, plain, schedules), **schedules)
+
+
+def _presets() -> dict[str, Callable[..., Method]]:
+    """A preset is a public function of `methods` that returns a Method."""
+    return {
+        name: item
+        for name, item in vars(methods).items()
+        if inspect.isfunction(item) and inspect.signature(item).return_annotation is Method
+    }
+
+
+def _calls(value: Any) -> bool:
+    return isinstance(value, str) and "(" in value
+
+
+def _checked(
+    name: str, make: Callable[..., Method], options: Mapping[str, Any], already: Collection[str | int]
+) -> dict[str, Any]:
+    for key in already:
+        if key not in inspect.signature(make).parameters:
+            raise InputError(f"method.options: {name} has no option {key!r}")
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_function_arguments(make, skip=set(already))
+    try:
+        return parser.parse_object(dict(options)).as_dict()
+    except jsonargparse.ArgumentError as error:
+        raise InputError(f"method.options: {name}: {one_line(error)}") from error
+
+
+def _net_options(recipe: NetRecipe, images: ImageSet) -> dict[str, Any]:
+    """The recipe's options over what the data set demands: its classes, and its channels if they are not three."""
+    channels = images.images.shape[1]
+    demanded = {"classes": len(images.classes)} | ({} if channels == 3 else {"in_channels": channels})
+    return demanded | recipe.options

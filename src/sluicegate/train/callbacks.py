@@ -1,0 +1,220 @@
+"""What happens around the steps of a training: seeds, checks, logs, files.
+
+A callback that remembers something keeps it in the checkpoint, so that a killed run goes on as if it had not been.
+"""
+
+import csv
+import io
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from sluicegate.errors import RunError
+from sluicegate.train.files import save_weights, write_text
+from sluicegate.train.module import MEASURE_EVERY, Classifier
+
+CHECK_EVERY = 50  # steps; reading the number waits for the device
+
+
+class EpochSeed(Callback):
+    """Seeds an epoch from (seed, epoch) alone: a resumed run draws what an uninterrupted one does."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
+        assert isinstance(pl_module, Classifier)
+        pl_module.batches.set_epoch(trainer.current_epoch)
+
+
+class FrozenBatchNorm(Callback):
+    """Keeps every batch norm on its running statistics during training."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for module in pl_module.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+
+
+class FiniteLoss(Callback):
+    """Ends a run whose loss is NaN or infinite, before a checkpoint of it is written."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if (batch_idx + 1) % CHECK_EVERY == 0:
+            self._check(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._check(trainer, pl_module)
+
+    def _check(self, trainer: Trainer, module: LightningModule) -> None:
+        assert isinstance(module, Classifier)
+        first = module.first_bad_step.clone()
+        if dist.is_initialized():
+            dist.all_reduce(first, op=dist.ReduceOp.MIN)
+        if math.isfinite(first.item()):
+            where = f"epoch {trainer.current_epoch + 1}, step {int(first.item()) + 1}"
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            raise RunError(
+                f"loss: not finite at {where}, where the learning rate is {rate:g}; it must be finite: "
+                f"lower optimizer.lr ({module.recipe.optimizer.lr:g})"
+            )
+
+
+class Metrics(Callback):
+    """One row an epoch, in `metrics.csv`; the whole file is written anew from rows that the checkpoint holds too.
+
+    So the file of a resumed run has every epoch once, whenever the run was killed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+        self.started = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        self.rows.append(_row(trainer, pl_module, time.perf_counter() - self.started))
+        if trainer.is_global_zero:
+            write_text(self.path, _csv(self.rows))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = state_dict["rows"]
+
+
+class BestWeights(Callback):
+    """Keeps the weights of the epoch with the highest accuracy on the test images (the earliest of equals)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.epoch, self.accuracy = 0, -1.0
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        assert pl_module.evaluation is not None
+        if pl_module.evaluation.accuracy > self.accuracy:
+            self.epoch, self.accuracy = trainer.current_epoch + 1, pl_module.evaluation.accuracy
+            if trainer.is_global_zero:
+                save_weights(pl_module.net, self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "accuracy": self.accuracy}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epoch, self.accuracy = state_dict["epoch"], state_dict["accuracy"]
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes `last.ckpt` after each epoch; Lightning calls callbacks of this kind after all others."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.save_checkpoint(self.path)
+
+
+class ProgressLines(Callback):
+    """A bar for the epoch at hand and a line for each that is done, on standard error; the bar on a terminal only."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[status]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self.task = TaskID(0)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        if trainer.is_global_zero:
+            name = f"epoch {trainer.current_epoch + 1}/{pl_module.recipe.epochs}"
+            self.task = self.bar.add_task(name, total=pl_module.steps_per_epoch, status="")
+            self.bar.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # Reading the numbers waits for the device, so it happens for an onlooker and now and then.
+        if trainer.is_global_zero and not self.bar.disable and batch_idx % MEASURE_EVERY == 0:
+            self.bar.update(self.task, completed=batch_idx + 1, status=_status(trainer.callback_metrics))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        if trainer.is_global_zero:
+            self._clear()
+            self.console.print(_line(trainer, pl_module), soft_wrap=True)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        self.bar.stop()
+        for task in self.bar.task_ids:
+            self.bar.remove_task(task)
+
+
+def _row(trainer: Trainer, module: Classifier, seconds: float) -> dict[str, float]:
+    measured, seen = module.evaluation, trainer.callback_metrics
+    assert measured is not None
+    return {
+        "epoch": trainer.current_epoch + 1,
+        "seconds": round(seconds, 3),
+        "lr": trainer.optimizers[0].param_groups[0]["lr"],
+        "train_loss": float(seen["loss"]),
+        "train_accuracy": float(seen["accuracy"]),
+        "accuracy": measured.accuracy,
+        "macs_mean": measured.macs.mean,
+        "macs_min": measured.macs.min,
+        "macs_max": measured.macs.max,
+        **{f"open_{kind}": rate for kind, rate in measured.open_rate.items()},
+    }
+
+
+def _csv(rows: list[dict[str, float]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _status(seen: dict[str, torch.Tensor]) -> str:
+    shown = {name: float(value) for name, value in seen.items()}
+    parts = [f"loss {shown['loss']:.3f}", f"accuracy {shown['accuracy']:.1%}"] if "loss" in shown else []
+    parts += [f"{name.replace('_', ' ')} {rate:.0%}" for name, rate in shown.items() if name.startswith("open_")]
+    return "  ".join(parts + ([f"{shown['macs'] / 1e6:.2f} MMAC"] if "macs" in shown else []))
+
+
+def _line(trainer: Trainer, module: Classifier) -> str:
+    measured, seen = module.evaluation, trainer.callback_metrics
+    assert measured is not None
+    rates = "".join(f"  {kind} gates open {rate:.0%}" for kind, rate in measured.open_rate.items())
+    epoch = f"epoch {trainer.current_epoch + 1}/{module.recipe.epochs}"
+    return (
+        f"{epoch}  loss {float(seen['loss']):.3f}  accuracy {measured.accuracy:.2%} "
+        f"(train {float(seen['accuracy']):.2%}){rates}  {measured.macs.mean / 1e6:.2f} MMAC"
+    )

@@ -1,0 +1,165 @@
+"""Measuring a network on images: accuracy, what each image cost, how open each gate was.
+
+Legend: N images, S sites, K classes.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from sluicegate.convert import GatedModel
+from sluicegate.data import Batches, ImageSet, Normalize
+from sluicegate.gates import GateRecords, GateSite
+from sluicegate.train.build import Subject, as_subject
+
+
+@dataclass(frozen=True)
+class MacStatistics:
+    """MACs of one image: with every gate open (`dense`, the plain network), and over a set of images."""
+
+    dense: int
+    mean: float
+    min: int
+    max: int
+    std: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network does on a set of images.
+
+    Attributes:
+        accuracy: top-1, in [0, 1].
+        images: how many.
+        macs: their costs, gate heads included.
+        open_rate: by kind of gate, the share of (image, gate) pairs that were open.
+        sites: the same by site.
+    """
+
+    accuracy: float
+    images: int
+    macs: MacStatistics
+    open_rate: dict[str, float]
+    sites: dict[str, float]
+
+
+class _Costs(Metric):
+    """Sums of open gates by site, and every image's MACs: int64, so that their mean is exact."""
+
+    full_state_update = False
+    opened: Tensor
+    macs: Any  # a list of [n], one a batch; one [N] once processes have joined theirs
+
+    def __init__(self, sites: int, sync: bool) -> None:
+        super().__init__(sync_on_compute=sync)
+        self.add_state("opened", torch.zeros(sites, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("macs", [], dist_reduce_fx="cat")
+
+    def update(self, gates: GateRecords, macs: Tensor) -> None:
+        if gates:
+            self.opened += torch.stack([record.open.detach().double().sum() for record in gates.values()])
+        self.macs.append(macs)
+
+    def compute(self) -> tuple[Tensor, Tensor]:
+        """[S] open gates, [N] MACs."""
+        return self.opened, torch.cat(self.macs) if isinstance(self.macs, list) else self.macs
+
+
+class Tally(nn.Module):
+    """Adds up batches into an `Evaluation`.
+
+    Args:
+        subject: the network that is measured.
+        classes: K.
+        sync: join what several processes counted, each of its own images.
+    """
+
+    def __init__(self, subject: Subject, classes: int, sync: bool) -> None:
+        super().__init__()
+        self.dense = subject.macs.dense
+        self.sites: dict[str, GateSite] = subject.net.sites if isinstance(subject.net, GatedModel) else {}
+        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False, sync_on_compute=sync)
+        self.costs = _Costs(len(self.sites), sync)
+
+    def update(self, output: Tensor, labels: Tensor, gates: GateRecords, macs: Tensor) -> None:
+        """Count one batch: output [N, K], labels [N], macs [N]."""
+        self.accuracy.update(output, labels)
+        self.costs.update(gates, macs)
+
+    def finish(self) -> Evaluation:
+        """The sum so far; counting starts anew."""
+        opened, macs = self.costs.compute()
+        accuracy = self.accuracy.compute()
+        evaluation = Evaluation(
+            accuracy=round(float(accuracy), 6),
+            images=len(macs),
+            macs=_statistics(self.dense, macs),
+            open_rate=self._by_kind(opened.tolist(), len(macs)),
+            sites={
+                name: n / (site.gates * len(macs))
+                for (name, site), n in zip(self.sites.items(), opened.tolist(), strict=True)
+            },
+        )
+        self.accuracy.reset()
+        self.costs.reset()
+        return evaluation
+
+    def _by_kind(self, opened: list[float], images: int) -> dict[str, float]:
+        sites = list(self.sites.values())
+        rates = {}
+        for kind in dict.fromkeys(site.kind for site in sites):
+            gates = sum(site.gates for site in sites if site.kind == kind)
+            rates[kind] = sum(n for site, n in zip(sites, opened, strict=True) if site.kind == kind) / (gates * images)
+        return rates
+
+
+@torch.no_grad()
+def evaluate(
+    subject: Subject | nn.Module,
+    images: ImageSet,
+    *,
+    normalize: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+    batch_size: int = 256,
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+) -> Evaluation:
+    """Run a network over images once, in evaluation mode.
+
+    Args:
+        subject: a gated or plain network, or a `Subject`.
+        images: uint8 images and labels.
+        normalize: (mean, std) by channel of images in [0, 1]; the data set's own if None.
+        batch_size: images at a time.
+        device: where to run.
+        progress: show a bar on standard error, where that is a terminal.
+
+    Raises:
+        InputError: images of another shape than the network takes.
+    """
+    if isinstance(subject, nn.Module):
+        subject = as_subject(subject, images)
+    subject.net.to(device).eval()
+    tally = Tally(subject, len(images.classes), sync=False).to(device)
+    mean, std = normalize or (images.mean, images.std)
+    prepare = Normalize(mean, std).to(device)
+    batches = Batches(images.to(device), batch_size, shuffle=False)
+    dtype = next(subject.net.parameters()).dtype
+    console = Console(stderr=True)
+    for batch, labels in track(
+        batches, "evaluating", console=console, transient=True, disable=not (progress and console.is_terminal)
+    ):
+        output, gates = subject.run(prepare(batch).to(dtype))
+        tally.update(output, labels, gates, subject.image_macs(gates, batch))
+    return tally.finish()
+
+
+def _statistics(dense: int, macs: Tensor) -> MacStatistics:
+    total = int(macs.sum())
+    spread = float(macs.double().std(correction=0))
+    return MacStatistics(dense, total / len(macs), int(macs.min()), int(macs.max()), spread)

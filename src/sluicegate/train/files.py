@@ -1,0 +1,114 @@
+"""Files that are whole or absent: each is written beside its place and then renamed.
+
+A process killed while it writes leaves the file of before.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from torch import Tensor, nn
+
+from sluicegate.errors import InputError, RunError
+
+
+def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file beside `path`, then put it there in one step."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write text, whole or not at all."""
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def save_weights(net: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Write a network's state as safetensors."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    write_whole(path, lambda part: part.write_bytes(safetensors.torch.save(tensors)))
+
+
+def load_weights(net: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Fill a network from a safetensors file.
+
+    Raises:
+        InputError: the file is missing, is no safetensors file, or holds another network's weights.
+    """
+    try:
+        state = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"weights: {str(path)!r} cannot be read as safetensors: {one_line(error)}") from error
+    load_state(net, state, source=str(path))
+
+
+def load_state(net: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Fill a network from a state dict; names and shapes must agree, except that old batch norms counted no batches.
+
+    Raises:
+        InputError: they do not; the first that differs is named.
+    """
+    if difference := _first_difference(net.state_dict(), state):
+        raise InputError(f"weights: {source!r} does not fit the network: {difference}")
+    net.load_state_dict(state, strict=False)
+
+
+def _first_difference(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str | None:
+    for name, tensor in own.items():
+        if name not in given:
+            if name.endswith("num_batches_tracked"):
+                continue
+            return f"it lacks {name!r}"
+        if given[name].shape != tensor.shape:
+            return f"{name!r} has shape {list(given[name].shape)}, the network {list(tensor.shape)}"
+    return next((f"the network has no {name!r}" for name in given if name not in own), None)
+
+
+def read_checkpoint(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> dict[str, Any]:
+    """A checkpoint's content; only tensors and plain values are read, no code.
+
+    Raises:
+        RunError: the file is missing, truncated or no checkpoint.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler stumbled over
+        raise RunError(
+            f"checkpoint: {str(path)!r} cannot be read, it is missing or damaged: {one_line(error)}"
+        ) from error
+
+
+class WholeCheckpoints(CheckpointIO):
+    """How Lightning reads and writes checkpoints here: whole files, and one line where one is damaged."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        write_whole(path, lambda part: torch.save(checkpoint, part))
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
+        return read_checkpoint(path, "cpu")
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def one_line(error: Exception, limit: int = 160) -> str:
+    """An error's text on one line, cut where it runs on."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."

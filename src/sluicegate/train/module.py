@@ -1,0 +1,162 @@
+"""One training step, as Lightning wants it.
+
+    loss = cross entropy + objective(gates, progress),      progress = optimizer steps done / all of them
+
+Nothing here waits for the device: what is logged stays a tensor there, and a loss that is not finite leaves the
+number of its step in `first_bad_step`, which a callback reads now and then.
+
+Legend: N images, C channels, H W pixels, K classes.
+"""
+
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from sluicegate.data import Batches, HorizontalFlip, ImageSet, Normalize, PadCrop
+from sluicegate.errors import InputError
+from sluicegate.gates import GateRecords, SiteKind
+from sluicegate.schedule import Schedule, cosine, linear, steps
+from sluicegate.train.build import ImageSets, Subject
+from sluicegate.train.evaluate import Evaluation, Tally
+from sluicegate.train.recipe import AugmentRecipe, OptimizerRecipe, Recipe
+
+MEASURE_EVERY = (
+    10  # steps; open rates and MACs of training batches are for the eye, and cost some hundred small kernels
+)
+
+_WARM_UP = 0.3  # share of a one-cycle training that climbs, as in torch's OneCycleLR
+_COLD = 1 / 25  # where that climb starts
+
+
+class Classifier(LightningModule):
+    """Trains a gated or plain classifier by a recipe.
+
+    Args:
+        subject: the network, its costs and its objective.
+        images: what to train and measure on, moved to the training device as a whole.
+        recipe: batch size, augmentation, optimizer and epochs.
+
+    Attributes:
+        batches: the training batches; their epoch is set from outside.
+        evaluation: what the last pass over the test images measured.
+    """
+
+    def __init__(self, subject: Subject, images: ImageSets, recipe: Recipe) -> None:
+        super().__init__()
+        self.subject, self.images, self.recipe = subject, images, recipe
+        self.net, self.objective = subject.net, subject.objective
+        self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # a fifth faster to train
+        self.prepare = Normalize(images.train.mean, images.train.std)
+        self.augment = _augmentation(recipe.data.augment)
+        self.tally = Tally(subject, len(images.test.classes), sync=True)
+        self.evaluation: Evaluation | None = None
+        self.register_buffer("first_bad_step", torch.tensor(torch.inf), persistent=False)
+        self.steps_per_epoch = len(images.train) // recipe.data.batch_size
+        if self.steps_per_epoch == 0:
+            raise InputError(
+                f"data.batch_size: {recipe.data.batch_size} is more than the {len(images.train)} training images"
+            )
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done, in [0, 1]."""
+        return self.global_step / (self.steps_per_epoch * self.recipe.epochs)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        images, labels = batch
+        output, gates = self.subject.run(self._prepared(self.augment(images)))
+        loss = cross_entropy(output, labels)
+        if self.objective is not None:
+            loss = loss + self.objective(gates, self.progress)
+        self._watch(loss.detach())
+        self._log_step(loss.detach(), output.detach(), labels)
+        if index % MEASURE_EVERY == 0 and gates:
+            self._log_gates(gates, images)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        images, labels = batch
+        output, gates = self.subject.run(self._prepared(images))
+        self.tally.update(output, labels, gates, self.subject.image_macs(gates, images))
+
+    def on_validation_epoch_end(self) -> None:
+        self.evaluation = self.tally.finish()
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.subject, self.recipe.optimizer)
+        factor, total = rate_factor(self.recipe.optimizer), self.steps_per_epoch * self.recipe.epochs
+        scheduler = LambdaLR(optimizer, lambda step: factor(step / total))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def train_dataloader(self) -> Batches:
+        self.batches = self._batches(self.images.train, shuffle=True)
+        return self.batches
+
+    def val_dataloader(self) -> Batches:
+        return self._batches(self.images.test, shuffle=False)
+
+    def _batches(self, images: ImageSet, shuffle: bool) -> Batches:
+        return Batches(
+            images.to(self.trainer.strategy.root_device),
+            self.recipe.data.batch_size,
+            shuffle=shuffle,
+            seed=self.recipe.seed,
+            drop_last=shuffle,
+            rank=self.trainer.global_rank,
+            world=self.trainer.world_size,
+        )
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        return self.prepare(images).contiguous(memory_format=torch.channels_last)
+
+    def _watch(self, loss: Tensor) -> None:
+        """Keep the number of the first step whose loss is not finite."""
+        step = torch.where(torch.isfinite(loss), torch.inf, float(self.global_step))
+        self.first_bad_step = torch.minimum(self.first_bad_step, step)
+
+    def _log_step(self, loss: Tensor, output: Tensor, labels: Tensor) -> None:
+        accuracy = (output.argmax(1) == labels).float().mean()
+        seen = {"loss": loss, "accuracy": accuracy}
+        self.log_dict(seen, on_step=True, on_epoch=True, sync_dist=True, batch_size=len(labels))
+
+    def _log_gates(self, gates: GateRecords, images: Tensor) -> None:
+        macs = self.subject.image_macs(gates, images).double().mean()
+        kinds: dict[SiteKind, None] = dict.fromkeys(record.site.kind for record in gates.values())
+        rates = {f"open_{kind}": _open_rate(gates.of_kind(kind)) for kind in kinds}
+        self.log_dict({"macs": macs, **rates}, on_step=True, on_epoch=False)
+
+
+def build_optimizer(subject: Subject, recipe: OptimizerRecipe) -> Optimizer:
+    """SGD over two groups: the network with weight decay, the gates without (DLCG section 4.1)."""
+    network, gates = subject.parameter_groups()
+    groups = [{"params": network, "weight_decay": recipe.weight_decay, "lr": recipe.lr}]
+    if gates:
+        groups.append({"params": gates, "weight_decay": 0.0, "lr": recipe.lr * recipe.gate_lr_scale})
+    return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
+
+
+def rate_factor(recipe: OptimizerRecipe) -> Schedule:
+    """What the learning rates are multiplied with, as a function of progress."""
+    match recipe.schedule:
+        case "step":
+            return steps({0.0: 1.0} | {at: recipe.gamma**n for n, at in enumerate(recipe.milestones, 1)})
+        case "cosine":
+            return cosine(1, 0)
+        case "one-cycle":
+            climb, fall = linear(_COLD, 1, finish=_WARM_UP), cosine(1, 0, begin=_WARM_UP)
+            return lambda progress: climb(progress) * fall(progress)
+
+
+def _augmentation(recipe: AugmentRecipe) -> nn.Sequential:
+    crop = [PadCrop(recipe.pad_crop)] if recipe.pad_crop else []
+    return nn.Sequential(*crop, *([HorizontalFlip()] if recipe.flip else []))
+
+
+def _open_rate(gates: GateRecords) -> Tensor:
+    """[], the share of open gates."""
+    return torch.cat([record.open.detach() for record in gates.values()], dim=1).mean()

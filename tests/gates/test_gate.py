@@ -1,0 +1,124 @@
+"""Heads, masks, strategies and the gate that joins them."""
+
+import pytest
+import torch
+from torch import nn
+
+from sluicegate import (
+    AlwaysOn,
+    BinConcrete,
+    GateSite,
+    GumbelSoftmax,
+    InputError,
+    PooledHead,
+    Stochastic,
+    Threshold,
+)
+from sluicegate.gates import Estimator, Gate, mask_channels, mask_layer
+
+LAYER = GateSite("block", "layer", 1, 1, "x", "end")
+CHANNEL = GateSite("block.conv1", "channel", 8, 16, "x", "relu")
+
+
+def _joint(initial_open_rate: float = 0.5) -> Gate:
+    head = PooledHead(4, (1, 8))
+    return Gate(head, (LAYER, CHANNEL), (BinConcrete(), BinConcrete()), initial_open_rate)
+
+
+def test_pooled_head_is_pool_linear_relu_linear() -> None:
+    head = PooledHead(4, (3, 2), hidden=5)
+    x = torch.randn(2, 4, 6, 7)
+    hidden = torch.relu(x.mean((2, 3)) @ head.hidden.weight.T + head.hidden.bias)
+    for raw, output in zip(head(x), head.outputs, strict=True):
+        assert isinstance(output, nn.Linear)
+        torch.testing.assert_close(raw, hidden @ output.weight.T + output.bias)
+
+
+def test_batch_norm_of_a_head_is_an_option() -> None:
+    assert not any(isinstance(m, nn.BatchNorm1d) for m in PooledHead(4, (1,)).modules())
+    assert any(isinstance(m, nn.BatchNorm1d) for m in PooledHead(4, (1,), batch_norm=True).modules())
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.88])
+@pytest.mark.parametrize("estimator", [BinConcrete(), GumbelSoftmax()], ids=repr)
+def test_initial_open_rate_is_where_gates_start(rate: float, estimator: Estimator) -> None:
+    head = PooledHead(4, (8 * estimator.logits_per_gate,))
+    nn.init.zeros_(head.hidden.bias)
+    ((logits, _),) = Gate(head, (CHANNEL,), (estimator,), rate)(torch.zeros(3, 4, 2, 2))
+    torch.testing.assert_close(torch.sigmoid(logits), torch.full((3, 8), rate))
+
+
+def test_two_logits_make_one_gate_by_their_difference() -> None:
+    head = PooledHead(4, (16,))
+    gate = Gate(head, (CHANNEL,), (GumbelSoftmax(),), 0.5)
+    x = torch.randn(3, 4, 2, 2)
+    raw = head(x)[0].view(3, 8, 2)
+    ((logits, _),) = gate(x)
+    torch.testing.assert_close(logits, raw[..., 1] - raw[..., 0])
+
+
+def test_channels_of_a_skipped_layer_count_as_closed() -> None:
+    torch.manual_seed(0)
+    (_, layer), (_, channels) = _joint()(torch.randn(64, 4, 2, 2))
+    assert 0 < layer.sum() < 64
+    assert channels[layer[:, 0] == 0].sum() == 0
+    assert channels[layer[:, 0] == 1].sum() > 0
+
+
+def test_pressure_on_channels_leaves_the_layer_gate_alone() -> None:
+    gate = _joint()
+    (layer_logits, _), (channel_logits, channels) = gate(torch.randn(64, 4, 2, 2))
+    grads = torch.autograd.grad(channels.sum(), (layer_logits, channel_logits), allow_unused=True)
+    assert grads[0] is None or grads[0].abs().max() == 0
+    assert grads[1].abs().max() > 0
+
+
+def test_half_precision_features_give_float32_logits() -> None:
+    gate = _joint().to(torch.bfloat16)
+    assert gate(torch.randn(2, 4, 2, 2, dtype=torch.bfloat16))[0][0].dtype == torch.float32
+
+
+@pytest.mark.parametrize("granularity", [1, 2, 4])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=("nchw", "nhwc"))
+def test_mask_and_its_gradients(granularity: int, memory_format: torch.memory_format) -> None:
+    x = torch.randn(3, 8, 5, 4, dtype=torch.float64).to(memory_format=memory_format).requires_grad_()
+    is_open = torch.rand(3, 8 // granularity, dtype=torch.float64, requires_grad=True)
+    expected = x * is_open.repeat_interleave(granularity, 1)[:, :, None, None]
+    torch.testing.assert_close(mask_channels(x, is_open), expected)
+    assert torch.autograd.gradcheck(mask_channels, (x, is_open))
+
+
+def test_layer_mask_and_its_gradients() -> None:
+    x = torch.randn(3, 8, 5, 4, dtype=torch.float64, requires_grad=True)
+    is_open = torch.rand(3, 1, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(mask_layer(x, is_open), x * is_open[:, :, None, None])
+    assert torch.autograd.gradcheck(mask_layer, (x, is_open))
+
+
+def test_mask_keeps_the_memory_format() -> None:
+    x = torch.randn(3, 8, 5, 4).to(memory_format=torch.channels_last)
+    assert mask_channels(x, torch.ones(3, 8)).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_strategies_in_training_and_evaluation() -> None:
+    logits = torch.tensor([[-3.0, -0.1, 0.1, 3.0]]).expand(20_000, 4)
+    estimator = BinConcrete()
+    assert Threshold()(estimator, logits, False)[0].tolist() == [0, 0, 1, 1]
+    assert Threshold(0.9)(estimator, logits, False)[0].tolist() == [0, 0, 0, 1]
+    assert AlwaysOn()(estimator, logits, False).min() == AlwaysOn()(estimator, logits, True).min() == 1
+    torch.manual_seed(0)
+    for strategy, training in ((Stochastic(), False), (Stochastic(), True), (Threshold(), True)):
+        rates = strategy(estimator, logits, training).mean(0)
+        torch.testing.assert_close(rates, torch.sigmoid(logits[0]), atol=0.018, rtol=0)  # 5 standard errors
+
+
+@pytest.mark.parametrize("tau", [0.0, 1.0, -0.5])
+def test_tau_must_be_a_probability(tau: float) -> None:
+    with pytest.raises(InputError, match=r"tau: .* must lie between 0 and 1"):
+        Threshold(tau)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_initial_open_rate_must_be_a_probability(rate: float) -> None:
+    with pytest.raises(InputError, match=r"initial_open_rate: .* must lie between 0 and 1"):
+        _joint(rate)

@@ -1,0 +1,83 @@
+"""Small random networks of every block kind that channel and layer gates know, for property tests."""
+
+import random
+
+import torch
+from torch import Tensor, nn
+
+
+class Residual(nn.Module):
+    """act(body(x) + shortcut(x))."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = shortcut
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.body(x) + self.shortcut(x))
+
+
+def random_residual_net(seed: int) -> nn.Module:
+    """Stem, 1 to 4 random residual blocks, pooled classifier; batch norms have random statistics."""
+    rng = random.Random(seed)
+    torch.manual_seed(seed)
+    channels = 4 * rng.randint(1, 4)
+    layers: list[nn.Module] = [_conv(3, channels, 3, 1), nn.BatchNorm2d(channels), nn.ReLU()]
+    if rng.random() < 0.5:
+        layers.append(nn.MaxPool2d(2))
+    for _ in range(rng.randint(1, 4)):
+        out = channels if rng.random() < 0.5 else 4 * rng.randint(1, 4)
+        stride = rng.choice((1, 1, 2))
+        layers.append(_block(rng, channels, out, stride))
+        channels = out
+    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 5))
+    return randomise_norms(net)
+
+
+def random_chain(seed: int) -> nn.Module:
+    """A plain chain of 2 to 5 convolutions, without any residual branch."""
+    rng = random.Random(seed)
+    torch.manual_seed(seed)
+    channels = 3
+    layers: list[nn.Module] = []
+    for _ in range(rng.randint(2, 5)):
+        out = 4 * rng.randint(1, 4)
+        layers += [_conv(channels, out, rng.choice((1, 3)), 1), nn.BatchNorm2d(out), nn.ReLU()]
+        channels = out
+    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 5))
+    return randomise_norms(net)
+
+
+def randomise_norms(net: nn.Module) -> nn.Module:
+    """Give every batch norm statistics, scales and shifts that are not trivial."""
+    for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm2d)):
+        assert norm.running_mean is not None and norm.running_var is not None
+        norm.running_mean.normal_(0, 0.3)
+        norm.running_var.uniform_(0.5, 2)
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.normal_(norm.bias, 0, 0.5)
+    return net.eval()
+
+
+def _block(rng: random.Random, channels: int, out: int, stride: int) -> nn.Module:
+    width = 4 * rng.randint(1, 5)
+    body = {
+        "basic": [(channels, width, 3, stride, 1), (width, out, 3, 1, 1)],
+        "bottleneck": [(channels, width, 1, 1, 1), (width, width, 3, stride, 1), (width, out, 1, 1, 1)],
+        "grouped": [(channels, width, 1, 1, 1), (width, width, 3, stride, 4), (width, out, 1, 1, 1)],
+        "inverted": [(channels, width, 1, 1, 1), (width, width, 3, stride, width), (width, out, 1, 1, 1)],
+    }[rng.choice(("basic", "bottleneck", "grouped", "inverted"))]
+    layers: list[nn.Module] = []
+    for i, (inputs, outputs, kernel, step, groups) in enumerate(body):
+        layers += [_conv(inputs, outputs, kernel, step, groups), nn.BatchNorm2d(outputs)]
+        if i < len(body) - 1:
+            layers.append(rng.choice((nn.ReLU, nn.ReLU6, nn.SiLU))())
+    plain = stride == 1 and channels == out
+    shortcut = nn.Identity() if plain else nn.Sequential(_conv(channels, out, 1, stride), nn.BatchNorm2d(out))
+    return Residual(nn.Sequential(*layers), shortcut)
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)

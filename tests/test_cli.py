@@ -1,0 +1,231 @@
+"""The command line, in this process; `train/test_resume.py` and `train/test_distributed.py` start it as users do."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from commands import only_line, sluicegate
+from PIL import Image
+
+from sluicegate.cli import main
+from sluicegate.recipes import demo
+
+SMALL = """
+name: small
+data: {name: digits, batch_size: 64, limit_train: 128, limit_test: 40}
+net: {name: resnet8, options: {width: 0.25}}
+method: {name: dlcg}
+epochs: 1
+accelerator: cpu
+"""
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(SMALL)
+    return tmp_path
+
+
+def printed(capsys, *arguments):
+    """What a command prints with --json, which is one JSON object on one line."""
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(only_line(capsys.readouterr().out))
+    assert isinstance(found, dict)
+    return found
+
+
+def refused(capsys, status, *arguments):
+    """The one line on standard error of a command that exits with `status`."""
+    assert main(arguments) == status
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    line = only_line(streams.err)
+    assert line.startswith("sluicegate: error: ")
+    return line
+
+
+def test_train_writes_a_run_folder_and_evaluate_finds_the_same(capsys, workplace):
+    result = printed(capsys, "train", "small.yaml", "--out", "run", "seed=3", "data.batch_size=32")
+    assert {path.name for path in (workplace / "run").iterdir()} == {
+        "recipe.yaml",
+        "metrics.csv",
+        "last.ckpt",
+        "best.safetensors",
+        "result.json",
+    }
+    assert result == json.loads((workplace / "run" / "result.json").read_text())
+    assert result["macs"].keys() == {"dense", "mean", "min", "max", "std"}
+    assert result["open_rate"].keys() == {"layer", "channel"}
+    assert result["machine"]["cores"] > 0
+    assert "batch_size: 32" in (workplace / "run" / "recipe.yaml").read_text()
+    measured = printed(capsys, "evaluate", "run")
+    for key in ("accuracy", "images", "macs", "open_rate", "sites"):
+        assert measured[key] == result[key], key
+    assert measured["by_module"]["conv1"]["kind"] == "conv"
+    assert not (workplace / "lightning_logs").exists()
+
+
+def test_evaluate_takes_a_strategy_and_other_weights(capsys):
+    main(["train", "small.yaml", "--out", "run", "--json"])
+    capsys.readouterr()
+    closed = printed(capsys, "evaluate", "run", "--tau", "0.999", "--weights", "run/best.safetensors")
+    assert closed["open_rate"]["layer"] == 0
+    opened = printed(capsys, "evaluate", "run", "--strategy", "always-on", "--limit", "7")
+    assert opened["open_rate"] == {"layer": 1, "channel": 1}
+    assert opened["images"] == 7
+    assert "tau: 2.0" in refused(capsys, 2, "evaluate", "run", "--tau", "2")
+
+
+def test_a_run_is_neither_overwritten_nor_continued_by_another_recipe(capsys, workplace):
+    main(["train", "small.yaml", "--out", "run", "--json"])
+    capsys.readouterr()
+    kept = {path: path.read_bytes() for path in (workplace / "run").iterdir()}
+    assert "--resume" in refused(capsys, 2, "train", "small.yaml", "--out", "run")
+    assert "another recipe" in refused(capsys, 2, "train", "small.yaml", "seed=9", "--out", "run", "--resume")
+    assert {path: path.read_bytes() for path in (workplace / "run").iterdir()} == kept
+
+
+def test_a_finished_run_resumes_to_its_own_result(capsys):
+    first = printed(capsys, "train", "small.yaml", "--out", "run")
+    again = printed(capsys, "train", "small.yaml", "--out", "run", "--resume")
+    assert again == first
+
+
+@pytest.mark.parametrize("length", [0, 100, 5000])
+def test_a_truncated_checkpoint_is_named(length, capsys, workplace):
+    main(["train", "small.yaml", "--out", "run", "--json"])
+    capsys.readouterr()
+    checkpoint = workplace / "run" / "last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:length])
+    for arguments in (("train", "small.yaml", "--out", "run", "--resume"), ("evaluate", "run")):
+        assert "last.ckpt" in refused(capsys, 1, *arguments)
+
+
+def test_frontier_draws_runs_beside_the_paper(capsys, workplace):
+    main(["train", "small.yaml", "--out", "gated"])
+    main(["train", "small.yaml", "method.name=dense", "--out", "dense"])
+    capsys.readouterr()
+    drawn = printed(capsys, "frontier", "gated", "dense", "--paper", "dlcg", "-o", "figures/f.png")
+    assert [(one["name"], one["role"], len(one["points"])) for one in drawn["series"]] == [
+        ("dlcg, resnet8", "gated", 1),
+        ("dense", "dense", 1),
+        ("DLCG, Table 1", "paper", 9),
+    ]
+    assert {path.name for path in (workplace / "figures").iterdir()} == {"f.png", "f.svg", "f.json"}
+
+
+def test_demo_prints_its_middle_point_and_all_others(capsys, monkeypatch):
+    def quick(name):
+        made = demo.recipes()[name]()
+        return replace(made, epochs=1, data=replace(made.data, limit_train=128, limit_test=40))
+
+    monkeypatch.setattr("sluicegate.cli.recipe", quick)
+    for _ in range(2):  # a second demo takes the place of the first
+        found = printed(capsys, "demo", "--out", "demo")
+    assert {"accuracy", "macs", "seconds", "points"} <= found.keys()
+    assert {"dense", "mean", "min", "max"} <= found["macs"].keys()
+    assert [point["name"] for point in found["points"]] == [demo.DENSE, *demo.POINTS]
+    assert found["name"] == demo.MIDDLE
+
+
+def test_recipes_are_listed_one_a_line(capsys):
+    assert "dlcg-resnet20-cifar10-row9" in printed(capsys, "recipes")
+    assert main(["recipes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("dlcg-resnet20-cifar10-row" in line for line in lines) == 9
+
+
+def test_people_get_tables(capsys):
+    assert main(["train", "small.yaml", "--out", "run"]) == 0
+    streams = capsys.readouterr()
+    assert "accuracy" in streams.out
+    assert "layer1.0.conv1" in streams.out
+    assert "epoch 1/1" in streams.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "verb"),
+        (["fly"], "fly"),
+        (["train"], "recipe"),
+        (["train", "dlcg-resnet20"], "'dlcg-resnet20' is neither a recipe nor a YAML file"),
+        (["train", "absent.yaml"], "absent.yaml"),
+        (["train", "small.yaml", "--colour", "red"], "--colour"),
+        (["train", "small.yaml", "epoch=3"], "epoch"),
+        (["train", "small.yaml", "epochs"], "key=value"),
+        (["train", "small.yaml", "epochs=none"], "epochs"),
+        (["train", "small.yaml", "net.name=vgg"], "'vgg' is not a network"),
+        (["train", "small.yaml", "method.name=skip"], "'skip' is not a method"),
+        (["train", "small.yaml", "data.name=cifar11"], "'cifar11' is not a data set"),
+        (["train", "small.yaml", "data.name=mine", "--data-dir", "nowhere"], "nowhere"),
+        (["train", "small.yaml", "data.batch_size=4096"], "4096"),
+        (["train", "small.yaml", "accelerator=abacus"], "abacus"),
+        (["train", "small.yaml", "devices=none"], "devices=none"),
+        (["train", "small.yaml", "net.weights=absent.safetensors"], "absent.safetensors"),
+        (["evaluate", "resnet20"], "--weights"),
+        (["evaluate", "resnet20", "--weights", "absent.safetensors"], "--data"),
+        (["evaluate", "resnet20", "--weights", "absent.safetensors", "--data", "digits"], "absent.safetensors"),
+        (["evaluate", "."], "not a run folder"),
+        (["evaluate", "resnet20", "--strategy", "coin"], "coin"),
+        (["evaluate", "resnet20", "--limit", "few"], "few"),
+        (["frontier"], "runs"),
+        (["frontier", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_usage_is_one_line_and_status_2(arguments, named, capsys, monkeypatch, workplace):
+    monkeypatch.delenv("SLUICEGATE_DATA", raising=False)
+    before = sorted(workplace.iterdir())
+    assert named in refused(capsys, 2, *arguments)
+    assert sorted(workplace.iterdir()) == before, "a refused command leaves nothing behind"
+
+
+def test_an_unknown_paper_is_refused(capsys):
+    main(["train", "small.yaml", "--out", "run", "--json"])
+    capsys.readouterr()
+    assert "'squeezenet' is not known" in refused(capsys, 2, "frontier", "run", "--paper", "squeezenet")
+
+
+def test_a_network_that_cannot_be_traced_is_refused(capsys, monkeypatch):
+    from torch import nn
+
+    class Fickle(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    monkeypatch.setattr("sluicegate.train.build.build_net", lambda name, **options: Fickle())
+    assert "Fickle" in refused(capsys, 2, "train", "small.yaml", "--out", "run")
+
+
+def test_images_of_several_sizes_are_refused(capsys, workplace):
+    for split in ("train", "val"):
+        for number, size in enumerate((32, 40)):
+            folder = workplace / "photos" / split / "cat"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (size, size)).save(folder / f"{number}.png")
+    line = refused(capsys, 2, "train", "small.yaml", "data.name=photos", "--data-dir", "photos", "--out", "run")
+    assert "size" in line
+
+
+def test_a_nan_loss_ends_with_status_1(capsys):
+    assert main(["train", "small.yaml", "optimizer.lr=1e30", "--out", "run"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("sluicegate: error: loss: not finite at epoch 1")
+
+
+def test_the_command_is_quiet_where_it_has_nothing_to_say(workplace):
+    done = sluicegate("train", "small.yaml", "--out", "run", "--json", cwd=workplace)
+    assert json.loads(only_line(done.stdout))["epochs"] == 1
+    assert only_line(done.stderr).startswith("epoch 1/1")
+
+
+def test_weights_of_2018_give_the_accuracy_that_is_known(capsys, data_root):
+    weights = data_root.parent / "weights" / "cifar10_resnet20.safetensors"
+    if not weights.exists():
+        pytest.skip(f"{weights.name} is not beside the data")
+    found = printed(
+        capsys, "evaluate", "resnet20", "--weights", str(weights), "--data", "cifar10", "--normalize", "imagenet",
+        "--limit", "1000",
+    )  # fmt: skip
+    assert found["accuracy"] == 0.91
+    assert found["macs"]["dense"] == 40_551_040

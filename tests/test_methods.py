@@ -1,0 +1,58 @@
+"""Presets: the parts that each composes."""
+
+import pytest
+import torch
+
+import sluicegate as sg
+from sluicegate.methods import channel_only, convnet_aig, dense, dlcg
+from sluicegate.nets import build_net
+
+IMAGES = torch.zeros(1, 3, 32, 32)
+
+
+def _gated(method) -> sg.GatedModel:
+    assert method.gating is not None
+    return sg.gate_model(build_net("resnet20"), method.gating, IMAGES)
+
+
+def test_dense_has_no_gates() -> None:
+    assert dense().gating is dense().objective is None
+
+
+def test_dlcg_has_one_joint_head_a_block_without_batch_norm() -> None:
+    gated = _gated(dlcg())
+    assert len(gated.gates) == 9 and len(gated.sites) == 18
+    for gate in gated.gates.values():
+        assert [site.kind for site in gate.sites] == ["layer", "channel"]
+        assert isinstance(gate.head, sg.PooledHead) and gate.head.hidden.out_features == 16
+        assert not any(isinstance(m, torch.nn.BatchNorm1d) for m in gate.modules())
+    assert sum(site.gates for site in gated.sites.values() if site.kind == "channel") == 336
+
+
+def test_dlcg_weighs_layers_and_channels_as_eq_6() -> None:
+    method = dlcg(layer_weight=0.5, channel_weight=0.25, reduction="sum")
+    gated = _gated(method)
+    gated.strategy = sg.AlwaysOn()
+    _, gates = gated(torch.randn(4, 3, 32, 32), return_gates=True)
+    assert method.objective is not None
+    assert method.objective(gated)(gates, 0.0).item() == 0.5 * 9 + 0.25 * 336
+
+
+def test_channel_only_has_no_layer_gates() -> None:
+    assert {site.kind for site in _gated(channel_only()).sites.values()} == {"channel"}
+
+
+def test_aig_pulls_each_layer_to_its_target() -> None:
+    method = convnet_aig(target=0.5, targets={"layer1.0": 1.0})
+    gated = _gated(method)
+    assert {site.kind for site in gated.sites.values()} == {"layer"}
+    gated.strategy = sg.AlwaysOn()
+    _, gates = gated(torch.randn(4, 3, 32, 32), return_gates=True)
+    assert method.objective is not None
+    assert method.objective(gated)(gates, 0.0).item() == 8 * 0.25
+
+
+@pytest.mark.parametrize("estimator", ["bin_concrete", "gumbel_softmax", "straight_through"])
+def test_estimators_by_name(estimator) -> None:
+    _, gates = _gated(dlcg(estimator=estimator))(torch.randn(4, 3, 32, 32), return_gates=True)
+    assert all(set(r.open.unique().tolist()) <= {0.0, 1.0} for r in gates.values())

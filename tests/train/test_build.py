@@ -1,0 +1,101 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sluicegate import methods
+from sluicegate.convert import GatedModel
+from sluicegate.data import ImageSet
+from sluicegate.errors import InputError
+from sluicegate.gates import GateRecords
+from sluicegate.schedule import linear
+from sluicegate.train import DataRecipe, MethodRecipe, NetRecipe, Recipe, build_method, build_subject
+
+
+def images(channels=1, classes=4):
+    pixels = torch.zeros(classes, channels, 32, 32, dtype=torch.uint8)
+    names = tuple("abcdefgh"[:classes])
+    return ImageSet(pixels, torch.arange(classes), names, (0.5,) * channels, (0.25,) * channels)
+
+
+def recipe(method="dlcg", **net):
+    return Recipe("small", DataRecipe("digits"), NetRecipe("resnet8", **net), MethodRecipe(method))
+
+
+@pytest.mark.parametrize("name", ["dense", "dlcg", "channel_only", "convnet_aig"])
+def test_every_preset_is_a_method(name):
+    assert build_method(MethodRecipe(name)).name == getattr(methods, name)().name
+
+
+def test_text_that_calls_something_is_a_schedule(monkeypatch):
+    seen = {}
+    preset = methods.dlcg
+
+    def dlcg(layer_weight: float = 0.0, channel_weight: float = 0.0) -> methods.Method:
+        seen.update(layer_weight=layer_weight, channel_weight=channel_weight)
+        return preset()
+
+    monkeypatch.setattr(methods, "dlcg", dlcg)
+    build_method(MethodRecipe("dlcg", {"layer_weight": "linear(0, 0.1)", "channel_weight": 0.2}))
+    assert seen == {"layer_weight": linear(0, 0.1), "channel_weight": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("method", "named"),
+    [
+        (MethodRecipe("skip"), "'skip' is not a method; known: dense, dlcg"),
+        (MethodRecipe("dlcg", {"lambda": 1}), "lambda"),
+        (MethodRecipe("dlcg", {"lambda": "linear(0, 1)"}), "lambda"),
+        (MethodRecipe("dlcg", {"layer_weight": "much"}), "much"),
+        (MethodRecipe("dlcg", {"layer_weight": "linear(0)"}), "linear"),
+        (MethodRecipe("dlcg", {"reduction": "median"}), "median"),
+    ],
+)
+def test_a_bad_method_is_named_in_one_line(method, named):
+    with pytest.raises(InputError) as refusal:
+        build_method(method)
+    assert named in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_network_fits_the_images():
+    subject = build_subject(recipe(), images(channels=1, classes=4))
+    assert isinstance(subject.net, GatedModel)
+    output, gates = subject.run(torch.zeros(2, 1, 32, 32))
+    assert output.shape == (2, 4)
+    assert subject.image_macs(gates, torch.zeros(2)).dtype == torch.int64
+
+
+def test_a_dense_network_costs_the_same_for_each_image():
+    subject = build_subject(recipe("dense"), images())
+    output, gates = subject.run(torch.zeros(3, 1, 32, 32))
+    assert gates == GateRecords()
+    assert subject.image_macs(gates, output).tolist() == [subject.macs.dense] * 3
+
+
+def test_the_seed_fixes_the_weights():
+    first, second = (build_subject(recipe(), images()).net.state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_gated_network_starts_from_dense_weights(tmp_path):
+    dense = build_subject(recipe("dense"), images()).net
+    torch.nn.init.constant_(dense.conv1.weight, 0.5)
+    save_file(dense.state_dict(), tmp_path / "dense.safetensors")
+    gated = build_subject(recipe(weights=str(tmp_path / "dense.safetensors")), images()).net
+    assert gated.network.conv1.weight.eq(0.5).all()
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    save_file(build_subject(recipe("dense"), images(classes=5)).net.state_dict(), tmp_path / "five.safetensors")
+    with pytest.raises(InputError, match=r"five\.safetensors.*'linear\.weight' has shape \[5, 64\]"):
+        build_subject(recipe(weights=str(tmp_path / "five.safetensors")), images())
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not safetensors at all"])
+def test_unreadable_weights_are_refused(content, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"weights\.safetensors.* cannot be read") as refusal:
+        build_subject(recipe(weights=str(path)), images())
+    assert "\n" not in str(refusal.value)

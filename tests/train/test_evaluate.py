@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from sluicegate.convert import GatedModel, JointGating, gate_model
+from sluicegate.data import Normalize, load
+from sluicegate.gates import AlwaysOn, Stochastic, Threshold
+from sluicegate.nets import build_net
+from sluicegate.train import evaluate
+
+
+@pytest.fixture(scope="module")
+def images():
+    return load("digits", "test", limit=50)
+
+
+@pytest.fixture
+def gated(images) -> GatedModel:
+    torch.manual_seed(0)
+    net = build_net("resnet8", in_channels=1, width=0.25)
+    return gate_model(net, JointGating(initial_open_rate=0.5), torch.zeros(1, 1, 32, 32))
+
+
+def by_hand(gated, images):
+    gated.eval()
+    with torch.no_grad():
+        return gated(Normalize(images.mean, images.std)(images.images), return_gates=True)
+
+
+def test_every_number_is_that_of_one_forward_pass(gated, images):
+    measured = evaluate(gated, images, batch_size=7)
+    output, gates = by_hand(gated, images)
+    macs = gated.macs.macs(gates).double()
+    assert measured.images == 50
+    assert measured.accuracy == pytest.approx((output.argmax(1) == images.labels).double().mean().item())
+    assert measured.macs.dense == gated.macs.dense
+    assert (measured.macs.min, measured.macs.max) == (macs.min().item(), macs.max().item())
+    assert measured.macs.mean == pytest.approx(macs.mean().item(), rel=1e-12)
+    assert measured.macs.std == pytest.approx(macs.std(correction=0).item(), rel=1e-9)
+    assert measured.sites == pytest.approx({name: record.open.mean().item() for name, record in gates.items()})
+    for kind in ("layer", "channel"):
+        rate = torch.cat([record.open for record in gates.of_kind(kind).values()], 1).mean().item()
+        assert measured.open_rate[kind] == pytest.approx(rate)
+
+
+def test_gates_differ_between_images_in_this_test(gated, images):
+    measured = evaluate(gated, images)
+    assert measured.macs.min < measured.macs.mean < measured.macs.max
+
+
+def test_a_plain_network_costs_its_dense_macs(images):
+    net = build_net("resnet8", in_channels=1, width=0.25)
+    measured = evaluate(net, images)
+    assert measured.macs.min == measured.macs.max == measured.macs.mean == measured.macs.dense > 0
+    assert measured.open_rate == measured.sites == {}
+
+
+def test_strategies_are_kept(gated, images):
+    gated.strategy = AlwaysOn()
+    assert set(evaluate(gated, images).sites.values()) == {1.0}
+    gated.strategy = Threshold(0.999)
+    assert evaluate(gated, images).open_rate["layer"] == 0
+    gated.strategy = Stochastic()
+    torch.manual_seed(0)
+    assert 0 < evaluate(gated, images).open_rate["layer"] < 1
+
+
+def test_normalisation_can_be_given(gated, images):
+    own, other = evaluate(gated, images), evaluate(gated, images, normalize=((0.0,), (0.01,)))
+    assert own.macs != other.macs
+    assert evaluate(gated, images, normalize=(images.mean, images.std)) == own
