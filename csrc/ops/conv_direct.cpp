@@ -18,8 +18,8 @@ class Outer final : public ConvAlgorithm {
     block_step_ = static_cast<size_t>(w.taps) * kLanes;
     row_step_ = blocks_of(w.out) * block_step_;
     weights_ = make_floats(w.in() * row_step_);
-    for (int n = 0; n < w.out; ++n)
-      for (int c = 0; c < w.in(); ++c)
+    for (int c = 0; c < w.in(); ++c)  // in the order of memory
+      for (int n = 0; n < w.out; ++n)
         for (int t = 0; t < w.taps; ++t)
           weights_[c * row_step_ + n / kLanes * block_step_ + t * kLanes + n % kLanes] = w.row(n)[c * w.taps + t];
   }

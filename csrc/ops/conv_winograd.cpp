@@ -16,20 +16,24 @@ namespace {
 
 constexpr int kPositions = 36, kBatch = 14, kManyTiles = 100, kTileBlocks = 3;
 
-// u[xi] = (G g G^T)[xi] of one 3x3 kernel.
-void transform_weights(const float* g, float* u) {
+// u[xi] = (G g G^T)[xi] of 16 kernels g at once; both have a kernel in each lane.
+void transform_weights(const float (&g)[9][kLanes], float (&u)[kPositions][kLanes]) {
   static constexpr double G[6][3] = {{1 / 4.0, 0, 0},
                                      {-1 / 6.0, -1 / 6.0, -1 / 6.0},
                                      {-1 / 6.0, 1 / 6.0, -1 / 6.0},
                                      {1 / 24.0, 1 / 12.0, 1 / 6.0},
                                      {1 / 24.0, -1 / 12.0, 1 / 6.0},
                                      {0, 0, 1}};
-  double half[6][3];
-  for (int i = 0; i < 6; ++i)
-    for (int s = 0; s < 3; ++s) half[i][s] = G[i][0] * g[s] + G[i][1] * g[3 + s] + G[i][2] * g[6 + s];
-  for (int i = 0; i < 6; ++i)
+  double half[3][kLanes];
+  for (int i = 0; i < 6; ++i) {
+    for (int s = 0; s < 3; ++s)
+      for (int lane = 0; lane < kLanes; ++lane)
+        half[s][lane] = G[i][0] * g[s][lane] + G[i][1] * g[3 + s][lane] + G[i][2] * g[6 + s][lane];
     for (int j = 0; j < 6; ++j)
-      u[i * 6 + j] = static_cast<float>(half[i][0] * G[j][0] + half[i][1] * G[j][1] + half[i][2] * G[j][2]);
+      for (int lane = 0; lane < kLanes; ++lane)
+        u[i * 6 + j][lane] =
+            static_cast<float>(half[0][lane] * G[j][0] + half[1][lane] * G[j][1] + half[2][lane] * G[j][2]);
+  }
 }
 
 class Winograd final : public ConvAlgorithm {
@@ -46,14 +50,8 @@ class Winograd final : public ConvAlgorithm {
     row_ = static_cast<size_t>(blocks_of(gated_out_ ? in_ : out_)) * kLanes;
     plane_ = rows * row_;
     weights_ = make_floats(kPositions * plane_);
-    for (int n = 0; n < out_; ++n) {
-      for (int c = 0; c < in_; ++c) {
-        float u[kPositions];
-        transform_weights(w.row(n) + c * 9, u);
-        const size_t at = gated_out_ ? n * row_ + c : c * row_ + n;
-        for (int xi = 0; xi < kPositions; ++xi) weights_[xi * plane_ + at] = u[xi];
-      }
-    }
+    for (size_t row = 0; row < rows; ++row)
+      for (size_t column = 0; column < row_; column += kLanes) transform_block(w, row, column);
   }
 
   size_t scratch_floats() const override {
@@ -81,6 +79,19 @@ class Winograd final : public ConvAlgorithm {
   struct Share {
     int tile_begin, tile_end, block_begin, block_end;
   };
+
+  // 16 columns of one row of all 36 matrices; columns past the last channel stay zero.
+  void transform_block(const ConvWeights& w, size_t row, size_t column) {
+    const size_t columns = gated_out_ ? in_ : out_;
+    float g[9][kLanes] = {}, u[kPositions][kLanes];
+    for (size_t lane = 0; lane < kLanes && column + lane < columns; ++lane) {
+      const size_t out = gated_out_ ? row : column + lane, in = gated_out_ ? column + lane : row;
+      for (int t = 0; t < 9; ++t) g[t][lane] = w.row(static_cast<int>(out))[in * 9 + t];
+    }
+    transform_weights(g, u);
+    for (int xi = 0; xi < kPositions; ++xi)
+      std::copy_n(u[xi], kLanes, weights_.get() + xi * plane_ + row * row_ + column);
+  }
 
   bool is_batched() const { return tiles_ >= kManyTiles; }
   // 16 floats more than the channels, or rows a power of two apart would fall into the same cache sets.

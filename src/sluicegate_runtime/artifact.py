@@ -137,9 +137,7 @@ def _tensors(header: dict[str, Any], data: memoryview) -> dict[str, np.ndarray]:
     for name, entry in header.items():
         shape, begin, end = _entry(name, entry)
         if begin != reached or end > len(data) or end - begin != 4 * prod(shape):
-            raise InputError(
-                f"tensor {name!r}: [{begin}, {end}) does not hold shape {shape} where it should begin"
-            )
+            raise InputError(f"tensor {name!r}: [{begin}, {end}) does not hold shape {shape} where it should begin")
         # A copy: the views into the file are not aligned, and a frozen program must not share bytes with its
         # caller.
         tensors[name] = np.frombuffer(data[begin:end], "<f4").astype(np.float32).reshape(shape)
@@ -150,11 +148,7 @@ def _tensors(header: dict[str, Any], data: memoryview) -> dict[str, np.ndarray]:
 
 
 def _entry(name: str, entry: Any) -> tuple[tuple[int, ...], int, int]:
-    if (
-        not isinstance(entry, dict)
-        or set(entry) != {"dtype", "shape", "data_offsets"}
-        or entry["dtype"] != "F32"
-    ):
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"} or entry["dtype"] != "F32":
         raise InputError(f"tensor {name!r}: must be F32 with shape and data_offsets")
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _is_counts(shape) or len(shape) > 4 or not _is_counts(offsets) or len(offsets) != 2:

@@ -141,9 +141,7 @@ def _value(document: Any) -> Value:
     kind = keys.get("kind", "tensor")
     if kind not in ("tensor", "gate"):
         raise InputError(f"value {name!r}: kind {kind!r} is neither 'tensor' nor 'gate'")
-    return Value(
-        name, _ints(keys, "shape", f"value {name!r}"), kind, _optional_text(keys, "gate", f"value {name!r}")
-    )
+    return Value(name, _ints(keys, "shape", f"value {name!r}"), kind, _optional_text(keys, "gate", f"value {name!r}"))
 
 
 def _op(document: Any) -> Op:
@@ -185,9 +183,7 @@ def _attributes(document: Any, where: str) -> dict[str, Attribute]:
         elif isinstance(content, str | int | float):
             attributes[key] = content
         else:
-            raise InputError(
-                f"{where}: attribute {key!r} must be a number, a text or a list of whole numbers"
-            )
+            raise InputError(f"{where}: attribute {key!r} must be a number, a text or a list of whole numbers")
     return attributes
 
 

@@ -40,9 +40,7 @@ def run_reference(
         macs=np.array([sample.macs for sample in samples], np.int64),
         exits=np.array([sample.exit for sample in samples], np.int64),
         gates={
-            gate.name: np.array([sample.is_open(gate.name) for sample in samples], bool).reshape(
-                -1, *gate.shape
-            )
+            gate.name: np.array([sample.is_open(gate.name) for sample in samples], bool).reshape(-1, *gate.shape)
             for gate in gates
         },
     )
@@ -72,9 +70,7 @@ class _Sample:
     values: Mapping[str, Value]
     tensors: Mapping[str, np.ndarray]
     threshold: float | None
-    arrays: dict[str, np.ndarray] = field(
-        default_factory=dict
-    )  # tensors float64, gates bool; absent if skipped
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)  # tensors float64, gates bool; absent if skipped
     macs: int = 0
     exit: int = -1
     output: np.ndarray | None = None

@@ -58,8 +58,7 @@ def _build(artifact: Artifact, threads: int) -> Any:
     program = artifact.program
     index = {value.name: position for position, value in enumerate(program.values)}
     values = [
-        (value.kind == "gate", list(value.shape), index[value.gate] if value.gate else -1)
-        for value in program.values
+        (value.kind == "gate", list(value.shape), index[value.gate] if value.gate else -1) for value in program.values
     ]
     ops = [_op(op, index, artifact) for op in program.ops]
     try:
@@ -81,9 +80,7 @@ def _op(op: Op, index: dict[str, int], artifact: Artifact) -> tuple[Any, ...]:
             attributes[f"{key}_y"], attributes[f"{key}_x"] = content
         else:
             attributes[key] = ACTIVATIONS.index(content) if isinstance(content, str) else int(content)
-    tensors = [
-        artifact.tensors[op.tensors[role]] if role in op.tensors else None for role in ("weight", "bias")
-    ]
+    tensors = [artifact.tensors[op.tensors[role]] if role in op.tensors else None for role in ("weight", "bias")]
     inputs = [index[name] for name in op.inputs]
     output = index[op.output] if op.output else -1
     when = index[op.when] if op.when else -1

@@ -112,9 +112,7 @@ def _verify_value(value: Value, values: Mapping[str, Value]) -> None:
     if len(value.shape) not in (1, 3) or (value.kind == "gate" and sides):
         raise InputError(f"{where}: shape {value.shape} must be (C, H, W) or (F,); of a gate (G,)")
     if not 1 <= value.shape[0] <= MAX_CHANNELS or not all(1 <= side <= MAX_SIDE for side in sides):
-        raise InputError(
-            f"{where}: shape {value.shape} is outside 1..{MAX_CHANNELS} channels, 1..{MAX_SIDE} a side"
-        )
+        raise InputError(f"{where}: shape {value.shape} is outside 1..{MAX_CHANNELS} channels, 1..{MAX_SIDE} a side")
     _require_limit(f"{where}: elements", prod(value.shape), MAX_ELEMENTS)
     if value.gate is None:
         return
@@ -122,9 +120,7 @@ def _verify_value(value: Value, values: Mapping[str, Value]) -> None:
     if value.kind == "gate" or gate is None or gate.kind != "gate":
         raise InputError(f"{where}: gate {value.gate!r} is not a gate of a tensor")
     if value.shape[0] % gate.shape[0]:
-        raise InputError(
-            f"{where}: {value.shape[0]} channels are no multiple of the {gate.shape[0]} flags of its gate"
-        )
+        raise InputError(f"{where}: {value.shape[0]} channels are no multiple of the {gate.shape[0]} flags of its gate")
 
 
 def _input_value(program: Program, scope: _Scope) -> Value:
@@ -136,12 +132,7 @@ def _input_value(program: Program, scope: _Scope) -> Value:
 
 def _verify_output(program: Program, scope: _Scope) -> None:
     value = scope.values.get(program.output)
-    if (
-        value is None
-        or value.kind != "tensor"
-        or value.gate is not None
-        or program.output not in scope.defined
-    ):
+    if value is None or value.kind != "tensor" or value.gate is not None or program.output not in scope.defined:
         raise InputError(f"program: output {program.output!r} must be a computed tensor without a gate")
     if scope.defined[program.output]:
         raise InputError(f"program: output {program.output!r} lies in a region that may be skipped")
@@ -178,12 +169,8 @@ def _verify_write(op: Op, shape: Shape | None, made_under: tuple[str, ...], scop
     if value is None:
         raise InputError(f"op {op.name!r}: output {op.output!r} is not among the values")
     _require(value.name not in scope.defined, op, f"writes {value.name!r} a second time")
-    _require(
-        value.kind == ("gate" if op.kind == "gate" else "tensor"), op, f"{value.name!r} is of the wrong kind"
-    )
-    _require(
-        value.shape == shape, op, f"output {value.name!r} has shape {value.shape}, the rule gives {shape}"
-    )
+    _require(value.kind == ("gate" if op.kind == "gate" else "tensor"), op, f"{value.name!r} is of the wrong kind")
+    _require(value.shape == shape, op, f"output {value.name!r} has shape {value.shape}, the rule gives {shape}")
     _require(
         value.gate is None or value.gate in scope.defined,
         op,
@@ -436,9 +423,7 @@ def _require_bias(op: Op, out: int, scope: _Scope) -> None:
 
 
 def _require_residual(op: Op, residual: Value, shape: Shape, scope: _Scope) -> None:
-    _require(
-        residual.shape == shape, op, f"residual {residual.name!r} has shape {residual.shape}, must be {shape}"
-    )
+    _require(residual.shape == shape, op, f"residual {residual.name!r} has shape {residual.shape}, must be {shape}")
     _require(residual.gate == _output(op, scope).gate, op, "residual and output must name the same gate")
     _require(op.when is None or residual.gate is None, op, "a region's last op cannot write a gated value")
 

@@ -62,9 +62,7 @@ class Builder:
         padding = _pair(padding)
         channels, *sides = self.shape(x)
         reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
-        out_sides = [
-            (side + 2 * p - r) // s + 1 for side, p, r, s in zip(sides, padding, reach, stride, strict=True)
-        ]
+        out_sides = [(side + 2 * p - r) // s + 1 for side, p, r, s in zip(sides, padding, reach, stride, strict=True)]
         fan = channels // groups * kernel[0] * kernel[1]
         tensors = {"weight": self.rng.normal(size=(out, channels // groups, *kernel)) * np.sqrt(2 / fan)}
         if bias:
@@ -91,9 +89,7 @@ class Builder:
 
     def offsets(self, flags, pattern=None) -> np.ndarray:
         pattern = pattern or str(self.rng.choice(PATTERNS))
-        offsets = {"closed": -1e4, "open": 1e4, "one": -1e4, "random": 0.0}[pattern] + self.rng.normal(
-            size=flags
-        )
+        offsets = {"closed": -1e4, "open": 1e4, "one": -1e4, "random": 0.0}[pattern] + self.rng.normal(size=flags)
         if pattern == "one":
             offsets[self.rng.integers(flags)] = 1e4
         return offsets
@@ -135,12 +131,8 @@ def random_program(seed: int) -> tuple[Program, dict[str, np.ndarray]]:
 def stem(b: Builder, x: str) -> str:
     kernel = (b.pick(1, 2, 3, 5, 7), b.pick(1, 3, 3, 5, 7))
     padding = tuple(min(int(b.rng.integers(0, 4)), k - 1) for k in kernel)
-    padding = tuple(
-        max(p, -(-(k - s) // 2), 0) for p, k, s in zip(padding, kernel, b.shape(x)[1:], strict=True)
-    )
-    return b.conv(
-        x, b.channels(), kernel, b.pick(1, 1, 2, (2, 1), 3), padding, activation=b.pick(*ACTIVATIONS)
-    )
+    padding = tuple(max(p, -(-(k - s) // 2), 0) for p, k, s in zip(padding, kernel, b.shape(x)[1:], strict=True))
+    return b.conv(x, b.channels(), kernel, b.pick(1, 1, 2, (2, 1), 3), padding, activation=b.pick(*ACTIVATIONS))
 
 
 def basic(b: Builder, x: str) -> str:
@@ -188,9 +180,7 @@ def grouped(b: Builder, x: str) -> str:
     gates = [b.gate(x, size // b.granularity(size)) if b.rng.random() < 0.5 else None for size in (mid, out)]
     kernel = b.pick(1, (1, 3), (3, 2)) if min(b.shape(x)[1:]) >= 3 else 1
     y = b.conv(x, mid, kernel, padding=0, gate=gates[0])
-    y = b.conv(
-        y, out, 3, dilation=b.pick(1, 2), groups=groups, gate=gates[1], activation=b.pick(*ACTIVATIONS)
-    )
+    y = b.conv(y, out, 3, dilation=b.pick(1, 2), groups=groups, gate=gates[1], activation=b.pick(*ACTIVATIONS))
     return b.conv(y, b.channels(), 1)
 
 

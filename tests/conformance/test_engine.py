@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 import pytest
-
 from conformance.generate import random_program
+
 from sluicegate_runtime import Artifact, Session, run_reference
 
 engine = pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")

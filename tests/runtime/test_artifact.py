@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pytest
-
 from conformance.generate import random_program
+
 from sluicegate_runtime import InputError, load, save
 from sluicegate_runtime.artifact import loads
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from conformance.generate import Builder, exit_early
+
 from sluicegate_runtime import InputError, Program, Session, save
 from sluicegate_runtime import session as session_module
 from sluicegate_runtime.artifact import Artifact, loads

@@ -1,8 +1,8 @@
 import json
 
 import pytest
-
 from conformance.generate import random_program
+
 from sluicegate_runtime import InputError, Op, Preprocessing, Program, Value
 
 SMALL = Program(

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from conformance.generate import ACTIVATIONS, Builder, exit_early
+
 from sluicegate_runtime import InputError, run_reference
 from sluicegate_runtime.reference import activate, logit_of
 
@@ -58,9 +58,7 @@ def test_pools(kernel, stride, padding):
         agrees(run(b, x, y, image), expected)
     for count in (False, True):
         b, x, image = build((3, 8, 10))
-        expected = F.avg_pool2d(
-            torch.from_numpy(image)[None], kernel, stride, padding, count_include_pad=count
-        )[0]
+        expected = F.avg_pool2d(torch.from_numpy(image)[None], kernel, stride, padding, count_include_pad=count)[0]
         y = b.op(
             "avg_pool",
             [x],
@@ -106,9 +104,7 @@ def test_closed_channels_are_zero_and_not_counted(granularity):
     weights = {name: torch.from_numpy(tensor) for name, tensor in b.tensors.items()}
     first, side, last = (op.name for op in b.ops if op.kind == "conv")
     t = torch.from_numpy(image)[None]
-    h = torch.sigmoid(
-        F.conv2d(t, weights[f"{first}.weight"][flags], weights[f"{first}.bias"][flags], padding=1)
-    )
+    h = torch.sigmoid(F.conv2d(t, weights[f"{first}.weight"][flags], weights[f"{first}.bias"][flags], padding=1))
     h = F.conv2d(h, weights[f"{last}.weight"][:, flags], weights[f"{last}.bias"], padding=1)
     agrees(result, F.relu(h + F.conv2d(t, weights[f"{side}.weight"], weights[f"{side}.bias"]))[0])
     head = 5 * 42 + 5 * 16 + 16 * (8 // granularity)

@@ -9,8 +9,8 @@ import threading
 
 import numpy as np
 import pytest
-
 from conformance.generate import Builder, random_program
+
 from sluicegate_runtime import Artifact, InputError, RunError, Session, run_reference, save
 from sluicegate_runtime import session as session_module
 
@@ -147,9 +147,7 @@ def test_memory_does_not_grow():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(3000):
         session.run(batch)
-    assert (
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2048
-    )  # KiB; a leak of 1 KiB a run is 3000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2048  # KiB; a leak of 1 KiB a run is 3000
 
 
 def test_sessions_come_and_go():
@@ -176,7 +174,5 @@ def test_idle_workers_are_parked():
     )
     path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
     run = [sys.executable, "-c", code]
-    printed = subprocess.run(
-        run, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path}
-    )
+    printed = subprocess.run(run, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path})
     assert float(printed.stdout) < 0.1

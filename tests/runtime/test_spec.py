@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-
 from conformance.generate import Builder, random_program
+
 from sluicegate_runtime import InputError, Op, Program, Value, verify_program
 
 
