@@ -24,13 +24,20 @@ struct Results {
 
 class Engine final {
  public:
-  // Checks the program and packs its weights; std::invalid_argument if it is refused. The tensors of
-  // `program` are not needed afterwards.
-  Engine(ProgramSpec program, int threads);
+  // Checks the program and packs its weights; std::invalid_argument if it is refused. The tensors of `program` are
+  // not needed afterwards. With `all_candidates` every op keeps all the ways in which it can be computed.
+  Engine(ProgramSpec program, int threads, bool all_candidates);
 
   // Runs `count` images [C, H, W]. `threshold`, a logit, replaces that of every gate. Runs of one engine
   // queue up: two at once would only take the cores from each other.
   void run(const float* images, int64_t count, std::optional<float> threshold, const Results& results);
+
+  // For autotune.py: in how many ways an op can be computed, how many seconds one of them takes with some eighths of
+  // its multiply-adds open (the best of `repeats`; it stays picked), and which one to use from now on.
+  // std::invalid_argument where there is no choice.
+  int candidates(int op) const;
+  double time(int op, int candidate, int eighths, int repeats);
+  void pick(int op, int eighths, int candidate);
 
   int64_t input_floats() const;
   const std::vector<int>& output_shape() const { return program_.values[program_.output].shape; }
@@ -46,6 +53,8 @@ class Engine final {
   };
 
   int run_sample();  // the value that is the output
+  Operator& operator_of(int op) const;
+  void open_evenly(int value, double share);  // the flags of its gate, as far apart as they can be
 
   ProgramSpec program_;
   const KernelTable& kernels_;

@@ -94,13 +94,17 @@ NB_MODULE(_engine, module) {
       .def(
           "__init__",
           [](sluice::Engine* self, const std::vector<Value>& values, const std::vector<Op>& ops, int input,
-             int output, int threads) {
+             int output, int threads, bool all_candidates) {
             sluice::ProgramSpec program = program_of(values, ops, input, output);
             nb::gil_scoped_release unlocked;
-            new (self) sluice::Engine(std::move(program), threads);
+            new (self) sluice::Engine(std::move(program), threads, all_candidates);
           },
-          "values"_a, "ops"_a, "input"_a, "output"_a, "threads"_a)
+          "values"_a, "ops"_a, "input"_a, "output"_a, "threads"_a, "all_candidates"_a = false)
       .def("run", &run, "images"_a, "threshold"_a.none())
+      .def("candidates", &sluice::Engine::candidates, "op"_a)
+      .def("time", &sluice::Engine::time, "op"_a, "candidate"_a, "eighths"_a, "repeats"_a,
+           nb::call_guard<nb::gil_scoped_release>())
+      .def("pick", &sluice::Engine::pick, "op"_a, "eighths"_a, "candidate"_a)
       .def_prop_ro("isa", &sluice::Engine::isa)
       .def_prop_ro("gates", &sluice::Engine::gates);
 }

@@ -9,7 +9,7 @@ constexpr int kManyRows = 28;
 
 class Conv final : public Operator {
  public:
-  Conv(const Plan& plan, const OpSpec& op)
+  Conv(const Plan& plan, const OpSpec& op, bool all_candidates)
       : in_(op.inputs[0]),
         out_(op.output),
         residual_(op.inputs.size() == 2 ? op.inputs[1] : -1),
@@ -18,9 +18,21 @@ class Conv final : public Operator {
         function_(static_cast<Activation>(attribute(op, "activation"))),
         activation_(applied(function_)),
         settled_(residual_ != -1 && plan.is_settled(residual_, function_)),
-        algorithm_(choose(plan, op)) {}
+        pairs_(int64_t{plan.value(in_).channels()} * plan.value(out_).channels()) {
+    const bool first_winograd = pays_winograd(plan, op);
+    candidates_.push_back(first_winograd ? make_winograd(plan, op) : make_direct(plan, op));
+    if (all_candidates && is_winograd_shape(op) && !is_stem(plan.program(), op))
+      candidates_.push_back(first_winograd ? make_direct(plan, op) : make_winograd(plan, op));
+  }
 
-  size_t scratch_floats() const override { return algorithm_->scratch_floats(); }
+  size_t scratch_floats() const override {
+    size_t most = 0;
+    for (const ConvAlgorithmPtr& candidate : candidates_) most = std::max(most, candidate->scratch_floats());
+    return most;
+  }
+
+  int candidates() const override { return static_cast<int>(candidates_.size()); }
+  void pick(int eighths, int candidate) override { picks_[eighths] = candidate; }
 
   void run(Run& run) const override {
     const ConvCall call = {run.views[in_],   run.views[out_], residual_ == -1 ? nullptr : run.views[residual_].data,
@@ -28,7 +40,7 @@ class Conv final : public Operator {
                            activation_.clamp};
     count(run, call);
     if (call.open_out.count == 0) return;
-    algorithm_->run(run, call);
+    candidates_[picks_[eighths_of(call)]]->run(run, call);
     apply_curve(run, activation_, call.out, blocks_of(call.open_out.count));
   }
 
@@ -51,7 +63,13 @@ class Conv final : public Operator {
   }
 
  private:
-  static ConvAlgorithmPtr choose(const Plan& plan, const OpSpec& op) {
+  // How much is open, rounded to eighths. Groups have one candidate, so that pairs across groups do no harm.
+  int eighths_of(const ConvCall& call) const {
+    const int64_t open = int64_t{call.open_in.count} * call.open_out.count;
+    return static_cast<int>((kEighths * open + pairs_ / 2) / pairs_);
+  }
+
+  static ConvAlgorithmPtr make_direct(const Plan& plan, const OpSpec& op) {
     const ValueSpec &in = plan.value(op.inputs[0]), &out = plan.value(op.output);
     const int groups = attribute(op, "groups");
     if (is_stem(plan.program(), op)) return make_stem(plan, op);
@@ -60,7 +78,6 @@ class Conv final : public Operator {
       return make_depthwise(plan, op);
     const bool whole_blocks = out.gate == -1 || out.channels() / plan.value(out.gate).channels() % kLanes == 0;
     if (groups > 1) return out.gate == -1 ? make_grouped(op) : make_packed(op, plan.threads());
-    if (pays_winograd(plan, op)) return make_winograd(plan, op);
     if (whole_blocks) return make_outer(op);
     const bool single_tap = op.weight.shape[2] * op.weight.shape[3] == 1;
     if (in.gate == -1 && !single_tap && op.inputs.size() == 1) return make_inner(op);
@@ -71,7 +88,7 @@ class Conv final : public Operator {
   // weights that are four times as many.
   static bool pays_winograd(const Plan& plan, const OpSpec& op) {
     const ValueSpec &in = plan.value(op.inputs[0]), &out = plan.value(op.output);
-    if (!is_winograd_shape(op)) return false;
+    if (!is_winograd_shape(op) || is_stem(plan.program(), op)) return false;
     return std::min(in.channels(), out.channels()) >= 32 && std::min(in.height(), in.width()) >= 10;
   }
 
@@ -96,7 +113,9 @@ class Conv final : public Operator {
   Activation function_;
   Applied activation_;
   bool settled_;
-  ConvAlgorithmPtr algorithm_;
+  int64_t pairs_;
+  std::vector<ConvAlgorithmPtr> candidates_;
+  int picks_[kEighths + 1] = {};
 };
 
 }  // namespace
@@ -122,6 +141,8 @@ Shares::Shares(int threads, int rows, int units, int units_per_tile) : rows(rows
   chunks = std::max(1, std::min(wanted, by_rows ? rows : units));
 }
 
-OperatorPtr make_conv(const Plan& plan, const OpSpec& op) { return std::make_unique<Conv>(plan, op); }
+OperatorPtr make_conv(const Plan& plan, const OpSpec& op, bool all_candidates) {
+  return std::make_unique<Conv>(plan, op, all_candidates);
+}
 
 }  // namespace sluice

@@ -54,18 +54,25 @@ struct Run {
   std::vector<int32_t> all_channels_, all_blocks_;
 };
 
+constexpr int kEighths = 8;
+
 class Operator {
  public:
   virtual ~Operator() = default;
   virtual void run(Run& run) const = 0;
   virtual void skip(Run&) const {}                     // instead of `run` where the layer gate is closed
   virtual size_t scratch_floats() const { return 0; }  // per thread
+
+  // Some ops can be computed in more than one way. Which way pays depends on how much is open, in eighths of the
+  // multiply-adds; autotune.py measures it.
+  virtual int candidates() const { return 1; }
+  virtual void pick(int /*eighths*/, int /*candidate*/) {}
 };
 
 using OperatorPtr = std::unique_ptr<Operator>;
 
 OperatorPtr make_load(const Plan& plan);  // the image into the program's input
-OperatorPtr make_conv(const Plan& plan, const OpSpec& op);
+OperatorPtr make_conv(const Plan& plan, const OpSpec& op, bool all_candidates);
 OperatorPtr make_linear(const Plan& plan, const OpSpec& op);
 OperatorPtr make_pool(const Plan& plan, const OpSpec& op);  // max, average
 OperatorPtr make_global_pool(const Plan& plan, const OpSpec& op);

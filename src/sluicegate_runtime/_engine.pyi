@@ -13,7 +13,18 @@ class Engine:
     isa: str
     gates: list[tuple[int, int]]  # (index of the value, flags)
 
-    def __init__(self, values: Sequence[_Value], ops: Sequence[_Op], input: int, output: int, threads: int) -> None: ...
+    def __init__(
+        self,
+        values: Sequence[_Value],
+        ops: Sequence[_Op],
+        input: int,
+        output: int,
+        threads: int,
+        all_candidates: bool = False,
+    ) -> None: ...
+    def candidates(self, op: int) -> int: ...
+    def time(self, op: int, candidate: int, eighths: int, repeats: int) -> float: ...
+    def pick(self, op: int, eighths: int, candidate: int) -> None: ...
     def run(self, images: np.ndarray, threshold: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """(output [N, ...], macs [N], exits [N], flags [N, all flags of all gates])"""
 

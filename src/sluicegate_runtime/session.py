@@ -1,11 +1,13 @@
 """Runs a program in the native engine."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .artifact import Artifact, load
+from .autotune import autotune
 from .errors import InputError, RunError
 from .program import Op
 from .reference import check_images, logit_of
@@ -23,13 +25,16 @@ class Session:
     where the file, the program or `threads` is refused, RunError where there is no engine or no memory.
     """
 
-    def __init__(self, source: str | os.PathLike[str] | Artifact, threads: int = 2) -> None:
+    def __init__(self, source: str | os.PathLike[str] | Artifact, threads: int = 2, tune: bool = False) -> None:
         artifact = source if isinstance(source, Artifact) else load(source)
         if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 1024:
             raise InputError(f"threads: {threads!r} is not a whole number from 1 to 1024")
         self.program = artifact.program
         self._gates = [value for value in self.program.values if value.kind == "gate"]
-        self._engine = _build(artifact, threads)
+        self._engine = _build(artifact, threads, tune)
+        if tune:
+            beside = None if isinstance(source, Artifact) else Path(f"{os.fspath(source)}.tuning.json")
+            autotune(self._engine, artifact, threads, beside)
 
     @property
     def isa(self) -> str:
@@ -50,7 +55,7 @@ class Session:
         return Result(output, macs, exits, {v.name: d for v, d in zip(self._gates, decisions, strict=True)})
 
 
-def _build(artifact: Artifact, threads: int) -> Any:
+def _build(artifact: Artifact, threads: int, all_candidates: bool) -> Any:
     try:
         from ._engine import Engine
     except ImportError as error:
@@ -62,7 +67,7 @@ def _build(artifact: Artifact, threads: int) -> Any:
     ]
     ops = [_op(op, index, artifact) for op in program.ops]
     try:
-        return Engine(values, ops, index[program.input], index[program.output], threads)
+        return Engine(values, ops, index[program.input], index[program.output], threads, all_candidates)
     except ValueError as error:
         raise InputError(str(error)) from None
     except MemoryError:
