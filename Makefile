@@ -32,7 +32,7 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 10) <= v < (3, 14) and f"PYTHON: {sys.executable} is {v[0]}.{v[1]}, but 3.10 to 3.13 is needed")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -type f) | $(BIN)/python
 	$(INSTALL) --editable .
 	touch $@
 

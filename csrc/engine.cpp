@@ -1,0 +1,151 @@
+#include "engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include "kernels/dispatch.h"
+
+namespace sluice {
+namespace {
+
+constexpr int kMostThreads = 1024;
+
+ProgramSpec checked(ProgramSpec program) {
+  check_program(program);
+  return program;
+}
+
+int checked_threads(int threads) {
+  if (threads < 1 || threads > kMostThreads)
+    throw std::invalid_argument("threads: " + std::to_string(threads) + " is not in 1..1024");
+  return threads;
+}
+
+OperatorPtr make_operator(const Plan& plan, const OpSpec& op, bool all_candidates, int& exits) {
+  switch (op.kind) {
+    case OpKind::conv: return make_conv(plan, op, all_candidates);
+    case OpKind::linear: return make_linear(plan, op);
+    case OpKind::max_pool:
+    case OpKind::avg_pool: return make_pool(plan, op);
+    case OpKind::global_pool: return make_global_pool(plan, op);
+    case OpKind::gate: return make_gate(op);
+    case OpKind::exit: return make_exit(op, exits++);
+    default: return make_elementwise(plan, op);
+  }
+}
+
+}  // namespace
+
+Engine::Engine(ProgramSpec program, int threads, bool all_candidates)
+    : program_(checked(std::move(program))),
+      kernels_(select_kernels()),
+      plan_(program_, checked_threads(threads)),
+      pool_(threads) {
+  int exits = 0;
+  size_t scratch = 0;
+  if (!plan_.read_only_by_stem(program_.input)) steps_.push_back({make_load(plan_), program_.input, -1, -1});
+  for (OpSpec& op : program_.ops) {
+    steps_.push_back({make_operator(plan_, op, all_candidates, exits), op.output, op.when,
+                      op.kind == OpKind::exit ? op.inputs[0] : -1});
+    op.weight.data = op.bias.data = nullptr;  // borrowed, and packed now
+    scratch = std::max(scratch, steps_.back().op->scratch_floats());
+  }
+  run_.emplace(kernels_, pool_, plan_, scratch);
+}
+
+int Engine::run_sample() {
+  Run& run = *run_;
+  run.close_all();
+  for (const Step& step : steps_) {
+    if (step.when != -1 && !run.is_open(step.when)) {
+      step.op->skip(run);
+      continue;
+    }
+    step.op->run(run);
+    if (run.ended) return step.ends_with;
+    if (step.output != -1) run.present[step.output] = 1;
+  }
+  return program_.output;
+}
+
+void Engine::run(const float* images, int64_t count, std::optional<float> threshold, const Results& results) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const ThreadPool::Awake awake(pool_);
+  Run& run = *run_;
+  run.threshold_given = threshold.has_value();
+  run.threshold = threshold.value_or(0.0f);
+  const ValueSpec& output = program_.values[program_.output];
+  const size_t floats = static_cast<size_t>(output.channels()) * output.height() * output.width();
+  uint8_t* flags = results.flags;
+  for (int64_t sample = 0; sample < count; ++sample) {
+    run.image = images + sample * input_floats();
+    const int value = run_sample();
+    unpack(run.views[value], output.channels(), results.output + sample * floats);
+    results.macs[sample] = run.macs;
+    results.exits[sample] = run.exit;
+    for (const std::vector<uint8_t>& gate : run.flags) flags = std::copy(gate.begin(), gate.end(), flags);
+  }
+}
+
+Operator& Engine::operator_of(int op) const {
+  if (op < 0 || op >= static_cast<int>(program_.ops.size())) throw std::invalid_argument("op: is out of range");
+  const size_t before = steps_.size() - program_.ops.size();  // the step that loads the image, if there is one
+  return *steps_[before + op].op;
+}
+
+int Engine::candidates(int op) const { return operator_of(op).candidates(); }
+
+void Engine::pick(int op, int eighths, int candidate) {
+  if (eighths < 0 || eighths > kEighths || candidate < 0 || candidate >= candidates(op))
+    throw std::invalid_argument("pick: eighths or candidate is out of range");
+  const std::lock_guard<std::mutex> lock(mutex_);
+  operator_of(op).pick(eighths, candidate);
+}
+
+void Engine::open_evenly(int value, double share) {
+  const int gate = program_.values[value].gate;
+  if (gate == -1) return;
+  std::vector<float> logits(program_.values[gate].channels());
+  for (size_t g = 0; g < logits.size(); ++g)
+    logits[g] = std::floor((g + 1) * share + 1e-9) > std::floor(g * share + 1e-9) ? 1.0f : -1.0f;
+  run_->threshold_given = false;
+  run_->set_flags(gate, logits.data(), 0.0f);
+}
+
+double Engine::time(int op, int candidate, int eighths, int repeats) {
+  if (candidates(op) < 2 || eighths < 0 || eighths > kEighths)
+    throw std::invalid_argument("time: there is no choice at this op, or eighths is out of range");
+  for (int step = 0; step <= kEighths; ++step) pick(op, step, candidate);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const ThreadPool::Awake awake(pool_);
+  const int in = program_.ops[op].inputs[0], out = program_.ops[op].output;
+  const bool both = program_.values[in].gate != -1 && program_.values[out].gate != -1;
+  const double share = both ? std::sqrt(eighths / 8.0) : eighths / 8.0;
+  run_->close_all();
+  open_evenly(in, share);
+  open_evenly(out, share);
+  double best = std::numeric_limits<double>::infinity();
+  for (int repeat = 0; repeat < repeats; ++repeat) {
+    const auto begin = std::chrono::steady_clock::now();
+    operator_of(op).run(*run_);
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  }
+  return best;
+}
+
+int64_t Engine::input_floats() const {
+  const ValueSpec& input = program_.values[program_.input];
+  return int64_t{input.channels()} * input.height() * input.width();
+}
+
+std::vector<std::pair<int, int>> Engine::gates() const {
+  std::vector<std::pair<int, int>> gates;
+  for (size_t v = 0; v < program_.values.size(); ++v)
+    if (program_.values[v].is_gate) gates.emplace_back(static_cast<int>(v), program_.values[v].channels());
+  return gates;
+}
+
+}  // namespace sluice

@@ -1,0 +1,68 @@
+// The engine: a loaded program, ready to run samples one after another.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ops/operator.h"
+#include "plan.h"
+#include "program.h"
+#include "thread_pool.h"
+
+namespace sluice {
+
+// Where the results of a batch of N go; the caller owns the memory.
+struct Results {
+  float* output;   // [N, ...] as the program's output
+  int64_t* macs;   // [N]
+  int64_t* exits;  // [N], -1 where no exit ended the sample
+  uint8_t* flags;  // [N, all flags of all gates in the order of the values]
+};
+
+class Engine final {
+ public:
+  // Checks the program and packs its weights; std::invalid_argument if it is refused. The tensors of `program` are
+  // not needed afterwards. With `all_candidates` every op keeps all the ways in which it can be computed.
+  Engine(ProgramSpec program, int threads, bool all_candidates);
+
+  // Runs `count` images [C, H, W]. `threshold`, a logit, replaces that of every gate. Runs of one engine
+  // queue up: two at once would only take the cores from each other.
+  void run(const float* images, int64_t count, std::optional<float> threshold, const Results& results);
+
+  // For autotune.py: in how many ways an op can be computed, how many seconds one of them takes with some eighths of
+  // its multiply-adds open (the best of `repeats`; it stays picked), and which one to use from now on.
+  // std::invalid_argument where there is no choice.
+  int candidates(int op) const;
+  double time(int op, int candidate, int eighths, int repeats);
+  void pick(int op, int eighths, int candidate);
+
+  int64_t input_floats() const;
+  const std::vector<int>& output_shape() const { return program_.values[program_.output].shape; }
+  std::vector<std::pair<int, int>> gates() const;  // (index of the value, flags)
+  const char* isa() const { return kernels_.name; }
+
+ private:
+  struct Step {
+    OperatorPtr op;
+    int output;     // -1: none
+    int when;       // -1: always
+    int ends_with;  // the value that an exit returns, or -1
+  };
+
+  int run_sample();  // the value that is the output
+  Operator& operator_of(int op) const;
+  void open_evenly(int value, double share);  // the flags of its gate, as far apart as they can be
+
+  ProgramSpec program_;
+  const KernelTable& kernels_;
+  Plan plan_;
+  ThreadPool pool_;
+  std::vector<Step> steps_;
+  std::optional<Run> run_;
+  std::mutex mutex_;
+};
+
+}  // namespace sluice

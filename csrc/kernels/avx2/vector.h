@@ -1,0 +1,52 @@
+// 16 lanes in two registers. Intrinsics only; everything has internal linkage.
+#pragma once
+
+#include <immintrin.h>
+
+#define SLUICE_INLINE static inline __attribute__((always_inline))
+
+namespace {
+
+struct Vec {
+  __m256 a, b;
+};
+
+SLUICE_INLINE Vec load(const float* p) { return {_mm256_load_ps(p), _mm256_load_ps(p + 8)}; }
+SLUICE_INLINE Vec load_unaligned(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+SLUICE_INLINE void store(float* p, Vec x) { _mm256_store_ps(p, x.a), _mm256_store_ps(p + 8, x.b); }
+SLUICE_INLINE Vec splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+SLUICE_INLINE Vec fma(Vec x, Vec y, Vec z) {
+  return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+SLUICE_INLINE Vec fnma(Vec x, Vec y, Vec z) {
+  return {_mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b)};
+}
+SLUICE_INLINE Vec add(Vec x, Vec y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+SLUICE_INLINE Vec sub(Vec x, Vec y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+SLUICE_INLINE Vec mul(Vec x, Vec y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+SLUICE_INLINE Vec div(Vec x, Vec y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+// The second operand wins where either is NaN, which is how a NaN gets through a clamp.
+SLUICE_INLINE Vec max(Vec x, Vec y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+SLUICE_INLINE Vec min(Vec x, Vec y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+SLUICE_INLINE Vec round(Vec x) {
+  constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  return {_mm256_round_ps(x.a, nearest), _mm256_round_ps(x.b, nearest)};
+}
+SLUICE_INLINE __m256 power_of_two(__m256 n) {  // n whole, in [-126, 127]
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+}
+SLUICE_INLINE Vec scale_by_power_of_two(Vec x, Vec n) {
+  return {_mm256_mul_ps(x.a, power_of_two(n.a)), _mm256_mul_ps(x.b, power_of_two(n.b))};
+}
+SLUICE_INLINE void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
+
+SLUICE_INLINE float sum(Vec x) {
+  const __m256 half = _mm256_add_ps(x.a, x.b);
+  __m128 quarter = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+  quarter = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
+  return _mm_cvtss_f32(_mm_add_ss(quarter, _mm_movehdup_ps(quarter)));
+}
+
+}  // namespace
+
+#include "../templates/lanes.inc"

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernel_table.h"
+
+namespace sluice {
+
+// The ISAs that this build holds and this machine runs, best first.
+std::vector<const KernelTable*> available_kernels();
+
+// The best of them, or the one that SLUICEGATE_ISA names. std::invalid_argument if that one cannot be had.
+const KernelTable& select_kernels();
+
+}  // namespace sluice

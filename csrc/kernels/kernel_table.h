@@ -1,0 +1,188 @@
+// What a kernel sees: plain structs of pointers and sizes, and the table through which an ISA offers its
+// kernels.
+//
+// One activation layout serves all kernels, NCHW16c: channels in blocks of 16 lanes, a block is a plane of
+// pixels, a pixel is 16 floats, 64 bytes, one cache line and one AVX-512 register. A plane has a border of
+// zeros, as wide as the widest padding of its readers, so that no kernel asks whether a tap lies inside.
+//
+// This header is all that the files compiled with ISA flags may include beside C headers and intrinsics:
+// anything inline from the standard library would be emitted with those flags and could be linked into the
+// baseline.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace sluice {
+
+constexpr int kLanes = 16;
+
+inline constexpr int blocks_of(int channels) { return (channels + kLanes - 1) / kLanes; }
+
+struct View {
+  float* data;  // lane 0 of pixel (0, 0) of block 0; the border lies before and after
+  int height, width;
+  size_t row;    // floats from one row of pixels to the next
+  size_t block;  // floats from one channel block to the next
+};
+
+struct Window {
+  int height, width;  // taps
+  int stride_y, stride_x;
+  int pad_y, pad_x;
+  int dilation_y, dilation_x;
+};
+
+// Activations that are a clamp are part of the store: y = min(max(y, low), high).
+struct Clamp {
+  float low, high;
+};
+
+enum class Curve : int32_t { silu, hardswish, sigmoid };
+
+// Outer product: a vector holds 16 output channels and meets one input pixel, broadcast. Walks a list of
+// input channels, so a closed input channel costs nothing.
+struct OuterConv {
+  View in, out;
+  const float* residual;  // as `out`, and may be the same memory; null for none
+  Window window;
+  const float* weights;  // 16 output channels each: weights[row * row_step + block * block_step + tap * 16]
+  size_t row_step, block_step;
+  const float* bias;       // [block][16]
+  const int32_t* rows;     // weight row of the i-th stored input channel; readable 64 past the end
+  int32_t first_row;       // the row that lies at `weights`
+  int in_begin, in_count;  // stored input channels
+  const int32_t* blocks;   // weight block of the j-th stored output block
+  int block_begin, block_end, row_begin, row_end;  // this call's share of the output
+  Clamp clamp;
+};
+
+// Inner product: a vector holds 16 input channels and is summed at the end. Walks a list of output channels,
+// whose results it writes side by side, so a closed output channel costs nothing.
+struct InnerConv {
+  View in, out;
+  Window window;
+  const float* weights;  // [channel][in_blocks][tap][16]
+  const float* bias;     // [channel]
+  const int32_t* list;   // open output channels
+  int in_blocks;
+  int begin, end, row_begin, row_end;  // this call's share: entries of the list, rows of the output
+  Clamp clamp;
+};
+
+// The first layer: few input channels, so pixels are stored without lanes, [y][x][channel], with their
+// padding.
+struct StemConv {
+  const float* image;
+  size_t image_row;  // floats
+  int taps_y, taps_x, step_y,
+      step_x;  // taps_x = kernel width * channels; step_x = stride * channels, in floats
+  View out;
+  const float* weights;  // [block][tap][16]
+  const float* bias;
+  int block_begin, block_end, row_begin, row_end;
+  Clamp clamp;
+};
+
+// Each channel by itself; weights and bias stand in the order of the stored channels.
+struct DepthwiseConv {
+  View in, out;
+  Window window;
+  const float* weights;  // [block][tap][16]
+  const float* bias;
+  int block_begin, block_end, row_begin, row_end;
+  Clamp clamp;
+};
+
+// 16 rows of a weight matrix, [row][channel][tap], become one block [channel][tap][16] for OuterConv. Up to 16 floats
+// past a row are read, and up to 15 * 16 past the block are written.
+struct PackRows {
+  const float* rows[kLanes];
+  int first[kLanes], last[kLanes];  // the channels that the row has
+  const int32_t* channels;          // the channels wanted; lanes that lack one become zero
+  int count, taps;
+  float* out;  // [count] steps of `step` floats
+  size_t step;
+};
+
+// Winograd F(4x4, 3x3); see templates/winograd.inc.
+struct WinogradInput {
+  View in;
+  int blocks;  // channel blocks to transform
+  int tile_begin, tile_end, tiles_x;
+  float* out;           // [36][tile][pitch]
+  size_t plane, pitch;  // floats per position xi, per tile
+};
+
+struct WinogradProduct {
+  const float* in;  // as WinogradInput::out
+  size_t in_plane, in_pitch;
+  float* out;
+  size_t out_plane, out_pitch;
+  int tiles;
+  const float* weights;  // [36][in][out], or [36][out][in] where there is a list of outputs
+  size_t weights_plane, weights_row;
+  int in_channels;
+  const int32_t* rows;         // stored input channel -> channel
+  int count;                   // stored input channels
+  const int32_t* list;         // open output channels, or null: all
+  int open;                    // how many
+  int block_begin, block_end;  // stored output blocks
+  float* scratch;              // with `list`: 3 blocks of [in, rounded up to 16][16]
+};
+
+struct WinogradOutput {
+  const float* in;
+  size_t plane, pitch;
+  View out;
+  const float* residual;  // as `out`, or null
+  const float* bias;      // [stored block][16]
+  int block_begin, block_end;
+  int tile_begin, tile_end, tiles_x;
+  Clamp clamp;
+};
+
+struct DotRows {
+  const float* x;        // [in], padded with zeros to blocks of 16
+  const float* weights;  // [out][in_blocks * 16]
+  const float* bias;
+  float* out;
+  int in_blocks, begin, end;
+  Clamp clamp;
+};
+
+struct Pool {
+  View in, out;
+  Window window;
+  bool maximum, count_padding;
+  int block_begin, block_end;
+};
+
+struct GlobalPool {
+  View in;
+  float* out;  // [blocks * 16]
+  int block_begin, block_end;
+};
+
+struct Elementwise {
+  const float* x;  // may be `out`
+  const float* y;  // added if not null
+  float* out;
+  size_t count;  // floats, a multiple of 16
+  Clamp clamp;
+};
+
+struct CurveRun {
+  float* x;
+  size_t count;  // floats, a multiple of 16
+  Curve curve;
+};
+
+struct KernelTable {
+  const char* name;
+#define SLUICE_KERNEL(kernel, Arguments) void (*kernel)(const Arguments&);
+#include "kernels.inc"
+#undef SLUICE_KERNEL
+};
+
+}  // namespace sluice

@@ -1,0 +1,148 @@
+#include "conv.h"
+
+#include <algorithm>
+
+namespace sluice {
+namespace {
+
+constexpr int kManyRows = 28;
+
+class Conv final : public Operator {
+ public:
+  Conv(const Plan& plan, const OpSpec& op, bool all_candidates)
+      : in_(op.inputs[0]),
+        out_(op.output),
+        residual_(op.inputs.size() == 2 ? op.inputs[1] : -1),
+        groups_(attribute(op, "groups")),
+        taps_(op.weight.shape[2] * op.weight.shape[3]),
+        function_(static_cast<Activation>(attribute(op, "activation"))),
+        activation_(applied(function_)),
+        settled_(residual_ != -1 && plan.is_settled(residual_, function_)),
+        pairs_(int64_t{plan.value(in_).channels()} * plan.value(out_).channels()) {
+    const bool first_winograd = pays_winograd(plan, op);
+    candidates_.push_back(first_winograd ? make_winograd(plan, op) : make_direct(plan, op));
+    if (all_candidates && is_winograd_shape(op) && !is_stem(plan.program(), op))
+      candidates_.push_back(first_winograd ? make_direct(plan, op) : make_winograd(plan, op));
+  }
+
+  size_t scratch_floats() const override {
+    size_t most = 0;
+    for (const ConvAlgorithmPtr& candidate : candidates_) most = std::max(most, candidate->scratch_floats());
+    return most;
+  }
+
+  int candidates() const override { return static_cast<int>(candidates_.size()); }
+  void pick(int eighths, int candidate) override { picks_[eighths] = candidate; }
+
+  void run(Run& run) const override {
+    const ConvCall call = {run.views[in_],   run.views[out_], residual_ == -1 ? nullptr : run.views[residual_].data,
+                           run.open(in_),    run.open(out_),  run.in_order(),
+                           activation_.clamp};
+    count(run, call);
+    if (call.open_out.count == 0) return;
+    candidates_[picks_[eighths_of(call)]]->run(run, call);
+    apply_curve(run, activation_, call.out, blocks_of(call.open_out.count));
+  }
+
+  // What is left is the residual, through the activation; often it lies where it is wanted already.
+  void skip(Run& run) const override {
+    if (residual_ == -1) return;
+    run.present[out_] = run.present[residual_];
+    const View &from = run.views[residual_], &to = run.views[out_];
+    const bool in_place = from.data == to.data;
+    if (in_place && settled_) return;
+    const int blocks = blocks_of(run.open(out_).count);
+    run.pool.run(blocks, [&](int block, int) {
+      for (int y = 0; y < to.height; ++y) {
+        const size_t at = block * to.block + y * to.row;
+        run.kernels.elementwise(
+            {from.data + at, nullptr, to.data + at, static_cast<size_t>(to.width) * kLanes, activation_.clamp});
+      }
+    });
+    apply_curve(run, activation_, to, blocks);
+  }
+
+ private:
+  // How much is open, rounded to eighths. Groups have one candidate, so that pairs across groups do no harm.
+  int eighths_of(const ConvCall& call) const {
+    const int64_t open = int64_t{call.open_in.count} * call.open_out.count;
+    return static_cast<int>((kEighths * open + pairs_ / 2) / pairs_);
+  }
+
+  static ConvAlgorithmPtr make_direct(const Plan& plan, const OpSpec& op) {
+    const ValueSpec &in = plan.value(op.inputs[0]), &out = plan.value(op.output);
+    const int groups = attribute(op, "groups");
+    if (is_stem(plan.program(), op)) return make_stem(plan, op);
+    if (groups > 1 && groups == in.channels() && groups == out.channels() && in.gate == out.gate &&
+        op.inputs.size() == 1)
+      return make_depthwise(plan, op);
+    const bool whole_blocks = out.gate == -1 || out.channels() / plan.value(out.gate).channels() % kLanes == 0;
+    if (groups > 1) return out.gate == -1 ? make_grouped(op) : make_packed(op, plan.threads());
+    if (whole_blocks) return make_outer(op);
+    const bool single_tap = op.weight.shape[2] * op.weight.shape[3] == 1;
+    if (in.gate == -1 && !single_tap && op.inputs.size() == 1) return make_inner(op);
+    return make_packed(op, plan.threads());
+  }
+
+  // Winograd's transforms must be worth their while: enough channels to share them, enough pixels to share
+  // weights that are four times as many.
+  static bool pays_winograd(const Plan& plan, const OpSpec& op) {
+    const ValueSpec &in = plan.value(op.inputs[0]), &out = plan.value(op.output);
+    if (!is_winograd_shape(op) || is_stem(plan.program(), op)) return false;
+    return std::min(in.channels(), out.channels()) >= 32 && std::min(in.height(), in.width()) >= 10;
+  }
+
+  void count(Run& run, const ConvCall& call) const {
+    int64_t pairs = int64_t{call.open_in.count} * call.open_out.count;
+    if (groups_ > 1) {
+      pairs = 0;
+      const int per_in = run.plan.value(in_).channels() / groups_,
+                per_out = run.plan.value(out_).channels() / groups_;
+      for (int i = 0, o = 0, group = 0; group < groups_; ++group) {
+        int64_t ins = 0, outs = 0;
+        for (; i < call.open_in.count && call.open_in.channels[i] / per_in == group; ++i) ++ins;
+        for (; o < call.open_out.count && call.open_out.channels[o] / per_out == group; ++o) ++outs;
+        pairs += ins * outs;
+      }
+    }
+    run.macs += pairs * taps_ * call.out.height * call.out.width;
+  }
+
+  int in_, out_, residual_, groups_;
+  int64_t taps_;
+  Activation function_;
+  Applied activation_;
+  bool settled_;
+  int64_t pairs_;
+  std::vector<ConvAlgorithmPtr> candidates_;
+  int picks_[kEighths + 1] = {};
+};
+
+}  // namespace
+
+ConvWeights::ConvWeights(const OpSpec& op)
+    : data(op.weight.data),
+      out(static_cast<int>(op.weight.shape[0])),
+      per_group(static_cast<int>(op.weight.shape[1])),
+      taps(static_cast<int>(op.weight.shape[2] * op.weight.shape[3])),
+      groups(attribute(op, "groups")) {}
+
+Floats padded_bias(const OpSpec& op) {
+  const int out = static_cast<int>(op.weight.shape[0]);
+  Floats bias = make_floats(static_cast<size_t>(blocks_of(out)) * kLanes);
+  if (op.bias.data != nullptr) std::copy_n(op.bias.data, out, bias.get());
+  return bias;
+}
+
+Shares::Shares(int threads, int rows, int units, int units_per_tile) : rows(rows), units(units) {
+  by_rows = rows >= kManyRows || units < threads * units_per_tile / 2 + 1;
+  // Twice as many chunks as threads, where each is still several tiles, evens out a core that was taken away.
+  const int wanted = threads == 1 ? 1 : by_rows ? 2 * threads : units >= 12 * units_per_tile ? 2 * threads : threads;
+  chunks = std::max(1, std::min(wanted, by_rows ? rows : units));
+}
+
+OperatorPtr make_conv(const Plan& plan, const OpSpec& op, bool all_candidates) {
+  return std::make_unique<Conv>(plan, op, all_candidates);
+}
+
+}  // namespace sluice

@@ -1,0 +1,63 @@
+// A convolution is one operator with a choice of algorithms: which one runs depends on what its gates leave
+// open.
+#pragma once
+
+#include "operator.h"
+
+namespace sluice {
+
+// One execution: what is stored of the input, what is wanted of the output.
+struct ConvCall {
+  View in, out;
+  const float* residual;  // as `out`, or null
+  OpenList open_in, open_out;
+  const int32_t* in_order;  // 0, 1, 2, ...: weight rows that were packed in the order of the stored channels
+  Clamp clamp;
+};
+
+class ConvAlgorithm {
+ public:
+  virtual ~ConvAlgorithm() = default;
+  virtual void run(Run& run, const ConvCall& call) const = 0;
+  virtual size_t scratch_floats() const { return 0; }  // per thread
+};
+
+using ConvAlgorithmPtr = std::unique_ptr<ConvAlgorithm>;
+
+ConvAlgorithmPtr make_outer(const OpSpec& op);                        // any input, all or whole blocks of outputs
+ConvAlgorithmPtr make_grouped(const OpSpec& op);                      // any input, all outputs
+ConvAlgorithmPtr make_inner(const OpSpec& op);                        // all inputs, any outputs
+ConvAlgorithmPtr make_packed(const OpSpec& op, int threads);          // anything
+ConvAlgorithmPtr make_depthwise(const Plan& plan, const OpSpec& op);  // the same channels in and out
+ConvAlgorithmPtr make_stem(const Plan& plan, const OpSpec& op);       // the image itself
+ConvAlgorithmPtr make_winograd(const Plan& plan, const OpSpec& op);   // 3x3; a gate on one side
+
+// [O, C / groups, kh, kw], and what follows from it.
+struct ConvWeights {
+  explicit ConvWeights(const OpSpec& op);
+  const float* data;
+  int out, per_group, taps, groups;
+  int in() const { return per_group * groups; }
+  int out_per_group() const { return out / groups; }
+  int first_in(int channel) const { return channel / out_per_group() * per_group; }  // that an output channel reads
+  const float* row(int channel) const { return data + static_cast<size_t>(channel) * per_group * taps; }
+};
+
+Floats padded_bias(const OpSpec& op);  // to whole blocks, zeros where there is none
+
+// How the output of a convolution is cut into chunks for the threads. Large planes are cut by rows, since all
+// threads then walk the same weights at the same time; below 28 rows by units of output (blocks or channels),
+// since a chunk of few rows would stream all weights for little work.
+struct Shares {
+  int chunks;
+  bool by_rows;
+  int rows, units;
+
+  Shares(int threads, int rows, int units, int units_per_tile);
+  int row_begin(int chunk) const { return by_rows ? rows * chunk / chunks : 0; }
+  int row_end(int chunk) const { return by_rows ? rows * (chunk + 1) / chunks : rows; }
+  int unit_begin(int chunk) const { return by_rows ? 0 : units * chunk / chunks; }
+  int unit_end(int chunk) const { return by_rows ? units : units * (chunk + 1) / chunks; }
+};
+
+}  // namespace sluice

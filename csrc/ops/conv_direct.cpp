@@ -1,0 +1,219 @@
+// The direct algorithms over the two kernels, outer and inner product. No weight is copied when a pattern
+// changes, but for `Packed`, which makes blocks of 16 open outputs out of single ones while they are in
+// cache.
+#include <algorithm>
+
+#include "conv.h"
+
+namespace sluice {
+namespace {
+
+constexpr int kTileBlocks = 3;  // the most that any ISA's tile has; groups of packed rows follow it
+
+// [in][block][tap][16]: one step of the list reaches all output blocks.
+class Outer final : public ConvAlgorithm {
+ public:
+  explicit Outer(const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op)) {
+    const ConvWeights w(op);
+    block_step_ = static_cast<size_t>(w.taps) * kLanes;
+    row_step_ = blocks_of(w.out) * block_step_;
+    weights_ = make_floats(w.in() * row_step_);
+    for (int c = 0; c < w.in(); ++c)  // in the order of memory
+      for (int n = 0; n < w.out; ++n)
+        for (int t = 0; t < w.taps; ++t)
+          weights_[c * row_step_ + n / kLanes * block_step_ + t * kLanes + n % kLanes] = w.row(n)[c * w.taps + t];
+  }
+
+  void run(Run& run, const ConvCall& call) const override {
+    const Shares shares(run.pool.threads(), call.out.height, blocks_of(call.open_out.count), kTileBlocks);
+    run.pool.run(shares.chunks, [&](int chunk, int) {
+      run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
+                              bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
+                              shares.unit_begin(chunk), shares.unit_end(chunk), shares.row_begin(chunk),
+                              shares.row_end(chunk), call.clamp});
+    });
+  }
+
+ private:
+  Window window_;
+  Floats bias_, weights_;
+  size_t row_step_, block_step_;
+};
+
+// The entries of an ascending list that lie in [low, high).
+struct Range {
+  int begin, count;
+};
+Range entries_between(const OpenList& list, int low, int high) {
+  const int32_t* end = list.channels + list.count;
+  const int32_t* first = std::lower_bound(list.channels, end, low);
+  return {static_cast<int>(first - list.channels), static_cast<int>(std::lower_bound(first, end, high) - first)};
+}
+
+// Groups: an output block reads the channels of the groups that it touches, its weights zero elsewhere.
+class Grouped final : public ConvAlgorithm {
+ public:
+  explicit Grouped(const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op)) {
+    const ConvWeights w(op);
+    step_ = static_cast<size_t>(w.taps) * kLanes;
+    size_t total = 0;
+    for (int first = 0; first < w.out; first += kLanes) {
+      const int last = std::min(first + kLanes, w.out) - 1;
+      blocks_.push_back({w.first_in(first), w.first_in(last) + w.per_group, total});
+      total += (blocks_.back().high - blocks_.back().low) * step_;
+    }
+    weights_ = make_floats(total);
+    for (int n = 0; n < w.out; ++n) {
+      const Block& block = blocks_[n / kLanes];
+      for (int c = 0; c < w.per_group; ++c)
+        for (int t = 0; t < w.taps; ++t)
+          weights_[block.weights + (w.first_in(n) - block.low + c) * step_ + t * kLanes + n % kLanes] =
+              w.row(n)[c * w.taps + t];
+    }
+  }
+
+  void run(Run& run, const ConvCall& call) const override {
+    static constexpr int32_t kFirst[1] = {0};
+    run.pool.run(static_cast<int>(blocks_.size()), [&](int b, int) {
+      const Block& block = blocks_[b];
+      const Range range = entries_between(call.open_in, block.low, block.high);
+      View out = call.out;
+      out.data += b * out.block;
+      const float* residual = call.residual == nullptr ? nullptr : call.residual + b * out.block;
+      run.kernels.outer_conv({call.in, out, residual, window_, weights_.get() + block.weights, step_, 0,
+                              bias_.get() + b * kLanes, call.open_in.channels, block.low, range.begin, range.count,
+                              kFirst, 0, 1, 0, out.height, call.clamp});
+    });
+  }
+
+ private:
+  struct Block {
+    int low, high;  // input channels
+    size_t weights;
+  };
+  Window window_;
+  Floats bias_, weights_;
+  std::vector<Block> blocks_;
+  size_t step_;
+};
+
+// [out][in block][tap][16]: one row per output channel, found by pointer.
+class Inner final : public ConvAlgorithm {
+ public:
+  explicit Inner(const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op)) {
+    const ConvWeights w(op);
+    in_blocks_ = blocks_of(w.in());
+    const size_t step = static_cast<size_t>(in_blocks_) * w.taps * kLanes;
+    weights_ = make_floats(w.out * step);
+    for (int n = 0; n < w.out; ++n)
+      for (int c = 0; c < w.in(); ++c)
+        for (int t = 0; t < w.taps; ++t)
+          weights_[n * step + (c / kLanes * w.taps + t) * kLanes + c % kLanes] = w.row(n)[c * w.taps + t];
+  }
+
+  void run(Run& run, const ConvCall& call) const override {
+    const Shares shares(run.pool.threads(), call.out.height, call.open_out.count, kTileBlocks);
+    run.pool.run(shares.chunks, [&](int chunk, int) {
+      run.kernels.inner_conv({call.in, call.out, window_, weights_.get(), bias_.get(), call.open_out.channels,
+                              in_blocks_, shares.unit_begin(chunk), shares.unit_end(chunk), shares.row_begin(chunk),
+                              shares.row_end(chunk), call.clamp});
+    });
+  }
+
+ private:
+  Window window_;
+  Floats bias_, weights_;
+  int in_blocks_;
+};
+
+// Rows of open outputs are packed by groups of three blocks into scratch, then run as outer product. Single taps are
+// packed with all input channels, since then 16 at a time are transposed, and the list picks among them afterwards;
+// other kernels are packed by the list.
+class Packed final : public ConvAlgorithm {
+ public:
+  Packed(const OpSpec& op, int threads)
+      : window_(window_of(op)), bias_(padded_bias(op)), shape_(op), threads_(threads) {
+    const size_t size = static_cast<size_t>(shape_.out) * shape_.per_group * shape_.taps;
+    weights_ = make_floats(size + kLanes);
+    std::copy_n(shape_.data, size, weights_.get());
+    shape_.data = weights_.get();
+    step_ = static_cast<size_t>(shape_.taps) * kLanes;
+    whole_ = shape_.taps == 1 && shape_.groups == 1;
+  }
+
+  size_t scratch_floats() const override { return kTileBlocks * (shape_.in() * step_ + kLanes) + kLanes * kLanes; }
+
+  void run(Run& run, const ConvCall& call) const override {
+    const int blocks = blocks_of(call.open_out.count), groups = (blocks + kTileBlocks - 1) / kTileBlocks;
+    // Every cut of the rows packs for itself, so there are no more cuts than it takes to feed the threads.
+    const int cuts = groups % threads_ == 0 ? 1 : std::min(call.out.height, (threads_ + groups - 1) / groups + 1);
+    run.pool.run(groups * cuts, [&](int chunk, int thread) {
+      const int cut = chunk % cuts, height = call.out.height;
+      const Rows rows = {height * cut / cuts, height * (cut + 1) / cuts};
+      run_group(run, call, chunk / cuts * kTileBlocks, rows, thread);
+    });
+  }
+
+ private:
+  struct Rows {
+    int begin, end;
+  };
+
+  void run_group(Run& run, const ConvCall& call, int block, Rows rows, int thread) const {
+    static constexpr int32_t kBlocks[kTileBlocks] = {0, 1, 2};
+    const int first = block * kLanes, end = std::min(first + kTileBlocks * kLanes, call.open_out.count);
+    const int blocks = blocks_of(end - first);
+    const int32_t* list = call.open_out.channels;
+    const int low = shape_.first_in(list[first]), high = shape_.first_in(list[end - 1]) + shape_.per_group;
+    const Range range = entries_between(call.open_in, low, high);
+    const int32_t* wanted = whole_ ? call.in_order : call.open_in.channels + range.begin;
+    const int count = whole_ ? shape_.in() : range.count;
+
+    float* packed = run.scratch(thread);
+    const size_t block_step = count * step_;
+    for (int b = 0; b < blocks; ++b)
+      pack_block(run, call, first + b * kLanes, wanted, count, packed + b * block_step);
+    float* bias = packed + blocks * block_step;  // where the last block was overrun
+    for (int lane = 0; lane < blocks * kLanes; ++lane) bias[lane] = bias_[list[std::min(first + lane, end - 1)]];
+
+    View out = call.out;
+    out.data += block * out.block;
+    const float* residual = call.residual == nullptr ? nullptr : call.residual + block * out.block;
+    run.kernels.outer_conv({call.in, out, residual, window_, packed, step_, block_step, bias,
+                            whole_ ? call.open_in.channels : call.in_order, whole_ ? 0 : range.begin, range.begin,
+                            range.count, kBlocks, 0, blocks, rows.begin, rows.end, call.clamp});
+  }
+
+  // Lanes past the last open channel repeat it: nothing reads them.
+  void pack_block(Run& run, const ConvCall& call, int first, const int32_t* wanted, int count, float* out) const {
+    PackRows pack = {};
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const int channel = call.open_out.channels[std::min(first + lane, call.open_out.count - 1)];
+      pack.rows[lane] = shape_.row(channel);
+      pack.first[lane] = shape_.first_in(channel);
+      pack.last[lane] = shape_.first_in(channel) + shape_.per_group;
+    }
+    pack.channels = wanted;
+    pack.count = count;
+    pack.taps = shape_.taps;
+    pack.out = out;
+    pack.step = step_;
+    run.kernels.pack_rows(pack);
+  }
+
+  Window window_;
+  Floats bias_, weights_;
+  ConvWeights shape_;
+  int threads_;
+  size_t step_;
+  bool whole_;
+};
+
+}  // namespace
+
+ConvAlgorithmPtr make_outer(const OpSpec& op) { return std::make_unique<Outer>(op); }
+ConvAlgorithmPtr make_grouped(const OpSpec& op) { return std::make_unique<Grouped>(op); }
+ConvAlgorithmPtr make_inner(const OpSpec& op) { return std::make_unique<Inner>(op); }
+ConvAlgorithmPtr make_packed(const OpSpec& op, int threads) { return std::make_unique<Packed>(op, threads); }
+
+}  // namespace sluice

@@ -1,0 +1,132 @@
+// The first layer, and convolutions of each channel by itself.
+#include <algorithm>
+
+#include "conv.h"
+
+namespace sluice {
+namespace {
+
+// Reads the image as it was given, pixels made contiguous [y][x][channel] with their padding: 16 lanes for 3
+// channels would be five times the traffic.
+class Stem final : public ConvAlgorithm {
+ public:
+  Stem(const Plan& plan, const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op)) {
+    const ConvWeights w(op);
+    const ValueSpec& image = plan.value(op.inputs[0]);
+    channels_ = w.in();
+    height_ = image.height();
+    width_ = image.width();
+    row_ = static_cast<size_t>(width_ + 2 * window_.pad_x) * channels_;
+    const size_t block_step = static_cast<size_t>(w.taps) * channels_ * kLanes;
+    weights_ = make_floats(blocks_of(w.out) * block_step);
+    for (int n = 0; n < w.out; ++n)
+      for (int c = 0; c < channels_; ++c)
+        for (int t = 0; t < w.taps; ++t)
+          weights_[n / kLanes * block_step + (t * channels_ + c) * kLanes + n % kLanes] = w.row(n)[c * w.taps + t];
+  }
+
+  size_t scratch_floats() const override { return (height_ + 2 * window_.pad_y) * row_; }
+
+  void run(Run& run, const ConvCall& call) const override {
+    float* image = run.scratch(0);
+    const int threads = run.pool.threads(), rows = height_ + 2 * window_.pad_y;
+    const int chunks = threads == 1 ? 1 : 2 * threads;
+    run.pool.run(chunks, [&](int chunk, int) {
+      interleave(run.image, image, rows * chunk / chunks, rows * (chunk + 1) / chunks);
+    });
+    const Shares shares(threads, call.out.height, blocks_of(call.open_out.count), 3);
+    run.pool.run(shares.chunks, [&](int chunk, int) {
+      run.kernels.stem_conv({image, row_, window_.height, window_.width * channels_, window_.stride_y,
+                             window_.stride_x * channels_, call.out, weights_.get(), bias_.get(),
+                             shares.unit_begin(chunk), shares.unit_end(chunk), shares.row_begin(chunk),
+                             shares.row_end(chunk), call.clamp});
+    });
+  }
+
+ private:
+  void interleave(const float* from, float* to, int begin, int end) const {
+    const size_t plane = static_cast<size_t>(height_) * width_, pad = static_cast<size_t>(window_.pad_x) * channels_;
+    for (int y = begin; y < end; ++y) {
+      float* out = to + y * row_;
+      const int source = y - window_.pad_y;
+      if (source < 0 || source >= height_) {
+        std::fill_n(out, row_, 0.0f);
+        continue;
+      }
+      std::fill_n(out, pad, 0.0f);
+      for (int c = 0; c < channels_; ++c) {
+        const float* in = from + c * plane + static_cast<size_t>(source) * width_;
+        for (int x = 0; x < width_; ++x) out[pad + x * channels_ + c] = in[x];
+      }
+      std::fill_n(out + row_ - pad, pad, 0.0f);
+    }
+  }
+
+  Window window_;
+  Floats bias_, weights_;
+  int channels_, height_, width_;
+  size_t row_;
+};
+
+// Weights [block][tap][16] in the order of the stored channels: those of a gated value are gathered by lane,
+// which is little beside the planes that they are applied to.
+class Depthwise final : public ConvAlgorithm {
+ public:
+  Depthwise(const Plan& plan, const OpSpec& op)
+      : window_(window_of(op)), bias_(padded_bias(op)), gated_(plan.value(op.output).gate != -1) {
+    const ConvWeights w(op);
+    taps_ = w.taps;
+    channels_ = w.out;
+    rows_ = make_floats(static_cast<size_t>(channels_) * taps_);
+    std::copy_n(w.data, static_cast<size_t>(channels_) * taps_, rows_.get());
+    weights_ = make_floats(blocks_of(channels_) * step());
+    for (int c = 0; c < channels_; ++c)
+      for (int t = 0; t < taps_; ++t) weights_[c / kLanes * step() + t * kLanes + c % kLanes] = w.row(c)[t];
+  }
+
+  size_t scratch_floats() const override { return gated_ ? blocks_of(channels_) * (step() + kLanes) : 0; }
+
+  void run(Run& run, const ConvCall& call) const override {
+    const int blocks = blocks_of(call.open_out.count);
+    const float *weights = weights_.get(), *bias = bias_.get();
+    if (gated_) {
+      for (int block = 0; block < blocks; ++block) gather(run, call, block, blocks);
+      weights = run.scratch(0);
+      bias = weights + blocks * step();
+    }
+    const Shares shares(run.pool.threads(), call.out.height, blocks, 1);
+    run.pool.run(shares.chunks, [&](int chunk, int) {
+      run.kernels.depthwise_conv({call.in, call.out, window_, weights, bias, shares.unit_begin(chunk),
+                                  shares.unit_end(chunk), shares.row_begin(chunk), shares.row_end(chunk),
+                                  call.clamp});
+    });
+  }
+
+ private:
+  size_t step() const { return static_cast<size_t>(taps_) * kLanes; }
+
+  void gather(Run& run, const ConvCall& call, int block, int blocks) const {
+    float* weights = run.scratch(0) + block * step();
+    float* bias = run.scratch(0) + blocks * step() + block * kLanes;
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const int entry = block * kLanes + lane;
+      const bool has = entry < call.open_out.count;
+      const int channel = has ? call.open_out.channels[entry] : 0;
+      for (int t = 0; t < taps_; ++t)
+        weights[t * kLanes + lane] = has ? rows_[static_cast<size_t>(channel) * taps_ + t] : 0.0f;
+      bias[lane] = has ? bias_[channel] : 0.0f;
+    }
+  }
+
+  Window window_;
+  Floats bias_, weights_, rows_;  // rows_ [channel][tap]
+  bool gated_;
+  int taps_, channels_;
+};
+
+}  // namespace
+
+ConvAlgorithmPtr make_stem(const Plan& plan, const OpSpec& op) { return std::make_unique<Stem>(plan, op); }
+ConvAlgorithmPtr make_depthwise(const Plan& plan, const OpSpec& op) { return std::make_unique<Depthwise>(plan, op); }
+
+}  // namespace sluice

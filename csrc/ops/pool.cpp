@@ -1,0 +1,56 @@
+// Pooling over windows and over whole planes. Blocks are pooled as they are stored, so closed channels cost
+// nothing.
+#include "operator.h"
+
+namespace sluice {
+namespace {
+
+class WindowPool final : public Operator {
+ public:
+  explicit WindowPool(const OpSpec& op) : in_(op.inputs[0]), out_(op.output), maximum_(op.kind == OpKind::max_pool) {
+    window_ = {attribute(op, "kernel_y"),
+               attribute(op, "kernel_x"),
+               attribute(op, "stride_y"),
+               attribute(op, "stride_x"),
+               attribute(op, "padding_y"),
+               attribute(op, "padding_x"),
+               1,
+               1};
+    count_padding_ = maximum_ || attribute(op, "count_padding") != 0;
+  }
+
+  void run(Run& run) const override {
+    run.pool.run(blocks_of(run.open(in_).count), [&](int block, int) {
+      run.kernels.pool({run.views[in_], run.views[out_], window_, maximum_, count_padding_, block, block + 1});
+    });
+  }
+
+ private:
+  int in_, out_;
+  bool maximum_, count_padding_;
+  Window window_;
+};
+
+class PlanePool final : public Operator {
+ public:
+  explicit PlanePool(const OpSpec& op)
+      : in_(op.inputs[0]), out_(op.output), counted_(attribute(op, "counted") != 0) {}
+
+  void run(Run& run) const override {
+    const int channels = run.open(in_).count;
+    const View& in = run.views[in_];
+    run.kernels.global_pool({in, run.views[out_].data, 0, blocks_of(channels)});
+    if (counted_) run.macs += int64_t{channels} * in.height * in.width;
+  }
+
+ private:
+  int in_, out_;
+  bool counted_;
+};
+
+}  // namespace
+
+OperatorPtr make_pool(const Plan&, const OpSpec& op) { return std::make_unique<WindowPool>(op); }
+OperatorPtr make_global_pool(const Plan&, const OpSpec& op) { return std::make_unique<PlanePool>(op); }
+
+}  // namespace sluice

@@ -1,0 +1,71 @@
+// A fixed number of threads, the caller among them, that share the chunks of one job at a time.
+//
+// Within a run the workers spin between jobs, because a job is some hundred microseconds and waking a thread
+// takes ten. Between runs they are parked and cost nothing. Chunks are handed out as they are asked for, so
+// that a thread whose core is taken away for a while does not hold up the others with a fixed share.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace sluice {
+
+class ThreadPool final {
+ public:
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Wakes the workers for the life of this object; one at a time.
+  class Awake final {
+   public:
+    explicit Awake(ThreadPool& pool);
+    ~Awake();
+    Awake(const Awake&) = delete;
+    Awake& operator=(const Awake&) = delete;
+
+   private:
+    ThreadPool& pool_;
+  };
+
+  // Runs work(chunk, thread) for each chunk in [0, chunks); returns when all are done. Needs an Awake.
+  template <class Work>
+  void run(int chunks, const Work& work) {
+    if (chunks <= 1 || workers_.empty()) {
+      for (int chunk = 0; chunk < chunks; ++chunk) work(chunk, 0);
+      return;
+    }
+    start([](const void* context, int chunk, int thread) { (*static_cast<const Work*>(context))(chunk, thread); },
+          &work, chunks);
+  }
+
+ private:
+  using Function = void (*)(const void* context, int chunk, int thread);
+
+  void start(Function function, const void* context, int chunks);
+  void take_chunks(int thread);
+  void work(int thread);
+
+  // The job. `next_` and `job_` are written by different threads all the time: each has a cache line of its
+  // own.
+  Function function_ = nullptr;
+  const void* context_ = nullptr;
+  int chunks_ = 0;
+  alignas(64) std::atomic<int> next_{0};
+  alignas(64) std::atomic<unsigned> job_{0};
+  alignas(64) std::atomic<int> busy_{0};
+
+  std::atomic<bool> awake_{false};
+  bool stop_ = false;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace sluice

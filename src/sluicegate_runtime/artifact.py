@@ -1,0 +1,160 @@
+"""The `.sluice` file: one safetensors file that holds a whole program.
+
+    8 bytes      length L of the header, little-endian
+    L bytes      JSON: tensor name -> dtype, shape, [begin, end) into the data; "__metadata__" -> texts
+    the rest     the tensors, float32, little-endian, without gaps, in the order of the header
+
+The metadata holds `format` ("sluice"), `version`, `program` (JSON, see `program.py`) and `sha256` over the
+data. The reader takes nothing on trust: lengths, order, names and the checksum are checked before a tensor is
+made, and the program is verified before it is returned. Nothing in the file is executed.
+
+Format: https://huggingface.co/docs/safetensors. Written out here because the runtime needs nothing but NumPy.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+from .program import Program
+from .spec import verify_program
+
+FORMAT = "sluice"
+VERSION = 1
+MAX_HEADER = 1 << 24  # bytes
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified program with its tensors, name -> float32 array."""
+
+    program: Program
+    tensors: Mapping[str, np.ndarray]
+
+
+def save(path: str | os.PathLike[str], program: Program, tensors: Mapping[str, np.ndarray]) -> None:
+    """Verifies, then writes to a temporary file beside `path` and renames it. InputError if the program is
+    refused."""
+    verify_program(program, tensors)
+    data = {name: np.ascontiguousarray(tensor, "<f4") for name, tensor in sorted(tensors.items())}
+    header = _header(program, data)
+    target = Path(path)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name, delete=False) as file:
+        try:
+            file.write(len(header).to_bytes(8, "little") + header)
+            for tensor in data.values():
+                file.write(tensor.tobytes())
+            file.close()
+            os.replace(file.name, target)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def load(path: str | os.PathLike[str]) -> Artifact:
+    """Reads and verifies. InputError, one line with the path, where anything at all is not as it should
+    be."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        return loads(content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def loads(content: bytes) -> Artifact:
+    """As `load`, from the bytes of a file."""
+    header, data = _split(content)
+    metadata = _metadata(header.pop("__metadata__", None))
+    if hashlib.sha256(data).hexdigest() != metadata["sha256"]:
+        raise InputError("the tensors do not match their SHA-256; the file is damaged")
+    tensors = _tensors(header, data)
+    program = Program.from_json(metadata["program"])
+    verify_program(program, tensors)
+    return Artifact(program, tensors)
+
+
+def _header(program: Program, data: Mapping[str, np.ndarray]) -> bytes:
+    digest = hashlib.sha256()
+    entries: dict[str, Any] = {}
+    begin = 0
+    for name, tensor in data.items():
+        digest.update(tensor.tobytes())
+        entries[name] = {
+            "dtype": "F32",
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, begin + tensor.nbytes],
+        }
+        begin += tensor.nbytes
+    metadata = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "program": program.to_json(),
+        "sha256": digest.hexdigest(),
+    }
+    text = json.dumps({"__metadata__": metadata, **entries}, separators=(",", ":")).encode()
+    return text + b" " * (-len(text) % 64)  # the data begins 8 bytes past a cache line
+
+
+def _split(content: bytes) -> tuple[dict[str, Any], memoryview]:
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or not 2 <= length <= MAX_HEADER or 8 + length > len(content):
+        raise InputError(f"not a .sluice file, or cut short ({len(content)} bytes)")
+    try:
+        header = json.loads(content[8 : 8 + length].decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise InputError("the header is not valid JSON") from None
+    if not isinstance(header, dict):
+        raise InputError("the header must be an object")
+    return header, memoryview(content)[8 + length :]
+
+
+def _metadata(metadata: Any) -> dict[str, str]:
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise InputError("the header has no metadata of texts")
+    missing = {"format", "version", "program", "sha256"} - set(metadata)
+    if missing:
+        raise InputError(f"the metadata lacks {min(missing)!r}")
+    if metadata["format"] != FORMAT or metadata["version"] != str(VERSION):
+        found = f"{metadata['format'][:20]} {metadata['version'][:20]}"
+        raise InputError(f"format {found!r} is not {FORMAT} {VERSION}, the only one known here")
+    return metadata
+
+
+def _tensors(header: dict[str, Any], data: memoryview) -> dict[str, np.ndarray]:
+    tensors: dict[str, np.ndarray] = {}
+    reached = 0
+    for name, entry in header.items():
+        shape, begin, end = _entry(name, entry)
+        if begin != reached or end > len(data) or end - begin != 4 * prod(shape):
+            raise InputError(f"tensor {name!r}: [{begin}, {end}) does not hold shape {shape} where it should begin")
+        # A copy: the views into the file are not aligned, and a frozen program must not share bytes with its
+        # caller.
+        tensors[name] = np.frombuffer(data[begin:end], "<f4").astype(np.float32).reshape(shape)
+        reached = end
+    if reached != len(data):
+        raise InputError(f"{len(data) - reached} bytes follow the last tensor")
+    return tensors
+
+
+def _entry(name: str, entry: Any) -> tuple[tuple[int, ...], int, int]:
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"} or entry["dtype"] != "F32":
+        raise InputError(f"tensor {name!r}: must be F32 with shape and data_offsets")
+    shape, offsets = entry["shape"], entry["data_offsets"]
+    if not _is_counts(shape) or len(shape) > 4 or not _is_counts(offsets) or len(offsets) != 2:
+        raise InputError(f"tensor {name!r}: shape or data_offsets are not lists of counts")
+    return tuple(shape), offsets[0], offsets[1]
+
+
+def _is_counts(items: Any) -> bool:
+    return isinstance(items, list) and all(type(item) is int and 0 <= item < 1 << 40 for item in items)

@@ -1,0 +1,16 @@
+"""What can go wrong, in two kinds: the caller's input, or the run itself.
+
+Every message is one line that names the argument, its value and the rule it breaks.
+"""
+
+
+class SluicegateError(Exception):
+    """Anything the runtime refuses on purpose."""
+
+
+class InputError(SluicegateError, ValueError):
+    """An argument or a file breaks a rule."""
+
+
+class RunError(SluicegateError, RuntimeError):
+    """A run could not go on: the engine is missing, memory ran out."""

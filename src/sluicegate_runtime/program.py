@@ -1,0 +1,239 @@
+"""A program: what is left of a gated network once it is only to be run.
+
+A program is a list of ops over named values whose shapes are static except for the batch. Two kinds of value:
+
+- a **tensor** of shape `(C, H, W)` or `(F,)`. It may name a gate: the channels that the gate closes are zero,
+  and an executor may leave them out altogether. That is where the saving comes from: an op that writes such a
+  value computes the open channels only, an op that reads it reads the open channels only.
+- a **gate** of shape `(G,)`: G flags per sample, an open-list once the zeros are dropped. A gate of G flags
+  over C channels repeats each flag C / G times, which is its granularity.
+
+`Op.when` names a gate of one flag, a layer gate: where it is closed the op is not executed. Its output then
+counts as absent, and only `add`, or the residual input of a `conv`, may look across: an absent value adds
+nothing.
+
+`spec.py` holds the rules, `reference.py` the meaning of each op.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .errors import InputError
+
+Attribute = int | float | bool | str | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value: a tensor of shape (C, H, W) or (F,), or a gate of shape (G,); the batch is left out."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: Literal["tensor", "gate"] = "tensor"
+    gate: str | None = None
+
+
+@dataclass(frozen=True)
+class Op:
+    """One op. `tensors` maps a role ("weight", "bias") to the name of a stored tensor."""
+
+    kind: str
+    name: str
+    inputs: tuple[str, ...]
+    output: str | None
+    tensors: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    when: str | None = None
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From an image to the program's input: resize the shorter side, crop the centre (both in pixels), scale
+    to [0, 1], subtract `mean`, divide by `std` (one figure per channel)."""
+
+    resize: int | None = None
+    crop: int | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Program:
+    """Ops in the order in which they run, over `values`; `input` and `output` name the ends."""
+
+    input: str
+    output: str
+    values: tuple[Value, ...]
+    ops: tuple[Op, ...]
+    preprocessing: Preprocessing = Preprocessing()
+    classes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The program as JSON text; defaults are left out."""
+        return json.dumps(_plain(self), allow_nan=False, separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> "Program":
+        """The program in `text`. InputError where it is not JSON, or not of a program's form; what the
+        program means is checked by `spec.verify_program`, not here."""
+        try:
+            document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"program: not valid JSON: {_one_line(error)}") from None
+        return _program(document)
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults, nested dataclasses likewise."""
+    plain = {}
+    for item in dataclasses.fields(record):
+        content = getattr(record, item.name)
+        if content == item.default or (content == {} and item.default_factory is dict):
+            continue
+        plain[item.name] = _plain_content(content)
+    return plain
+
+
+def _plain_content(content: Any) -> Any:
+    if dataclasses.is_dataclass(content):
+        return _plain(content)
+    if isinstance(content, tuple):
+        return [_plain_content(item) for item in content]
+    return dict(content) if isinstance(content, Mapping) else content
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not a number")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return keys
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+# Reading is strict: each field is taken by a function that names it when it is missing or of another type.
+
+
+def _program(document: Any) -> Program:
+    keys = _fields(document, "program", Program)
+    return Program(
+        input=_text(keys, "input", "program"),
+        output=_text(keys, "output", "program"),
+        values=tuple(_value(item) for item in _list(keys, "values", "program")),
+        ops=tuple(_op(item) for item in _list(keys, "ops", "program")),
+        preprocessing=_preprocessing(keys.get("preprocessing", {})),
+        classes=_texts(keys, "classes", "program"),
+    )
+
+
+def _value(document: Any) -> Value:
+    keys = _fields(document, "value", Value)
+    name = _text(keys, "name", "value")
+    kind = keys.get("kind", "tensor")
+    if kind not in ("tensor", "gate"):
+        raise InputError(f"value {name!r}: kind {kind!r} is neither 'tensor' nor 'gate'")
+    return Value(name, _ints(keys, "shape", f"value {name!r}"), kind, _optional_text(keys, "gate", f"value {name!r}"))
+
+
+def _op(document: Any) -> Op:
+    keys = _fields(document, "op", Op)
+    name = _text(keys, "name", "op")
+    where = f"op {name!r}"
+    tensors = keys.get("tensors", {})
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, str) for tensor in tensors.values()):
+        raise InputError(f"{where}: tensors must map roles to names of tensors")
+    return Op(
+        kind=_text(keys, "kind", where),
+        name=name,
+        inputs=_texts(keys, "inputs", where),
+        output=_optional_text(keys, "output", where),
+        tensors=tensors,
+        attributes=_attributes(keys.get("attributes", {}), where),
+        when=_optional_text(keys, "when", where),
+    )
+
+
+def _preprocessing(document: Any) -> Preprocessing:
+    keys = _fields(document, "preprocessing", Preprocessing)
+    sizes = {}
+    for key in ("resize", "crop"):
+        size = keys.get(key)
+        if size is not None and not (_is_int(size) and 0 < size <= 65536):
+            raise InputError(f"preprocessing: {key} must be a whole number of pixels from 1 to 65536")
+        sizes[key] = size
+    return Preprocessing(mean=_floats(keys, "mean"), std=_floats(keys, "std"), **sizes)
+
+
+def _attributes(document: Any, where: str) -> dict[str, Attribute]:
+    if not isinstance(document, dict):
+        raise InputError(f"{where}: attributes must be an object")
+    attributes: dict[str, Attribute] = {}
+    for key, content in document.items():
+        if isinstance(content, list):
+            attributes[key] = _ints(document, key, where)
+        elif isinstance(content, str | int | float):
+            attributes[key] = content
+        else:
+            raise InputError(f"{where}: attribute {key!r} must be a number, a text or a list of whole numbers")
+    return attributes
+
+
+def _fields(document: Any, where: str, of: type) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise InputError(f"{where}: must be an object, not {type(document).__name__}")
+    unknown = set(document) - {item.name for item in dataclasses.fields(of)}
+    if unknown:
+        raise InputError(f"{where}: unknown field {min(unknown)!r}")
+    return document
+
+
+def _text(keys: dict[str, Any], key: str, where: str) -> str:
+    text = keys.get(key)
+    if not isinstance(text, str) or not text:
+        raise InputError(f"{where}: {key} must be a text that is not empty")
+    return text
+
+
+def _optional_text(keys: dict[str, Any], key: str, where: str) -> str | None:
+    return None if keys.get(key) is None else _text(keys, key, where)
+
+
+def _list(keys: dict[str, Any], key: str, where: str) -> list[Any]:
+    items = keys.get(key, [])
+    if not isinstance(items, list):
+        raise InputError(f"{where}: {key} must be a list")
+    return items
+
+
+def _texts(keys: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+    items = _list(keys, key, where)
+    if not all(isinstance(item, str) for item in items):
+        raise InputError(f"{where}: {key} must be a list of texts")
+    return tuple(items)
+
+
+def _ints(keys: dict[str, Any], key: str, where: str) -> tuple[int, ...]:
+    items = _list(keys, key, where)
+    if not all(_is_int(item) for item in items):
+        raise InputError(f"{where}: {key} must be a list of whole numbers")
+    return tuple(items)
+
+
+def _floats(keys: dict[str, Any], key: str) -> tuple[float, ...]:
+    items = _list(keys, key, "preprocessing")
+    if not all(isinstance(item, int | float) and not isinstance(item, bool) for item in items):
+        raise InputError(f"preprocessing: {key} must be a list of numbers")
+    return tuple(float(item) for item in items)
+
+
+def _is_int(item: Any) -> bool:
+    return isinstance(item, int) and not isinstance(item, bool)

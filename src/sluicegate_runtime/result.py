@@ -1,0 +1,26 @@
+"""What a run of a program gives back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Result:
+    """N samples; one row each.
+
+    output  [N, ...] float32, what the network returns.
+    macs    [N] int64, multiply-adds that were executed.
+    exits   [N] int64, the exit that ended the sample, counted from 0 in program order; -1 where none did.
+    gates   name -> [N, G] bool, what each gate decided; a gate that was not evaluated counts as closed.
+    """
+
+    output: np.ndarray
+    macs: np.ndarray
+    exits: np.ndarray
+    gates: dict[str, np.ndarray]
+
+    @property
+    def open_rate(self) -> dict[str, np.ndarray]:
+        """Share of open gates, name -> [N] float64 in [0, 1]."""
+        return {name: decisions.mean(axis=1) for name, decisions in self.gates.items()}

@@ -1,0 +1,99 @@
+"""Runs a program in the native engine."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .artifact import Artifact, load
+from .autotune import autotune
+from .errors import InputError, RunError
+from .program import Op
+from .reference import check_images, logit_of
+from .result import Result
+from .spec import ACTIVATIONS, ATTRIBUTES, attributes_of
+
+KINDS = tuple(ATTRIBUTES)  # the engine knows a kind by its place here
+
+
+class Session:
+    """A loaded program, ready to run.
+
+    `source` is the path of a `.sluice` file or an `Artifact`; `threads` (1 to 1024) includes the calling one.
+    Python threads may share a session: a run releases the GIL, and runs of one session queue up. InputError
+    where the file, the program or `threads` is refused, RunError where there is no engine or no memory.
+    """
+
+    def __init__(self, source: str | os.PathLike[str] | Artifact, threads: int = 2, tune: bool = False) -> None:
+        artifact = source if isinstance(source, Artifact) else load(source)
+        if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 1024:
+            raise InputError(f"threads: {threads!r} is not a whole number from 1 to 1024")
+        self.program = artifact.program
+        self._gates = [value for value in self.program.values if value.kind == "gate"]
+        self._engine = _build(artifact, threads, tune)
+        if tune:
+            beside = None if isinstance(source, Artifact) else Path(f"{os.fspath(source)}.tuning.json")
+            autotune(self._engine, artifact, threads, beside)
+
+    @property
+    def isa(self) -> str:
+        """The instruction set that the engine uses: "avx512", "avx2" or "portable"; $SLUICEGATE_ISA
+        overrides."""
+        return self._engine.isa
+
+    def run(self, images: np.ndarray, threshold: float | None = None) -> Result:
+        """Runs `images` [N, C, H, W] float32, each with gates of its own. `threshold` in [0, 1] moves the
+        operating point: a gate is open where sigmoid(logit) > threshold, instead of at the threshold that it
+        was exported with. InputError if dtype, shape or threshold is refused. NaN in an image stays with that
+        image."""
+        check_images(self.program, images)
+        cut = None if threshold is None else logit_of(threshold)
+        output, macs, exits, flags = self._engine.run(np.ascontiguousarray(images), cut)
+        ends = np.cumsum([value.shape[0] for value in self._gates])[:-1]
+        decisions = np.split(flags.astype(bool), ends, axis=1) if self._gates else []
+        return Result(output, macs, exits, {v.name: d for v, d in zip(self._gates, decisions, strict=True)})
+
+
+def _build(artifact: Artifact, threads: int, all_candidates: bool) -> Any:
+    try:
+        from ._engine import Engine
+    except ImportError as error:
+        raise RunError(f"engine: the native module cannot be imported: {error}") from None
+    program = artifact.program
+    index = {value.name: position for position, value in enumerate(program.values)}
+    values = [
+        (value.kind == "gate", list(value.shape), index[value.gate] if value.gate else -1) for value in program.values
+    ]
+    ops = [_op(op, index, artifact) for op in program.ops]
+    try:
+        return Engine(values, ops, index[program.input], index[program.output], threads, all_candidates)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    except MemoryError:
+        raise RunError(f"engine: no memory for a program of {len(program.ops)} ops") from None
+
+
+def _op(op: Op, index: dict[str, int], artifact: Artifact) -> tuple[Any, ...]:
+    """An op as the engine is given it: names resolved to indices, pairs to two numbers, words to their
+    place."""
+    has = dict(attributes_of(op))
+    threshold = float(has.pop("threshold", 0.0))
+    attributes: dict[str, int] = {}
+    for key, content in has.items():
+        if isinstance(content, tuple):
+            attributes[f"{key}_y"], attributes[f"{key}_x"] = content
+        else:
+            attributes[key] = ACTIVATIONS.index(content) if isinstance(content, str) else int(content)
+    tensors = [artifact.tensors[op.tensors[role]] if role in op.tensors else None for role in ("weight", "bias")]
+    inputs = [index[name] for name in op.inputs]
+    output = index[op.output] if op.output else -1
+    when = index[op.when] if op.when else -1
+    return (op.name, KINDS.index(op.kind), inputs, output, when, attributes, threshold, *tensors)
+
+
+def isas() -> tuple[str, ...]:
+    """The instruction sets that this build holds and this machine runs, best first."""
+    from ._engine import isas as available
+
+    return tuple(available())

@@ -1,0 +1,42 @@
+"""The engine answers to the reference, on random programs, with every instruction set of this machine."""
+
+import os
+
+import numpy as np
+import pytest
+from conformance.generate import random_program
+
+from sluicegate_runtime import Artifact, Session, run_reference
+
+engine = pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
+
+PROGRAMS = int(os.environ.get("SLUICEGATE_PROGRAMS", "500"))
+BATCHES = (0, 1, 3, 17)
+
+
+def images_for(program, seed: int, batch: int) -> np.ndarray:
+    shape = next(value.shape for value in program.values if value.name == program.input)
+    return np.random.default_rng(seed).normal(size=(batch, *shape)).astype(np.float32)
+
+
+def agree(result, expected) -> None:
+    assert np.array_equal(result.macs, expected.macs)
+    assert np.array_equal(result.exits, expected.exits)
+    assert all(np.array_equal(result.gates[name], expected.gates[name]) for name in expected.gates)
+    scale = np.abs(expected.output).max(initial=1.0)
+    np.testing.assert_allclose(result.output, expected.output, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("isa", engine.isas())
+@pytest.mark.parametrize("part", range(10))
+def test_engine_agrees_with_the_reference(isa, part, monkeypatch):
+    monkeypatch.setenv("SLUICEGATE_ISA", isa)
+    for seed in range(part * PROGRAMS // 10, (part + 1) * PROGRAMS // 10):
+        program, tensors = random_program(seed)
+        images = images_for(program, seed, BATCHES[seed % 4 if seed % 10 == 0 else 1])
+        session = Session(Artifact(program, tensors), threads=1 + seed % 3)
+        assert session.isa == isa
+        try:
+            agree(session.run(images), run_reference(program, tensors, images))
+        except AssertionError as error:
+            raise AssertionError(f"program {seed}: {error}") from None

@@ -1,0 +1,89 @@
+"""Tuning changes how a layer is computed, never what; and it is measured once."""
+
+import numpy as np
+import pytest
+from conformance.generate import Builder
+
+from sluicegate_runtime import Artifact, Session, autotune, run_reference, save
+
+engine = pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
+
+
+def network() -> Artifact:
+    b = Builder(np.random.default_rng(0))
+    x = b.value((3, 12, 12))
+    y = b.conv(x, 32, 3, activation="relu")
+    gate = b.gate(y, 48, "random")
+    y = b.conv(b.conv(y, 48, gate=gate, activation="relu"), 32, residual=y, activation="relu")
+    return Artifact(b.program(x, b.linear(b.pooled(y), 5)), b.tensors)
+
+
+def images() -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(2, 3, 12, 12)).astype(np.float32)
+
+
+@pytest.fixture
+def path(tmp_path):
+    artifact = network()
+    save(tmp_path / "model.sluice", artifact.program, artifact.tensors)
+    return tmp_path / "model.sluice"
+
+
+@pytest.mark.parametrize("isa", engine.isas())
+@pytest.mark.parametrize("candidate", [0, 1])
+def test_every_candidate_gives_the_same(isa, candidate, path, monkeypatch):
+    monkeypatch.setenv("SLUICEGATE_ISA", isa)
+    monkeypatch.setattr(autotune, "measure", lambda *_: {op.name: [candidate] * 8 for op in convolutions()})
+    artifact = network()
+    for threshold in (0.0, 0.4, 0.5, 0.6, 1.0):
+        result = Session(path, tune=True).run(images(), threshold)
+        expected = run_reference(artifact.program, artifact.tensors, images(), threshold)
+        assert np.array_equal(result.macs, expected.macs)
+        np.testing.assert_allclose(result.output, expected.output, rtol=0, atol=1e-5)
+
+
+def convolutions():
+    """The two that Winograd could compute: the first layer reads the image itself."""
+    return [op for op in network().program.ops if op.kind == "conv"][1:]
+
+
+def test_measured_once_and_kept_beside_the_file(path, monkeypatch):
+    Session(path, tune=True)
+    kept = path.with_name("model.sluice.tuning.json")
+    assert all(op.name in kept.read_text() for op in convolutions())
+    monkeypatch.setattr(autotune, "measure", lambda *_: pytest.fail("measured a second time"))
+    Session(path, tune=True)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}'])
+def test_a_damaged_cache_is_measured_anew(path, text):
+    kept = path.with_name("model.sluice.tuning.json")
+    kept.write_text(text)
+    Session(path, tune=True)
+    assert convolutions()[0].name in kept.read_text()
+
+
+def test_picks_that_do_not_fit_are_measured_anew(path):
+    kept = path.with_name("model.sluice.tuning.json")
+    Session(path, tune=True)
+    kept.write_text(kept.read_text().replace("0", "7").replace("1", "7"))
+    Session(path, tune=True).run(images())
+
+
+def test_the_fastest_candidate_is_picked(monkeypatch):
+    class Stub:
+        def candidates(self, op: int) -> int:
+            return 2 if op == 0 else 1
+
+        def time(self, op: int, candidate: int, eighths: int, repeats: int) -> float:
+            return eighths if candidate else 4.5  # the second is the faster one below 5/8
+
+    artifact = network()
+    assert autotune.measure(Stub(), artifact) == {artifact.program.ops[0].name: [1, 1, 1, 1, 0, 0, 0, 0]}
+
+
+def test_an_engine_refuses_picks_that_it_does_not_have():
+    session = Session(network(), tune=True)
+    for op, eighths, candidate in ((0, 9, 0), (0, -1, 0), (0, 1, 1), (-1, 1, 0), (99, 1, 0)):
+        with pytest.raises(ValueError, match="out of range"):
+            session._engine.pick(op, eighths, candidate)

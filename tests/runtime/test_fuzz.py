@@ -1,0 +1,172 @@
+"""Damaged files and lying programs: whatever is loaded is refused with one line, or runs.
+
+`SLUICEGATE_MUTATIONS=200000` sets how many; run it with the engine built by `cmake -DSLUICEGATE_SANITIZE=ON`
+and `LD_PRELOAD=$(g++ -print-file-name=libasan.so)` to have every access checked.
+"""
+
+import copy
+import hashlib
+import json
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+from conformance.generate import Builder, exit_early
+
+from sluicegate_runtime import InputError, Program, Session, save
+from sluicegate_runtime import session as session_module
+from sluicegate_runtime.artifact import Artifact, loads
+
+engine = pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
+
+MUTATIONS = int(os.environ.get("SLUICEGATE_MUTATIONS", "2000"))
+ODD_NUMBERS = (
+    -(2**31),
+    -2,
+    -1,
+    0,
+    1,
+    2,
+    3,
+    5,
+    16,
+    17,
+    255,
+    4096,
+    65536,
+    2**20,
+    2**26,
+    2**31 - 1,
+    2**31,
+    2**40,
+)
+
+
+def small_network() -> tuple[Program, dict[str, np.ndarray]]:
+    """Every kind of op once, in few bytes."""
+    b = Builder(np.random.default_rng(5))
+    x = b.value((3, 9, 9))
+    y = b.conv(x, 8, 3, 2, activation="relu6")
+    gate = b.gate(y, 4, "random")
+    b.when = b.gate(y, 1, "open")
+    z = b.conv(b.conv(y, 8, gate=gate, activation="relu"), 8, residual=y, activation="relu")
+    b.when = None
+    z = b.op("max_pool", [z], (8, 3, 3), kernel=(3, 3), stride=(2, 2), padding=(1, 1))
+    exit_early(b, z, 3)
+    part = b.op("avg_pool", [b.op("select", [z, gate], (8, 3, 3), gate)], (8, 2, 2), gate, stride=(1, 1))
+    part = b.op("activation", [b.conv(part, 8, groups=8, gate=gate)], (8, 2, 2), gate, function="silu")
+    z = b.op("resize", [z], (8, 2, 2), size=(2, 2))
+    z = b.op("concat", [b.op("add", [part, z], (8, 2, 2)), b.conv(z, 4, 1, groups=2)], (12, 2, 2))
+    z = b.op("subsample", [z], (15, 1, 1), stride=2, before=1, after=2)
+    return b.program(x, b.linear(b.op("flatten", [z], (15,)), 3)), b.tensors
+
+
+def run(artifact: Artifact, batch: int = 1) -> None:
+    shape = next(value.shape for value in artifact.program.values if value.name == artifact.program.input)
+    if np.prod(shape) < 1 << 16:
+        Session(artifact, threads=1).run(np.ones((batch, *shape), np.float32))
+
+
+def survives(action, *arguments) -> bool:
+    """True if it ran; a refusal must be an InputError of one line."""
+    try:
+        action(*arguments)
+    except InputError as error:
+        assert "\n" not in str(error)
+        return False
+    return True
+
+
+def places(document: Any, path: tuple = ()) -> list[tuple]:
+    """The paths of all leaves of a JSON document."""
+    items = document.items() if isinstance(document, dict) else enumerate(document)
+    found: list[tuple] = []
+    for key, content in items:
+        deeper = isinstance(content, dict | list) and content
+        found += places(content, (*path, key)) if deeper else [(*path, key)]
+    return found
+
+
+def edit(document: Any, rng: np.random.Generator) -> None:
+    """One leaf replaced, by an odd number, another leaf or nothing."""
+    paths = places(document)
+    path, other = paths[rng.integers(len(paths))], paths[rng.integers(len(paths))]
+    parent, source = follow(document, path), follow(document, other)
+    choice = rng.integers(4)
+    if choice == 0:
+        parent[path[-1]] = copy.deepcopy(source[other[-1]])
+    elif choice == 1 and isinstance(parent, list):
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = int(rng.choice(np.array(ODD_NUMBERS, object)))
+
+
+def follow(document: Any, path: tuple) -> Any:
+    for key in path[:-1]:
+        document = document[key]
+    return document
+
+
+def mutate(content: bytes, rng: np.random.Generator) -> bytes:
+    """A damaged copy of a file: bits, length, header or program; the checksum is mended half of the time."""
+    length = int.from_bytes(content[:8], "little")
+    header, data = json.loads(content[8 : 8 + length]), bytearray(content[8 + length :])
+    kind = rng.integers(5)
+    if kind == 0:
+        damaged = bytearray(content)
+        for _ in range(rng.integers(1, 5)):
+            damaged[rng.integers(len(damaged))] ^= 1 << rng.integers(8)
+        return bytes(damaged)
+    if kind == 1:
+        return content[: rng.integers(len(content))]
+    if kind == 2:
+        program = json.loads(header["__metadata__"]["program"])
+        for _ in range(rng.integers(1, 3)):
+            edit(program, rng)
+        header["__metadata__"]["program"] = json.dumps(program)
+    if kind == 3:
+        edit(header, rng)
+    if kind == 4 and data:
+        data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+    if rng.random() < 0.5 and isinstance(header.get("__metadata__"), dict):
+        header["__metadata__"]["sha256"] = hashlib.sha256(data).hexdigest()
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(data)
+
+
+def test_damaged_files_are_refused_or_run(tmp_path):
+    save(tmp_path / "model.sluice", *small_network())
+    content = (tmp_path / "model.sluice").read_bytes()
+    rng = np.random.default_rng(0)
+    ran = sum(survives(lambda damaged: run(loads(damaged)), mutate(content, rng)) for _ in range(MUTATIONS))
+    assert 0 < ran < MUTATIONS // 2
+
+
+def test_the_engine_refuses_what_the_python_side_would_let_through(monkeypatch):
+    """The lists that the engine is given are changed behind the back of `verify_program`."""
+    rng = np.random.default_rng(1)
+    artifact = Artifact(*small_network())
+    build = engine.Engine
+
+    def corrupted(values, ops, *ends) -> Any:
+        document = [[list(value) for value in values], [list(op) for op in ops], list(ends)]
+        numbers = [path for path in places(document) if isinstance(follow(document, path)[path[-1]], int)]
+        path = numbers[rng.integers(len(numbers))]
+        follow(document, path)[path[-1]] = int(rng.choice(np.array(ODD_NUMBERS[:-2], object)))
+        return build([tuple(value) for value in document[0]], [tuple(op) for op in document[1]], *document[2])
+
+    monkeypatch.setattr(engine, "Engine", corrupted)
+    ran = sum(survives(run_if_built, artifact) for _ in range(MUTATIONS))
+    assert 0 < ran < MUTATIONS
+
+
+def run_if_built(artifact: Artifact) -> None:
+    try:
+        session = session_module.Session(artifact, threads=1)
+    except TypeError:  # a number that is no index in C++ at all
+        raise InputError("refused by the binding") from None
+    try:
+        session._engine.run(np.ones((1, 3, 9, 9), np.float32), None)
+    except ValueError as error:
+        raise InputError(str(error)) from None

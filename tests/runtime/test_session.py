@@ -1,0 +1,178 @@
+"""What a session promises beside the figures: errors, threads, memory, and images that do not touch each
+other."""
+
+import os
+import resource
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from conformance.generate import Builder, random_program
+
+from sluicegate_runtime import Artifact, InputError, RunError, Session, run_reference, save
+from sluicegate_runtime import session as session_module
+
+engine = pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
+
+
+def network(channels: int = 40) -> tuple[Artifact, tuple[int, ...]]:
+    """A gated residual block with an odd number of channels in the middle, and a classifier."""
+    b = Builder(np.random.default_rng(1))
+    x = b.value((3, 12, 11))
+    y = b.conv(x, channels, 3, activation="relu")
+    gate = b.gate(y, 37, "random")
+    y = b.conv(b.conv(y, 37, gate=gate, activation="relu"), channels, residual=y, activation="relu")
+    return Artifact(b.program(x, b.linear(b.pooled(y), 5)), b.tensors), (3, 12, 11)
+
+
+def images(count: int, shape=(3, 12, 11)) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(count, *shape)).astype(np.float32)
+
+
+def test_a_file_runs(tmp_path):
+    artifact, _ = network()
+    save(tmp_path / "model.sluice", artifact.program, artifact.tensors)
+    result = Session(tmp_path / "model.sluice").run(images(3))
+    np.testing.assert_allclose(
+        result.output, run_reference(artifact.program, artifact.tensors, images(3)).output, rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025, 2.0, True, "2"])
+def test_threads_must_be_a_count(threads):
+    with pytest.raises(InputError, match=r"threads: .* is not a whole number from 1 to 1024"):
+        Session(network()[0], threads=threads)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((1, 3, 12, 11)),
+        np.zeros((1, 3, 12, 11), np.float16),
+        np.zeros((3, 12, 11), np.float32),
+        np.zeros((1, 3, 11, 12), np.float32),
+        np.zeros((), np.float32),
+        "image",
+    ],
+)
+def test_images_of_another_form_are_refused(wrong):
+    with pytest.raises(InputError, match=r"images: .* is not a float32 array \[N, 3, 12, 11\]"):
+        Session(network()[0]).run(wrong)
+
+
+def test_images_may_lie_in_memory_in_any_way():
+    session = Session(network()[0])
+    straight = images(4)
+    expected = session.run(straight).output
+    assert np.array_equal(session.run(np.asfortranarray(straight)).output, expected)
+    assert np.array_equal(session.run(np.repeat(straight, 2, axis=0)[::2]).output, expected)
+    read_only = straight.copy()
+    read_only.flags.writeable = False
+    assert np.array_equal(session.run(read_only).output, expected)
+
+
+@pytest.mark.parametrize("isa", engine.isas())
+def test_nan_and_infinity_stay_with_their_image(isa, monkeypatch):
+    monkeypatch.setenv("SLUICEGATE_ISA", isa)
+    for seed in range(40):
+        program, tensors = random_program(seed)
+        shape = next(value.shape for value in program.values if value.name == program.input)
+        batch = images(3, shape)
+        session = Session(Artifact(program, tensors))
+        alone = session.run(batch[2:]).output
+        batch[0], batch[1] = np.nan, np.inf
+        assert np.array_equal(session.run(batch).output[2:], alone), f"program {seed}"
+
+
+def test_a_nan_logit_closes_its_gate_and_shows_in_the_output():
+    artifact, shape = network()
+    result = Session(artifact).run(np.full((1, *shape), np.nan, np.float32))
+    assert not any(flags.any() for flags in result.gates.values())
+    assert np.isnan(result.output).all()
+
+
+def test_threshold_moves_the_operating_point():
+    artifact, _ = network()
+    session = Session(artifact)
+    rates = [session.run(images(4), threshold=t) for t in (0.0, 0.3, 0.5, 0.7, 1.0)]
+    macs = [int(result.macs.sum()) for result in rates]
+    assert macs == sorted(macs, reverse=True)
+    assert all((rate == 1).all() for rate in rates[0].open_rate.values())
+    assert all((rate == 0).all() for rate in rates[-1].open_rate.values())
+    for threshold, result in zip((0.0, 0.3, 0.5, 0.7, 1.0), rates, strict=True):
+        expected = run_reference(artifact.program, artifact.tensors, images(4), threshold)
+        assert np.array_equal(result.macs, expected.macs)
+    with pytest.raises(InputError, match="threshold"):
+        session.run(images(1), threshold=2)
+
+
+def test_an_unknown_instruction_set_is_refused(monkeypatch):
+    monkeypatch.setenv("SLUICEGATE_ISA", "abacus")
+    with pytest.raises(InputError, match="SLUICEGATE_ISA: 'abacus' is not one of"):
+        Session(network()[0])
+
+
+def test_a_missing_engine_is_a_run_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sluicegate_runtime._engine", None)
+    with pytest.raises(RunError, match="engine: the native module cannot be imported"):
+        session_module.Session(network()[0])
+
+
+def test_python_threads_share_a_session():
+    session = Session(network()[0], threads=2)
+    batch = images(8)
+    expected = session.run(batch).output
+    wrong: list[int] = []
+
+    def work(which: int) -> None:
+        for _ in range(250):
+            if not np.array_equal(session.run(batch[which : which + 1]).output[0], expected[which]):
+                wrong.append(which)
+
+    workers = [threading.Thread(target=work, args=(which,)) for which in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert wrong == []
+
+
+def test_memory_does_not_grow():
+    session = Session(network()[0], threads=2)
+    batch = images(2)
+    for _ in range(200):
+        session.run(batch)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(3000):
+        session.run(batch)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2048  # KiB; a leak of 1 KiB a run is 3000
+
+
+def test_sessions_come_and_go():
+    artifact, _ = network()
+    for _ in range(50):
+        Session(artifact, threads=3).run(images(1))
+
+
+def test_results_outlive_their_session():
+    session = Session(network()[0])
+    result = session.run(images(2))
+    copy = result.output.copy()
+    del session
+    Session(network()[0]).run(images(2) + 1)
+    assert np.array_equal(result.output, copy)
+
+
+def test_idle_workers_are_parked():
+    """A session that nobody runs takes no processor time."""
+    code = (
+        "import sys, time; from test_session import *\n"
+        "session = Session(network()[0], threads=4); session.run(images(1)); time.sleep(0.1)\n"
+        "begin = time.process_time(); time.sleep(0.5); print(time.process_time() - begin)"
+    )
+    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
+    run = [sys.executable, "-c", code]
+    printed = subprocess.run(run, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path})
+    assert float(printed.stdout) < 0.1
