@@ -9,6 +9,7 @@ from sluicegate.convert import gate_model as gate_model
 from sluicegate.costs import MacModel as MacModel
 from sluicegate.errors import InputError as InputError
 from sluicegate.errors import RunError as RunError
+from sluicegate.export import export as export
 from sluicegate.gates import AlwaysOn as AlwaysOn
 from sluicegate.gates import BinConcrete as BinConcrete
 from sluicegate.gates import GateRecord as GateRecord

@@ -1,0 +1,4 @@
+"""Gated network -> the program that the engine runs."""
+
+from sluicegate.export.lower import lower as lower
+from sluicegate.export.save import export as export

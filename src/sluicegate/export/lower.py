@@ -1,0 +1,294 @@
+"""GatedModel -> Program: the gated graph as the engine runs it.
+
+    norms        folded into the convolutions before them
+    masks        gone: a value bears the gate that closes its channels, an op the layer gate that skips it
+    gate heads   ops like any other: pool, linear, linear, gate; behind a layer gate the channel half is skipped with it
+
+Which value bears which gate is read off `costs.liveness`, the same answers from which `MacModel` counts.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from sluicegate.convert import GatedModel
+from sluicegate.costs import Liveness, liveness
+from sluicegate.errors import InputError
+from sluicegate.export.passes import Fused, activation_of, does_nothing, folded, folded_linear, fuse
+from sluicegate.gates import Gate, PooledHead, mask_channels, mask_layer
+from sluicegate.graph import Role, module_of, role, shape, trace
+from sluicegate.nets.cifar_resnet import SubsampleAndPad
+from sluicegate_runtime.program import Attribute, Op, Preprocessing, Program, Value
+
+Pair = tuple[int, int]
+
+
+def lower(
+    net: nn.Module,
+    example_inputs: Tensor | None = None,
+    preprocessing: Preprocessing | None = None,
+    classes: Sequence[str] = (),
+) -> tuple[Program, dict[str, np.ndarray]]:
+    """Lower a network to a program.
+
+    Args:
+        net: a gated network, or a plain one with `example_inputs`; lowered as it is in evaluation.
+        example_inputs: [1, C, H, W], for a plain network.
+        preprocessing: from an image to the input; travels with the program.
+        classes: names of the outputs.
+
+    Returns:
+        The program and its tensors, name -> float32 array.
+
+    Raises:
+        InputError: an op of the network is none of the engine's.
+    """
+    if isinstance(net, GatedModel):
+        graph_module = net.network
+    elif example_inputs is None:
+        raise InputError("example_inputs: None, but a plain network needs them to be traced")
+    else:
+        graph_module = trace(net, example_inputs)
+    lowering = _Lowering(graph_module)
+    with torch.no_grad():
+        output = lowering.run()
+    (source,) = (n for n in graph_module.graph.nodes if n.op == "placeholder")
+    program = Program(
+        source.name,
+        output,
+        tuple(lowering.values),
+        tuple(lowering.ops),
+        preprocessing or Preprocessing(),
+        tuple(classes),
+    )
+    return program, lowering.tensors
+
+
+class _Lowering:
+    """One walk over the graph; `names` says which of the program's values holds what a node computes."""
+
+    def __init__(self, graph_module: fx.GraphModule) -> None:
+        self.graph_module = graph_module
+        self.live: Liveness = liveness(graph_module)
+        self.fused = fuse(graph_module)
+        self.values: list[Value] = []
+        self.ops: list[Op] = []
+        self.tensors: dict[str, np.ndarray] = {}
+        self.names: dict[fx.Node, str] = {}
+
+    def run(self) -> str:
+        """Lower every node; returns the name of the output."""
+        for node in self.graph_module.graph.nodes:
+            if node.op == "output":
+                return self.names[self._result(node)]
+            self._lower(node)
+        raise InputError("net: its graph has no output")
+
+    def _result(self, output: fx.Node) -> fx.Node:
+        result = output.args[0]
+        result = result[0] if isinstance(result, tuple) else result
+        if not isinstance(result, fx.Node):
+            raise InputError(f"net: it returns {type(result).__name__}; the engine returns one tensor")
+        return result
+
+    def _lower(self, node: fx.Node) -> None:
+        if node.op == "placeholder":
+            self.values.append(Value(node.name, shape(node)[1:]))
+            self.names[node] = node.name
+        elif node in self.fused:
+            if node is self.fused[node].tail:
+                self._convolution(self.fused[node])
+        elif isinstance(gate := module_of(self.graph_module, node), Gate):
+            self._gate(node, gate)
+        elif node.target in (mask_channels, mask_layer):
+            self.names[node] = self.names[node.all_input_nodes[0]]
+        elif not self._is_decision(node):
+            self._op(node)
+
+    def _is_decision(self, node: fx.Node) -> bool:
+        """Whether a node only unpacks what a gate returned."""
+        source = node
+        while source.all_input_nodes and module_of(self.graph_module, source) is None:
+            source = source.all_input_nodes[0]
+        return "tensor_meta" not in node.meta and isinstance(module_of(self.graph_module, source), Gate)
+
+    def _op(self, node: fx.Node) -> None:
+        for rule in (self._alias, self._activation, self._module, self._function):
+            if rule(node):
+                return
+        what = type(module).__name__ if (module := module_of(self.graph_module, node)) else node.target
+        raise InputError(f"net: the engine has no op for {node.name!r} ({what})")
+
+    def _alias(self, node: fx.Node) -> bool:
+        """Ops that do nothing in evaluation, or nothing to a value that is flat already."""
+        module = module_of(self.graph_module, node)
+        flattens = isinstance(module, nn.Flatten) or node.target in (torch.flatten, "flatten", "view", "reshape")
+        if not (flattens or does_nothing(self.graph_module, node)):
+            return False
+        read = self.names[node.all_input_nodes[0]]
+        if flattens and len(self._value(read).shape) == 3:
+            self._emit(node, "flatten", (read,), shape(node)[1:])
+        else:
+            self.names[node] = read
+        return True
+
+    def _activation(self, node: fx.Node) -> bool:
+        name = activation_of(self.graph_module, node)
+        if name is not None:
+            self._emit(node, "activation", (self._read(node),), self._shape(node), {"function": name})
+        return name is not None
+
+    def _module(self, node: fx.Node) -> bool:
+        module, read, out = module_of(self.graph_module, node), node.all_input_nodes[:1], shape(node)[1:]
+        names = tuple(self.names[n] for n in read)
+        match module:
+            case nn.Linear():
+                self._emit(node, "linear", names, out, tensors=self._weights(node.name, module.weight, module.bias))
+            case nn.AdaptiveAvgPool2d() if out[1:] == (1, 1):
+                self._emit(node, "global_pool", names, out[:1])
+            case nn.MaxPool2d() if module.dilation in (1, (1, 1)):
+                self._emit(node, "max_pool", names, out, _window(module) | {"ceil": module.ceil_mode})
+            case nn.AvgPool2d() if module.divisor_override is None and _windows_fit(module, node):
+                counts = {"count_padding": module.count_include_pad}
+                self._emit(node, "avg_pool", names, out, _window(module) | counts)
+            case SubsampleAndPad():
+                attributes = {"stride": module.stride, "before": module.before, "after": module.after}
+                self._emit(node, "subsample", names, out, attributes)
+            case nn.Upsample() if module.mode == "bilinear":
+                self._emit(node, "resize", names, out, {"size": out[1:], "align_corners": bool(module.align_corners)})
+            case _:
+                return False
+        return True
+
+    def _function(self, node: fx.Node) -> bool:
+        names = tuple(self.names[n] for n in node.all_input_nodes if n in self.names)
+        out = shape(node)[1:]
+        if role(self.graph_module, node) is Role.ADD:
+            self._emit(node, "add", names, out)
+        elif node.target in (torch.cat, torch.concat):
+            self._emit(node, "concat", names, out)
+        elif (node.target == "mean" and len(out) == 1) or (node.target is F.adaptive_avg_pool2d and out[1:] == (1, 1)):
+            self._emit(node, "global_pool", names, out[:1])
+        else:
+            return False
+        return True
+
+    def _convolution(self, fused: Fused) -> None:
+        conv = self.graph_module.get_submodule(str(fused.conv.target))
+        norm = self.graph_module.get_submodule(str(fused.norm.target)) if fused.norm else None
+        assert isinstance(conv, nn.Conv2d) and (norm is None or isinstance(norm, nn.BatchNorm2d))
+        if isinstance(conv.padding, str) or conv.padding_mode != "zeros":
+            raise InputError(
+                f"net: {fused.conv.name!r} pads by {conv.padding!r}, {conv.padding_mode}; the engine by zeros"
+            )
+        attributes: dict[str, Attribute] = {
+            "stride": _pair(conv.stride),
+            "padding": _pair(conv.padding),
+            "dilation": _pair(conv.dilation),
+            "groups": conv.groups,
+            "activation": fused.activation,
+        }
+        reads = [fused.conv.all_input_nodes[0], *([fused.residual] if fused.residual else [])]
+        self._emit(
+            fused.tail,
+            "conv",
+            tuple(self.names[n] for n in reads),
+            shape(fused.tail)[1:],
+            attributes,
+            self._weights(fused.conv.name, *folded(conv, norm)),
+            when=self._when(fused.conv),
+        )
+
+    def _gate(self, node: fx.Node, gate: Gate) -> None:
+        """Pool, hidden layer, and for each site an output layer and its decision; the layer's comes first."""
+        head = gate.head
+        if not isinstance(head, PooledHead):
+            raise InputError(f"head: the engine has no {type(head).__name__}")
+        read, when = self._read(node), self._when(node)
+        seen = self._value(read)
+        pooled = Value(f"{node.name}.pool", seen.shape[:1], gate=seen.gate)
+        self._add("global_pool", pooled, (read,), {"counted": True}, when=when)
+        hidden = Value(f"{node.name}.hidden", (head.hidden.out_features,))
+        weights = self._weights(hidden.name, *folded_linear(head.hidden, head.norm))
+        self._add("linear", hidden, (pooled.name,), {"activation": "relu"}, weights, when)
+        for site, output, estimator in zip(gate.sites, head.outputs, gate.estimators, strict=True):
+            assert isinstance(output, nn.Linear)
+            logits = Value(f"{site.name}.logits", (site.gates,))
+            weights = self._weights(logits.name, *_difference(output, estimator.logits_per_gate))
+            self._add("linear", logits, (hidden.name,), tensors=weights, when=when)
+            self._add("gate", Value(site.name, (site.gates,), "gate"), (logits.name,), when=when)
+            when = site.name if site.kind == "layer" else when
+
+    def _emit(
+        self,
+        node: fx.Node,
+        kind: str,
+        reads: tuple[str, ...],
+        out: tuple[int, ...],
+        attributes: Mapping[str, Attribute] | None = None,
+        tensors: Mapping[str, str] | None = None,
+        when: str | None = None,
+    ) -> None:
+        """An op that computes what a node does, skipped and with channels closed as the node is."""
+        gate = self.live.needed.get(node) or self.live.zeroed.get(node)
+        value = Value(node.name, tuple(out), gate=gate)
+        self._add(kind, value, reads, attributes, tensors, when or self._when(node))
+        self.names[node] = value.name
+
+    def _add(
+        self,
+        kind: str,
+        value: Value,
+        reads: tuple[str, ...],
+        attributes: Mapping[str, Attribute] | None = None,
+        tensors: Mapping[str, str] | None = None,
+        when: str | None = None,
+    ) -> None:
+        self.values.append(value)
+        self.ops.append(Op(kind, value.name, reads, value.name, tensors or {}, attributes or {}, when))
+
+    def _weights(self, name: str, weight: Tensor, bias: Tensor | None) -> dict[str, str]:
+        roles = {"weight": weight} | ({} if bias is None else {"bias": bias})
+        for part, tensor in roles.items():
+            self.tensors[f"{name}.{part}"] = tensor.detach().cpu().float().numpy()
+        return {part: f"{name}.{part}" for part in roles}
+
+    def _when(self, node: fx.Node) -> str | None:
+        """The innermost layer gate that skips a node."""
+        layers = self.live.skipped[node]
+        order = [site.name for site in self.live.masks.values()]
+        return max(layers, key=order.index, default=None)
+
+    def _read(self, node: fx.Node) -> str:
+        return self.names[node.all_input_nodes[0]]
+
+    def _shape(self, node: fx.Node) -> tuple[int, ...]:
+        return self._value(self._read(node)).shape
+
+    def _value(self, name: str) -> Value:
+        return next(value for value in self.values if value.name == name)
+
+
+def _difference(output: nn.Linear, logits_per_gate: int) -> tuple[Tensor, Tensor]:
+    """One logit a gate: of a pair (off, on) only the difference matters, and it is linear too."""
+    if logits_per_gate == 1:
+        return output.weight, output.bias
+    return output.weight[1::2] - output.weight[::2], output.bias[1::2] - output.bias[::2]
+
+
+def _windows_fit(module: nn.AvgPool2d, node: fx.Node) -> bool:
+    """Whether no window hangs over the end, so that rounding the number of windows up or down is the same."""
+    sides = zip(shape(node.all_input_nodes[0])[2:], shape(node)[2:], *_window(module).values(), strict=True)
+    return all((count - 1) * stride + kernel <= side + 2 * pad for side, count, kernel, stride, pad in sides)
+
+
+def _window(module: nn.MaxPool2d | nn.AvgPool2d) -> dict[str, Pair]:
+    stride = module.kernel_size if module.stride is None else module.stride
+    return {"kernel": _pair(module.kernel_size), "stride": _pair(stride), "padding": _pair(module.padding)}
+
+
+def _pair(sides: int | tuple[int, ...] | str) -> Pair:
+    return (sides, sides) if isinstance(sides, int) else (int(sides[0]), int(sides[1]))

@@ -1,0 +1,105 @@
+"""Lowering against the reference interpreter and the engine: outputs, every gate, every MAC."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_nets import random_chain, random_residual_net, randomise_norms
+from torch import nn
+
+import sluicegate as sg
+from sluicegate.convert import Gating
+from sluicegate.export import export, lower
+from sluicegate.nets import build_net
+from sluicegate_runtime import Artifact, Preprocessing, Program, Session, load, run_reference
+
+GATINGS = {
+    "channel": sg.ChannelGating(initial_open_rate=0.5),
+    "pairs": sg.ChannelGating(granularity=2, estimator=sg.GumbelSoftmax(), initial_open_rate=0.5),
+    "layer": sg.LayerGating(initial_open_rate=0.5),
+    "joint": sg.JointGating(initial_open_rate=0.5),
+}
+
+
+def _check(net: nn.Module, gating: Gating, size: int, images: int) -> None:
+    torch.manual_seed(0)
+    gated = sg.gate_model(randomise_norms(net), gating, torch.zeros(1, 3, size, size)).eval()
+    x = torch.randn(images, 3, size, size)
+    with torch.no_grad():
+        output, gates = gated(x, return_gates=True)
+    program, tensors = lower(gated)
+    reference = run_reference(Program.from_json(program.to_json()), tensors, x.numpy())
+    engine = Session(Artifact(program, tensors)).run(x.numpy())
+    for result, tolerance in ((reference, 1e-5), (engine, 1e-4)):  # the engine's 3x3 layers may run by Winograd
+        np.testing.assert_allclose(result.output, output.numpy(), rtol=0, atol=tolerance * float(output.abs().max()))
+        assert result.macs.tolist() == gated.macs.macs(gates).tolist()
+        assert all(np.array_equal(result.gates[name], record.open.bool().numpy()) for name, record in gates.items())
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**20), gating=st.sampled_from(sorted(GATINGS)))
+def test_random_residual_nets(seed: int, gating: str) -> None:
+    _check(random_residual_net(seed), GATINGS[gating], 12, 2)
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**20))
+def test_random_chains(seed: int) -> None:
+    _check(random_chain(seed), sg.ChannelGating(at="all", initial_open_rate=0.5), 12, 2)
+
+
+@pytest.mark.parametrize(
+    ("build", "size"),
+    [
+        (lambda: build_net("resnet20"), 32),
+        (lambda: build_net("resnet20", shortcut="B"), 32),
+        (torchvision.models.resnet18, 64),
+        (torchvision.models.resnet50, 64),
+        (torchvision.models.mobilenet_v2, 64),
+        (lambda: timm.create_model("resnet26d"), 64),
+        (lambda: timm.create_model("resnet33ts"), 64),
+    ],
+    ids=("cifar-A", "cifar-B", "resnet18", "resnet50", "mobilenet_v2", "timm-d", "timm-normact"),
+)
+def test_known_networks(build, size: int) -> None:
+    _check(build(), GATINGS["joint"], size, 1)
+
+
+def test_a_plain_network_lowers_too() -> None:
+    net = build_net("resnet8").eval()
+    images = torch.randn(2, 3, 32, 32)
+    program, tensors = lower(net, images[:1])
+    result = Session(Artifact(program, tensors)).run(images.numpy())
+    with torch.no_grad():
+        np.testing.assert_allclose(result.output, net(images).numpy(), atol=1e-5)
+    assert result.macs.tolist() == [sg.MacModel(net, images[:1]).dense] * 2
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4)), r"the engine has no op for '_1' \(GroupNorm\)"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3, padding_mode="reflect", padding=1)), "pads by .* reflect"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)), "without running statistics"),
+    ],
+    ids=("op", "padding", "statistics"),
+)
+def test_what_the_engine_cannot_run_is_refused(net: nn.Module, message: str) -> None:
+    with pytest.raises(sg.InputError, match=message) as error:
+        lower(net.eval(), torch.zeros(1, 3, 8, 8))
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_carries_preprocessing_and_classes(tmp_path) -> None:
+    gated = sg.gate_model(build_net("resnet8"), GATINGS["joint"], torch.zeros(1, 3, 32, 32)).eval()
+    preprocessing = Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    classes = tuple("abcdefghij")
+    path = export(gated, tmp_path / "net.sluice", preprocessing=preprocessing, classes=classes)
+    program = load(path).program
+    assert (program.preprocessing, program.classes) == (preprocessing, classes)
+    images = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        np.testing.assert_allclose(Session(path).run(images.numpy()).output, gated(images).numpy(), atol=1e-4)
