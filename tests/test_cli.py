@@ -2,13 +2,18 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 from commands import only_line, sluicegate
 from PIL import Image
 
 from sluicegate.cli import main
+from sluicegate.data import Normalize, load
 from sluicegate.recipes import demo
+from sluicegate.train import load_run
+from sluicegate_runtime import Session
 
 SMALL = """
 name: small
@@ -229,3 +234,16 @@ def test_weights_of_2018_give_the_accuracy_that_is_known(capsys, data_root):
     )  # fmt: skip
     assert found["accuracy"] == 0.91
     assert found["macs"]["dense"] == 40_551_040
+
+
+def test_export_writes_what_the_engine_runs(capsys):
+    printed(capsys, "train", "small.yaml", "--out", "run")
+    found = printed(capsys, "export", "run", "-o", "net.sluice")
+    assert found == {"file": "net.sluice", "bytes": Path("net.sluice").stat().st_size}
+    test = load("digits", "test", limit=5)
+    pixels = Normalize(test.mean, test.std)(test.images)
+    result = Session("net.sluice").run(pixels.numpy())
+    with torch.no_grad():
+        output, gates = load_run("run")[1](pixels, return_gates=True)
+    assert torch.allclose(torch.from_numpy(result.output), output, atol=1e-4)
+    assert all((result.gates[name] == record.open.bool().numpy()).all() for name, record in gates.items())

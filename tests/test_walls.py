@@ -21,7 +21,7 @@ TIERS = (
     {"objectives", "convert"},
     {"methods", "export", "analysis"},
     {"train", "gpu", "scale"},
-    {"recipes"},
+    {"recipes", "tables"},
     {"cli"},
     {"__init__", "__main__"},  # the package's front: public names and `python -m sluicegate`
 )

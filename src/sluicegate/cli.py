@@ -1,4 +1,4 @@
-"""The command line: sluicegate demo | train | evaluate | frontier | recipes.
+"""The command line: sluicegate demo | train | evaluate | export | frontier | recipes.
 
 Results go to standard output, as tables or, with `--json`, as one JSON object; everything else goes to standard error.
 Exit status: 0, 1 (the run failed), 2 (bad usage). An error is one line.
@@ -22,17 +22,17 @@ from torch import nn
 
 from sluicegate.analysis import Point, Series, save_frontier
 from sluicegate.convert import GatedModel
-from sluicegate.data import ImageSet, known_statistics
+from sluicegate.data import ImageSet, Normalize, known_statistics
 from sluicegate.errors import InputError, SluicegateError
+from sluicegate.export import export
 from sluicegate.gates import AlwaysOn, Stochastic, Strategy, Threshold
 from sluicegate.recipes import demo as demo_recipes
 from sluicegate.recipes import paper, recipe, recipes
+from sluicegate.tables import result_tables, speed_table
 from sluicegate.train import (
     DataRecipe,
-    Evaluation,
     NetRecipe,
     Recipe,
-    Result,
     as_subject,
     build_subject,
     load_run,
@@ -45,6 +45,7 @@ from sluicegate.train import (
     run,
 )
 from sluicegate.train import evaluate as measure
+from sluicegate_runtime import Preprocessing, Session, time_sessions
 
 _NOTES = Console(stderr=True, highlight=False)
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
@@ -72,10 +73,12 @@ def demo(config: jsonargparse.Namespace) -> None:
         _NOTES.print(f"training {number} of {len(demo_recipes.NAMES)}: {name}", soft_wrap=True)
         shutil.rmtree(config.out / name, ignore_errors=True)
         results[point] = run(recipe(name), config.out / name, progress=_NOTES.is_terminal)
-    folders = [config.out / name for name in demo_recipes.NAMES.values()]
-    figure, _, _ = save_frontier(_series(folders), config.out / "frontier.png", "digits")
-    report = {**asdict(results["middle"]), "points": [asdict(one) for one in results.values()]}
-    _show(config, report | {"figure": str(figure)}, *_tables(results), f"figure: {figure}")
+    folders = {point: config.out / name for point, name in demo_recipes.NAMES.items()}
+    figure, _, _ = save_frontier(_series(list(folders.values())), config.out / "frontier.png", "digits")
+    milliseconds = _milliseconds(folders)
+    points = {point: asdict(one) | {"milliseconds": milliseconds[point]} for point, one in results.items()}
+    report = points["middle"] | {"points": list(points.values()), "figure": str(figure)}
+    _show(config, report, *result_tables(results), speed_table(milliseconds), f"figure: {figure}")
 
 
 def train(config: jsonargparse.Namespace) -> None:
@@ -84,7 +87,7 @@ def train(config: jsonargparse.Namespace) -> None:
     out = config.out or Path("runs") / wanted.name
     result = run(wanted, out, resume=config.resume, data_root=config.data_dir)
     if provenance.is_first_process():
-        _show(config, asdict(result), *_tables({result.name: result}), f"run folder: {out}")
+        _show(config, asdict(result), *result_tables({result.name: result}), f"run folder: {out}")
 
 
 def evaluate(config: jsonargparse.Namespace) -> None:
@@ -109,7 +112,15 @@ def evaluate(config: jsonargparse.Namespace) -> None:
         "seconds": round(time.perf_counter() - started, 3),
         **provenance.provenance(),
     }
-    _show(config, report, *_tables({name: measured}))
+    _show(config, report, *result_tables({name: measured}))
+
+
+def export_run(config: jsonargparse.Namespace) -> None:
+    """Write a run's network as a file for the engine."""
+    begun = read_run_recipe(config.run)
+    images = load_split(begun.data, "test", config.data_dir)
+    file = _export(config.run, images, config.output, config.weights)
+    _show(config, {"file": str(file), "bytes": file.stat().st_size}, f"file: {file}")
 
 
 def frontier(config: jsonargparse.Namespace) -> None:
@@ -133,6 +144,7 @@ _VERBS: dict[str, Callable[[jsonargparse.Namespace], None]] = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
+    "export": export_run,
     "frontier": frontier,
     "recipes": list_recipes,
 }
@@ -181,6 +193,13 @@ def _evaluate_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--device", type=str | None, help="cpu, cuda, ...; the GPU if there is one")
 
 
+def _export_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("-o", "--output", type=Path, default=Path("model.sluice"), help="the file to write")
+    parser.add_argument("--weights", type=Path | None, help="safetensors file; the run's last weights if left out")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
+
+
 def _frontier_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
     parser.add_argument("-o", "--output", type=Path, default=Path("frontier.png"), help="PNG; SVG and JSON beside it")
@@ -196,6 +215,7 @@ _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "demo": _demo_arguments,
     "train": _train_arguments,
     "evaluate": _evaluate_arguments,
+    "export": _export_arguments,
     "frontier": _frontier_arguments,
     "recipes": _no_arguments,
 }
@@ -241,6 +261,25 @@ def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Im
     return config.target, build_subject(wanted, images).net, images
 
 
+_TIMED = 100  # images that the demo times the engine with
+
+
+def _export(folder: Path, images: ImageSet, file: Path, weights: Path | None = None) -> Path:
+    """A run's network as a file, with what an image needs on its way in."""
+    net = load_run(folder, images, weights)[1]
+    size = images.images.shape[-1]
+    preprocessing = Preprocessing(size, size, images.mean, images.std)
+    return export(net, file, torch.zeros(1, *images.images.shape[1:]), preprocessing, images.classes)
+
+
+def _milliseconds(folders: Mapping[str, Path]) -> dict[str, float]:
+    """What one image takes in the engine on one thread, by run; all are of the same data set."""
+    images = load_split(read_run_recipe(next(iter(folders.values()))).data, "test", None)
+    files = {name: _export(folder, images, folder / "model.sluice") for name, folder in folders.items()}
+    pixels = Normalize(images.mean, images.std)(images.images[:_TIMED]).numpy()
+    return time_sessions({name: Session(file, threads=1) for name, file in files.items()}, pixels)
+
+
 def _data(config: jsonargparse.Namespace, data: DataRecipe) -> DataRecipe:
     return replace(
         data,
@@ -273,28 +312,6 @@ def _series(folders: Sequence[Path]) -> list[Series]:
             Point(label, result.accuracy, result.macs.mean, result.macs.min, result.macs.max)
         )
     return [Series(name, tuple(many), "gated" if role == "gated" else "dense") for (name, role), many in points.items()]
-
-
-def _tables(measured: Mapping[str, Evaluation | Result]) -> list[Table]:
-    """Accuracy and MACs of each network, and how open each of their gates was."""
-    costs = Table(
-        "network",
-        *(Column(name, justify="right") for name in _COSTS),
-        box=None,
-        title="millions of MACs per image",
-    )
-    for name, one in measured.items():
-        macs = one.macs
-        millions = [f"{value / 1e6:.2f}" for value in (macs.dense, macs.mean, macs.min, macs.max)]
-        costs.add_row(name, f"{one.accuracy:.2%}", *millions, f"{1 - macs.mean / macs.dense:.0%}")
-    gated = {name: one for name, one in measured.items() if one.sites}
-    rates = Table("gates of", *(Column(name, justify="right") for name in gated), box=None, title="open rate")
-    for site in dict.fromkeys(site for one in gated.values() for site in one.sites):
-        rates.add_row(site, *(f"{one.sites[site]:.0%}" if site in one.sites else "" for one in gated.values()))
-    return [costs, rates] if gated else [costs]
-
-
-_COSTS = ("accuracy", "dense", "mean", "min", "max", "saved")
 
 
 def _show(config: jsonargparse.Namespace, report: Mapping[str, Any], *human: Table | str) -> None:

@@ -14,3 +14,4 @@ from .reference import run_reference as run_reference
 from .result import Result as Result
 from .session import Session as Session
 from .spec import verify_program as verify_program
+from .timing import time_sessions as time_sessions

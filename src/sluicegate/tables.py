@@ -1,0 +1,37 @@
+"""Results as tables for people."""
+
+from collections.abc import Mapping
+
+from rich.table import Column, Table
+
+from sluicegate.train import Evaluation, Result
+
+_COSTS = ("accuracy", "dense", "mean", "min", "max", "saved")
+
+
+def result_tables(measured: Mapping[str, Evaluation | Result]) -> list[Table]:
+    """Accuracy and MACs of each network, and how open each of their gates was."""
+    costs = Table(
+        "network",
+        *(Column(name, justify="right") for name in _COSTS),
+        box=None,
+        title="millions of MACs per image",
+    )
+    for name, one in measured.items():
+        macs = one.macs
+        millions = [f"{value / 1e6:.2f}" for value in (macs.dense, macs.mean, macs.min, macs.max)]
+        costs.add_row(name, f"{one.accuracy:.2%}", *millions, f"{1 - macs.mean / macs.dense:.0%}")
+    gated = {name: one for name, one in measured.items() if one.sites}
+    rates = Table("gates of", *(Column(name, justify="right") for name in gated), box=None, title="open rate")
+    for site in dict.fromkeys(site for one in gated.values() for site in one.sites):
+        rates.add_row(site, *(f"{one.sites[site]:.0%}" if site in one.sites else "" for one in gated.values()))
+    return [costs, rates] if gated else [costs]
+
+
+def speed_table(milliseconds: Mapping[str, float]) -> Table:
+    """Milliseconds an image in the engine, beside the first, which is dense."""
+    table = Table("network", *(Column(name, justify="right") for name in ("ms", "of dense")), box=None, title="engine")
+    dense = next(iter(milliseconds.values()))
+    for name, taken in milliseconds.items():
+        table.add_row(name, f"{taken:.3f}", f"{taken / dense:.0%}")
+    return table
