@@ -18,7 +18,7 @@ template <class Condition>
 void spin_until(Condition condition) {
   for (int spins = 0; !condition(); ++spins) {
     pause();
-    if (spins > 20000) {
+    if (spins > 2000) {
       std::this_thread::yield();
       spins = 0;
     }
@@ -56,37 +56,41 @@ ThreadPool::Awake::~Awake() {
 }
 
 void ThreadPool::start(Function function, const void* context, int chunks) {
-  function_ = function;
-  context_ = context;
-  chunks_ = chunks;
-  next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  job_.fetch_add(1, std::memory_order_release);
-  take_chunks(0);
-  spin_until([this] { return busy_.load(std::memory_order_acquire) == 0; });
+  function_.store(function, std::memory_order_relaxed);
+  context_.store(context, std::memory_order_relaxed);
+  chunks_.store(chunks, std::memory_order_relaxed);
+  done_.store(0, std::memory_order_relaxed);
+  const uint64_t job = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
+  ticket_.store(job << 32 | static_cast<uint32_t>(chunks), std::memory_order_release);
+  while (take_chunk(0)) {
+  }
+  spin_until([&] { return done_.load(std::memory_order_acquire) == chunks; });
 }
 
-void ThreadPool::take_chunks(int thread) {
-  for (int chunk; (chunk = next_.fetch_add(1, std::memory_order_relaxed)) < chunks_;)
-    function_(context_, chunk, thread);
+bool ThreadPool::take_chunk(int thread) {
+  uint64_t ticket = ticket_.load(std::memory_order_acquire);
+  for (;;) {
+    const int left = static_cast<int>(ticket & 0xffffffffu);
+    if (left == 0) return false;
+    const Function function = function_.load(std::memory_order_relaxed);
+    const void* context = context_.load(std::memory_order_relaxed);
+    const int chunk = chunks_.load(std::memory_order_relaxed) - left;
+    if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel, std::memory_order_acquire))
+      continue;
+    function(context, chunk, thread);
+    done_.fetch_add(1, std::memory_order_release);
+    return true;
+  }
 }
 
 void ThreadPool::work(int thread) {
-  unsigned seen = 0;
   for (;;) {
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [&] { return stop_ || awake_.load(std::memory_order_relaxed) || job_.load() != seen; });
+      wake_.wait(lock, [&] { return stop_ || awake_.load(std::memory_order_relaxed); });
       if (stop_) return;
     }
-    for (;;) {
-      spin_until(
-          [&] { return job_.load(std::memory_order_acquire) != seen || !awake_.load(std::memory_order_acquire); });
-      if (job_.load(std::memory_order_acquire) == seen) break;
-      ++seen;
-      take_chunks(thread);
-      busy_.fetch_sub(1, std::memory_order_release);
-    }
+    spin_until([&] { return !take_chunk(thread) && !awake_.load(std::memory_order_acquire); });
   }
 }
 

@@ -1,12 +1,13 @@
 // A fixed number of threads, the caller among them, that share the chunks of one job at a time.
 //
-// Within a run the workers spin between jobs, because a job is some hundred microseconds and waking a thread
-// takes ten. Between runs they are parked and cost nothing. Chunks are handed out as they are asked for, so
-// that a thread whose core is taken away for a while does not hold up the others with a fixed share.
+// Within a run the workers spin between jobs, because a job is some hundred microseconds and waking a thread takes
+// ten. Between runs they are parked and cost nothing. Chunks are handed out as they are asked for, and a job is done
+// when its chunks are: a worker whose core was taken away before it asked for one holds nobody up.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -49,17 +50,17 @@ class ThreadPool final {
   using Function = void (*)(const void* context, int chunk, int thread);
 
   void start(Function function, const void* context, int chunks);
-  void take_chunks(int thread);
+  bool take_chunk(int thread);  // false where none is left
   void work(int thread);
 
-  // The job. `next_` and `job_` are written by different threads all the time: each has a cache line of its
-  // own.
-  Function function_ = nullptr;
-  const void* context_ = nullptr;
-  int chunks_ = 0;
-  alignas(64) std::atomic<int> next_{0};
-  alignas(64) std::atomic<unsigned> job_{0};
-  alignas(64) std::atomic<int> busy_{0};
+  // The job, its number and the chunks that nobody has taken yet in one word. Who takes a chunk by exchanging the
+  // word knows that function and context, read before, are of that job: they change only when no chunk is left. What
+  // different threads write all the time has a cache line of its own.
+  std::atomic<Function> function_{nullptr};
+  std::atomic<const void*> context_{nullptr};
+  std::atomic<int> chunks_{0};
+  alignas(64) std::atomic<uint64_t> ticket_{0};  // job << 32 | chunks left
+  alignas(64) std::atomic<int> done_{0};         // chunks
 
   std::atomic<bool> awake_{false};
   bool stop_ = false;
