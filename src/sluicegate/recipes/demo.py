@@ -33,8 +33,8 @@ def _recipe(name: str, method: MethodRecipe) -> Recipe:
     return Recipe(
         name,
         DataRecipe("digits", batch_size=64),
-        NetRecipe("resnet8", {"width": 0.5}),
+        NetRecipe("resnet8"),
         method,
         OptimizerRecipe(lr=0.1, schedule="one-cycle"),
-        epochs=18,
+        epochs=10,
     )
