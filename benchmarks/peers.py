@@ -35,7 +35,7 @@ def dense_peers(net: nn.Module, example: Tensor, threads: int) -> dict[str, Pred
     }
 
 
-def torch_eager(net: nn.Module) -> Predict:
+def torch_eager(net: Callable[[Tensor], Tensor]) -> Predict:
     """PyTorch as it comes."""
 
     def predict(images: np.ndarray) -> np.ndarray:
@@ -58,7 +58,7 @@ def onnx_runtime(model: bytes, threads: int) -> Predict:
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return lambda images: session.run(None, {name: images})[0]
+    return lambda images: np.asarray(session.run(None, {name: images})[0])
 
 
 def open_vino(model: bytes, threads: int, precision: str | None = None) -> Predict:

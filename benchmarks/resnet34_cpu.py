@@ -156,7 +156,9 @@ def _randomise(open_rate: float, gate: Gate, inputs: tuple[Tensor]) -> None:
     """Random heads would see the same in all images, for their means are alike: the hidden neurons are made to look
     where they differ (the principal directions of the pooled features, turned at random)."""
     head = gate.head
-    assert isinstance(head, PooledHead) and isinstance(head.outputs[0], nn.Linear)
+    assert isinstance(head, PooledHead)
+    output = head.outputs[0]
+    assert isinstance(output, nn.Linear)
     pooled = inputs[0].mean((2, 3))  # [N, C]
     hidden = head.hidden.out_features
     _, spread, directions = torch.linalg.svd(pooled - pooled.mean(0), full_matrices=False)
@@ -164,7 +166,6 @@ def _randomise(open_rate: float, gate: Gate, inputs: tuple[Tensor]) -> None:
     turn = torch.linalg.qr(torch.randn(hidden, hidden)).Q[:, :kept]  # [K, kept]
     head.hidden.weight.copy_(turn @ (directions[:kept] / spread[:kept, None]) * len(pooled) ** 0.5)
     head.hidden.bias.copy_(-head.hidden.weight @ pooled.mean(0))
-    output = head.outputs[0]
     output.weight.normal_()
     output.bias.zero_()
     output.bias.copy_(-output(head.features(inputs[0])).quantile(1 - open_rate, dim=0))
@@ -207,7 +208,7 @@ def keep_direct(session: Session) -> None:
     for index, op in enumerate(session.program.ops):
         if session._engine.candidates(index) < 2:
             continue
-        (c_in, h_in, w_in), (c_out, *_) = values[op.inputs[0]].shape, values[op.output].shape
+        (c_in, h_in, w_in), (c_out, *_) = values[op.inputs[0]].shape, values[str(op.output)].shape
         direct = 1 if min(c_in, c_out) >= 32 and min(h_in, w_in) >= 10 else 0
         for eighths in range(9):
             session._engine.pick(index, eighths, direct)
