@@ -1,0 +1,301 @@
+"""Does time follow MACs? A gated network in this engine against dense ones in the fastest peers, on one CPU.
+
+    python benchmarks/resnet34_cpu.py [--json results/resnet34_cpu.json] [--threads 2] [--images 1] [--repeats 100]
+    python benchmarks/resnet34_cpu.py --net resnet20 --json results/resnet20_cpu.json
+
+Weights are random; so are the gates, one per channel between the convolutions of each block. Their heads are real and
+look at the image: each gate is open on a given share of the images, and which channels are open changes with every
+call. MACs are those that the engine says it executed, heads included.
+
+    realised saving = (1 - time / dense time) / (1 - MACs / dense MACs)
+
+where dense is the same engine without gates. "direct" is the engine kept to its direct kernels; else it takes for each
+layer and open rate what it measured as fastest. "slimmed" is what static pruning gives: the same network with the
+first channels of each block kept and the others gone, so that its MACs are those of the gated one, in OpenVINO f32.
+Contenders take turns of a few calls, so a machine that slows down slows all of them; a pause before each turn lets the
+threads of the one before fall asleep. Needs onnx, onnxscript, onnxruntime and openvino, and torchvision for its nets.
+"""
+
+import argparse
+import copy
+import importlib
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peers import Predict, dense_peers, open_vino, to_onnx, torch_eager, versions
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, fx, nn
+from torch.nn.functional import interpolate
+
+from sluicegate.convert import ChannelGating, GatedModel, gate_model
+from sluicegate.costs import MacModel
+from sluicegate.export import export
+from sluicegate.gates import Gate, PooledHead
+from sluicegate.graph import Channels, find_channels, module_of, trace
+from sluicegate.nets import build_net
+from sluicegate.train import provenance
+from sluicegate.train.files import write_json
+from sluicegate_runtime import Session
+
+PEERS_F32 = ("torch eager", "torch.compile frozen", "ONNX Runtime", "OpenVINO f32")
+OPEN_RATES = (0.70, 0.45, 0.25)
+IMAGES = 64  # different ones, and so that many patterns
+TURN = 5  # timed calls in a row
+PAUSE = 0.02  # seconds
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What is timed. `macs` is per image, the mean over all; `baseline` names the dense one whose time it is to save,
+    `reference` computes in torch what it should answer."""
+
+    name: str
+    predict: Predict
+    macs: float
+    reference: Predict
+    baseline: str = ""
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def milliseconds(self) -> float:
+        return 1e3 * statistics.median(self.seconds)
+
+
+def main() -> None:
+    options = _options()
+    torch.manual_seed(0)
+    net = _build(options.net)
+    images = random_images(options.size)
+    with tempfile.TemporaryDirectory() as folder:
+        contenders = [*_dense(net, images, options), *_gated(net, images, options, Path(folder))]
+    batches = [images[i : i + options.images].numpy() for i in range(0, IMAGES - options.images + 1, options.images)]
+    measure(contenders, batches, options.repeats)
+    rows = _rows(contenders, batches[0])
+    _print(rows, options)
+    if options.json:
+        write_json(options.json, _report(rows, options))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--net", default="torchvision:resnet34", help="a residual network, by name")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--images", type=int, default=1, help=f"at a call, at most {IMAGES}")
+    parser.add_argument("--repeats", type=int, default=100, help="timed calls of each contender")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    options = parser.parse_args()
+    if not 1 <= options.images <= IMAGES:
+        parser.error(f"--images {options.images} is not in 1..{IMAGES}")
+    options.size = 224 if ":" in options.net else 32
+    return options
+
+
+def _dense(net: nn.Module, images: Tensor, options: argparse.Namespace) -> list[Contender]:
+    """The peers, whole and slimmed."""
+    example = images[: options.images]
+    macs, eager = MacModel(net, images[:1]).dense, torch_eager(net)
+    peers = dense_peers(net, example, options.threads)
+    found = [Contender(name, predict, macs, eager) for name, predict in peers.items()]
+    for rate in OPEN_RATES:
+        slim = slimmed(net, images[:1], rate)
+        predict = open_vino(to_onnx(slim, example), options.threads, "f32")
+        macs = MacModel(trace(slim, images[:1])).dense
+        found.append(Contender(f"OpenVINO f32 slimmed {rate:.0%}", predict, macs, torch_eager(slim), "OpenVINO f32"))
+    return found
+
+
+def _gated(net: nn.Module, images: Tensor, options: argparse.Namespace, folder: Path) -> list[Contender]:
+    """This engine, dense and at each open rate; free to choose its kernels, and direct."""
+    found = []
+    for name, model in [("dense", net), *((f"gated {r:.0%}", random_gates(net, images, r)) for r in OPEN_RATES)]:
+        path = export(model, folder / f"{name}.sluice", example_inputs=images[:1])
+        for label, direct in (("ours", False), ("ours direct", True)):
+            session = Session(path, threads=options.threads, tune=True)
+            if direct:
+                keep_direct(session)
+            macs = float(session.run(images.numpy()).macs.mean())
+            predict = partial(_output, session)
+            baseline = f"{label} dense" if model is not net else ""
+            found.append(Contender(f"{label} {name}", predict, macs, torch_eager(model), baseline))
+    return found
+
+
+def _output(session: Session, images: np.ndarray) -> np.ndarray:
+    return session.run(images).output
+
+
+def random_images(size: int) -> Tensor:
+    """[IMAGES, 3, size, size]: clouds, each of a grain, colour and contrast of its own."""
+    grains = torch.randint(2, size // 2, (IMAGES,)).tolist()
+    clouds = [interpolate(torch.randn(1, 3, grain, grain), (size, size), mode="bilinear") for grain in grains]
+    contrast, colour = torch.randn(IMAGES, 1, 1, 1).exp(), torch.randn(IMAGES, 3, 1, 1)
+    return torch.cat(clouds) * contrast + colour
+
+
+@torch.no_grad()
+def random_gates(net: nn.Module, images: Tensor, open_rate: float) -> GatedModel:
+    """Gates as untrained as the network, each open on this share of the images."""
+    gated = gate_model(net, ChannelGating(), images[:1]).eval()
+    hooks = [g.register_forward_pre_hook(partial(_randomise, open_rate)) for g in gated.gates.values()]
+    gated(images)  # from the first gate to the last: what a gate sees depends on those before it
+    for hook in hooks:
+        hook.remove()
+    return gated
+
+
+def _randomise(open_rate: float, gate: Gate, inputs: tuple[Tensor]) -> None:
+    """Random heads would see the same in all images, for their means are alike: the hidden neurons are made to look
+    where they differ (the principal directions of the pooled features, turned at random)."""
+    head = gate.head
+    assert isinstance(head, PooledHead)
+    output = head.outputs[0]
+    assert isinstance(output, nn.Linear)
+    pooled = inputs[0].mean((2, 3))  # [N, C]
+    hidden = head.hidden.out_features
+    _, spread, directions = torch.linalg.svd(pooled - pooled.mean(0), full_matrices=False)
+    kept = min(hidden, directions.shape[0])
+    turn = torch.linalg.qr(torch.randn(hidden, hidden)).Q[:, :kept]  # [K, kept]
+    head.hidden.weight.copy_(turn @ (directions[:kept] / spread[:kept, None]) * len(pooled) ** 0.5)
+    head.hidden.bias.copy_(-head.hidden.weight @ pooled.mean(0))
+    output.weight.normal_()
+    output.bias.zero_()
+    output.bias.copy_(-output(head.features(inputs[0])).quantile(1 - open_rate, dim=0))
+
+
+def slimmed(net: nn.Module, example: Tensor, share: float) -> nn.Module:
+    """A plain network with the first `share` of the channels that `random_gates` gates."""
+    graph_module = trace(copy.deepcopy(net).eval(), example)
+    for channels in find_channels(graph_module):
+        if channels.branch:
+            _keep_first(graph_module, channels, round(share * channels.count))
+    return graph_module
+
+
+def _keep_first(graph_module: fx.GraphModule, channels: Channels, kept: int) -> None:
+    node = channels.producer
+    while True:
+        module = module_of(graph_module, node)
+        for tensor in [*module.parameters(), *module.buffers()] if module else ():
+            if tensor.dim():  # not the number of batches that a norm has seen
+                tensor.data = tensor.data[:kept].clone()
+        if isinstance(module, nn.Conv2d):
+            module.out_channels = kept
+            if node is not channels.producer:  # depthwise
+                module.in_channels = module.groups = kept
+        if node is channels.value:
+            break
+        (node,) = node.users
+    for user in channels.value.users:
+        module = module_of(graph_module, user)
+        assert isinstance(module, nn.Conv2d)
+        module.weight.data = module.weight.data[:, :kept].clone()
+        module.in_channels = kept
+
+
+def keep_direct(session: Session) -> None:
+    """Undo what tuning chose. Where an op has two algorithms, the first is the one that the engine takes untuned:
+    Winograd at 32 channels and 10 rows or more (csrc/ops/conv.cpp), else direct."""
+    values = {value.name: value for value in session.program.values}
+    for index, op in enumerate(session.program.ops):
+        if session._engine.candidates(index) < 2:
+            continue
+        (c_in, h_in, w_in), (c_out, *_) = values[op.inputs[0]].shape, values[str(op.output)].shape
+        direct = 1 if min(c_in, c_out) >= 32 and min(h_in, w_in) >= 10 else 0
+        for eighths in range(9):
+            session._engine.pick(index, eighths, direct)
+
+
+def measure(contenders: list[Contender], batches: list[np.ndarray], repeats: int) -> None:
+    """Fill in `seconds`, turn by turn."""
+    for turn in range(-(-repeats // TURN)):
+        for contender in contenders:
+            time.sleep(PAUSE)
+            contender.predict(batches[(turn * TURN - 1) % len(batches)])  # awake, with warm caches
+            for call in range(TURN):
+                batch = batches[(turn * TURN + call) % len(batches)]
+                started = time.perf_counter()
+                contender.predict(batch)
+                contender.seconds.append(time.perf_counter() - started)
+
+
+def _rows(contenders: list[Contender], batch: np.ndarray) -> list[dict[str, Any]]:
+    by_name = {c.name: c for c in contenders}
+    fastest = min((by_name[name] for name in PEERS_F32), key=lambda c: c.milliseconds)
+    return [_row(c, by_name.get(c.baseline), fastest, batch) for c in contenders]
+
+
+def _row(one: Contender, dense: Contender | None, fastest: Contender, batch: np.ndarray) -> dict[str, Any]:
+    wanted = one.reference(batch)
+    saving = dense and (1 - one.milliseconds / dense.milliseconds) / (1 - one.macs / dense.macs)
+    return {
+        "name": one.name,
+        "median_ms": one.milliseconds,
+        "best_ms": 1e3 * min(one.seconds),
+        "over_fastest_f32_peer": one.milliseconds / fastest.milliseconds,
+        "macs": one.macs,
+        "macs_over_dense": one.macs / fastest.macs,
+        "realised_saving": saving,
+        "error": float(np.abs(one.predict(batch) - wanted).max() / np.abs(wanted).max()),
+        "fastest_f32_peer": one is fastest,
+    }
+
+
+def _print(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    title = f"{options.net}, {options.images} x {options.size}x{options.size}, {options.threads} threads"
+    table = Table("", "median ms", "ratio", "MACs", "saving", "error", title=title)
+    table.caption = "ratio: to the fastest f32 peer (*); saving: realised; error: against torch"
+    for row in rows:
+        saving = row["realised_saving"]
+        table.add_row(
+            row["name"] + (" *" if row["fastest_f32_peer"] else ""),
+            f"{row['median_ms']:.2f}",
+            f"{row['over_fastest_f32_peer']:.3f}",
+            f"{row['macs_over_dense']:.3f}",
+            "" if saving is None else f"{saving:.2f}",
+            f"{row['error']:.0e}",
+        )
+    Console().print(table)
+
+
+def _report(rows: list[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:
+    came_from = provenance.provenance()
+    came_from["versions"] |= versions()
+    keys = ("net", "size", "images", "threads", "repeats")
+    return {
+        "question": "time over that of the fastest dense float32 peer",
+        **{key: getattr(options, key) for key in keys},
+        "rows": rows,
+        **came_from,
+    }
+
+
+def _build(name: str) -> nn.Module:
+    if name.startswith("torchvision:"):
+        _import_torchvision()
+    return build_net(name).eval()
+
+
+def _import_torchvision() -> None:
+    """As the tests do: from the Makefile's folder, even where its binary operators do not fit a CPU build of torch.
+    At import it registers shape rules for two of them, so their schemas must exist."""
+    sys.path.append(str(Path(sys.prefix) / "vision"))
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        for operator in ("nms", "qnms"):
+            schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            torch.library.define(f"torchvision::{operator}", schema)
+        importlib.import_module("torchvision")
+
+
+if __name__ == "__main__":
+    main()
