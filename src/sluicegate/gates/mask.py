@@ -3,8 +3,7 @@
 Legend: N images, C channels, H W pixels, G gates.
 
 Graph nodes with these two targets are what costs and export look for. The product has a backward of its own because it
-runs twice in every block: d/d open is one dot product per gate, where autograd's rule for a broadcast product writes
-the whole product of two feature maps to memory before it sums it (half of a gated step's overhead on a CPU).
+runs twice in every block: one buffer serves both gradients, and on a CPU a fresh feature map costs more than its arithmetic.
 """
 
 from typing import Any
@@ -37,16 +36,17 @@ class _GatedProduct(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None]:
         x, is_open = ctx.saved_tensors
         (grad,) = grads
-        images, gates = is_open.shape
-        d_open = None
-        if ctx.needs_input_grad[1]:
-            d_open = torch.linalg.vecdot(grad.reshape(images, gates, -1), x.reshape(images, gates, -1))  # [N, G]
-        return grad * _spread(is_open, x), d_open
+        if not ctx.needs_input_grad[1]:
+            return grad * _spread(is_open, x), None
+        product = grad * x
+        per_channel = product.sum(tuple(range(2, x.dim())))  # [N, C]
+        d_open = per_channel.unflatten(1, (is_open.shape[1], -1)).sum(-1)  # [N, G]
+        return torch.mul(grad, _spread(is_open, x), out=product), d_open
 
 
 def _spread(is_open: Tensor, x: Tensor) -> Tensor:
     """[N, G] -> [N, C, 1, 1], or [N, 1, 1, 1] where one gate switches all channels."""
-    granularity = x.shape[1] // is_open.shape[1]
-    if is_open.shape[1] > 1 and granularity > 1:
-        is_open = is_open.repeat_interleave(granularity, dim=1)
+    gates, channels = is_open.shape[1], x.shape[1]
+    if 1 < gates < channels:
+        is_open = is_open.repeat_interleave(channels // gates, dim=1)
     return is_open.view(*is_open.shape, *(1,) * (x.dim() - 2))
