@@ -3,7 +3,8 @@
 Legend: N images, C channels, H W pixels, G gates.
 
 Graph nodes with these two targets are what costs and export look for. The product has a backward of its own because it
-runs twice in every block: one buffer serves both gradients, and on a CPU a fresh feature map costs more than its arithmetic.
+runs twice in every block: one buffer serves both gradients, and on a CPU a fresh feature map costs more than its
+arithmetic.
 """
 
 from typing import Any
