@@ -14,7 +14,7 @@ NAMES = {
     **{pressure: f"dlcg-resnet8-digits-{pressure}" for pressure in ("light", "middle", "strong", "harsh")},
 }
 
-_WEIGHTS = {"light": (0.02, 0.6), "middle": (0.04, 1.0), "strong": (0.06, 1.4), "harsh": (0.1, 2.0)}  # (layer, channel)
+_WEIGHTS = {"light": (0.06, 1.6), "middle": (0.1, 2.2), "strong": (0.15, 3.2), "harsh": (0.2, 4.5)}  # (layer, channel)
 
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
@@ -36,5 +36,5 @@ def _recipe(name: str, method: MethodRecipe) -> Recipe:
         NetRecipe("resnet8"),
         method,
         OptimizerRecipe(lr=0.1, schedule="one-cycle"),
-        epochs=10,
+        epochs=12,
     )
