@@ -14,7 +14,7 @@ NAMES = {
     **{pressure: f"dlcg-resnet8-digits-{pressure}" for pressure in ("light", "middle", "strong", "harsh")},
 }
 
-_WEIGHTS = {"light": (0.06, 1.6), "middle": (0.1, 2.2), "strong": (0.15, 3.2), "harsh": (0.2, 4.5)}  # (layer, channel)
+_WEIGHTS = {"light": (0.06, 1.6), "middle": (0.1, 2.2), "strong": (0.1, 2.6), "harsh": (0.12, 3.0)}  # (layer, channel)
 
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
