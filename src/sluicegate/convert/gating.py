@@ -53,7 +53,7 @@ class ChannelGating(Gating):
         estimator: copied for each site.
         head: makes the heads.
         initial_open_rate: probability with which a gate starts out open. No paper states it; at 0.88, a common
-            choice, its noise costs a third of the accuracy of a short training (docs/dlcg.md).
+            choice, its noise costs a quarter of the accuracy of a short training (docs/dlcg.md).
     """
 
     at: str | Sequence[str] = "mid"
