@@ -1,4 +1,4 @@
-"""The command line: sluicegate demo | train | evaluate | export | frontier | recipes.
+"""The command line: sluicegate demo | train | evaluate | export | predict | frontier | recipes.
 
 Results go to standard output, as tables or, with `--json`, as one JSON object; everything else goes to standard error.
 Exit status: 0, 1 (the run failed), 2 (bad usage). An error is one line.
@@ -45,7 +45,7 @@ from sluicegate.train import (
     run,
 )
 from sluicegate.train import evaluate as measure
-from sluicegate_runtime import Preprocessing, Session, time_sessions
+from sluicegate_runtime import Preprocessing, Session, prediction, time_sessions
 
 _NOTES = Console(stderr=True, highlight=False)
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
@@ -123,6 +123,11 @@ def export_run(config: jsonargparse.Namespace) -> None:
     _show(config, {"file": str(file), "bytes": file.stat().st_size}, f"file: {file}")
 
 
+def predict(config: jsonargparse.Namespace) -> None:
+    """Say what an exported classifier sees in image files, as JSON lines."""
+    prediction.command(config)
+
+
 def frontier(config: jsonargparse.Namespace) -> None:
     """Draw accuracy against MACs for finished runs."""
     series = _series(config.runs) + ([paper(config.paper)] if config.paper else [])
@@ -145,6 +150,7 @@ _VERBS: dict[str, Callable[[jsonargparse.Namespace], None]] = {
     "train": train,
     "evaluate": evaluate,
     "export": export_run,
+    "predict": predict,
     "frontier": frontier,
     "recipes": list_recipes,
 }
@@ -216,6 +222,7 @@ _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "train": _train_arguments,
     "evaluate": _evaluate_arguments,
     "export": _export_arguments,
+    "predict": prediction.add_arguments,
     "frontier": _frontier_arguments,
     "recipes": _no_arguments,
 }
@@ -267,7 +274,7 @@ _TIMED = 100  # images that the demo times the engine with
 def _export(folder: Path, images: ImageSet, file: Path, weights: Path | None = None) -> Path:
     """A run's network as a file, with what an image needs on its way in."""
     net = load_run(folder, images, weights)[1]
-    size = images.images.shape[-1]
+    size = min(images.images.shape[2:])
     preprocessing = Preprocessing(size, size, images.mean, images.std)
     return export(net, file, torch.zeros(1, *images.images.shape[1:]), preprocessing, images.classes)
 

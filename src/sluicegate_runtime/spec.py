@@ -50,6 +50,7 @@ MAX_OPS = 10_000
 MAX_SIDE = 16_384
 MAX_CHANNELS = 1 << 20
 MAX_ELEMENTS = 1 << 26  # of one value, per sample
+MAX_ATTRIBUTE = (1 << 31) - 1  # of whole numbers: the engine keeps them in 32 bits
 MAX_WORK = 1 << 41  # multiply-adds or window elements of one sample
 
 Shape = tuple[int, ...]
@@ -63,6 +64,7 @@ def attributes_of(op: Op) -> Attributes:
     for key, content in op.attributes.items():
         _require(key in defaults, op, f"unknown attribute {key!r}; known: {', '.join(defaults) or 'none'}")
         _require(_same_type(content, defaults[key]), op, f"{key}={content!r} must be like {defaults[key]!r}")
+        _require(_is_small(content), op, f"{key}={content!r} is beyond {MAX_ATTRIBUTE}")
     return {**defaults, **op.attributes}
 
 
@@ -75,6 +77,7 @@ def verify_program(program: Program, tensors: Mapping[str, np.ndarray]) -> None:
     for op in program.ops:
         _verify_op(op, scope)
     _verify_output(program, scope)
+    _verify_labels(program, scope)
 
 
 def dense_work(program: Program, tensors: Mapping[str, np.ndarray]) -> int:
@@ -152,6 +155,18 @@ def _verify_output(program: Program, scope: _Scope) -> None:
         raise InputError(f"value {min(unused)!r}: no op writes it")
     work = sum(_work(op, scope.values, scope.tensors) for op in program.ops)
     _require_limit("program: multiply-adds", work, MAX_WORK)
+
+
+def _verify_labels(program: Program, scope: _Scope) -> None:
+    """What travels with a program for those who feed it images and read its answers."""
+    how, channels = program.preprocessing, scope.values[program.input].shape[0]
+    if len(how.mean) not in (0, channels) or len(how.std) != len(how.mean) or not all(std > 0 for std in how.std):
+        raise InputError(f"preprocessing: mean {how.mean}, std {how.std} must have {channels} figures, std above 0")
+    if (how.resize is None) != (how.crop is None) or (how.resize and how.crop and how.crop > how.resize):
+        raise InputError(f"preprocessing: crop {how.crop} must be at most resize {how.resize}; both or none are given")
+    outputs = scope.values[program.output].shape[0]
+    if len(program.classes) not in (0, outputs):
+        raise InputError(f"program: {len(program.classes)} classes, but {outputs} outputs")
 
 
 def _verify_op(op: Op, scope: _Scope) -> None:
@@ -462,6 +477,12 @@ def _output(op: Op, scope: _Scope) -> Value:
 def _plane(op: Op, value: Value) -> tuple[int, int, int]:
     _require(len(value.shape) == 3, op, f"{value.name!r} has shape {value.shape}, must be (C, H, W)")
     return value.shape[0], value.shape[1], value.shape[2]
+
+
+def _is_small(content: Attribute) -> bool:
+    """Whether its whole numbers fit the engine; a stride may be large where there is one window alone."""
+    numbers = content if isinstance(content, tuple) else (content,)
+    return all(abs(number) <= MAX_ATTRIBUTE for number in numbers if isinstance(number, int))
 
 
 def _same_type(content: Attribute, default: Attribute) -> bool:
