@@ -5,9 +5,9 @@
     input = (bilinear(box) / 255 - mean) / std
 
 With `share` 1 this is Pillow's `ImageOps.fit(image, size, BILINEAR)`, with which training images are resized: a
-triangle over `max(scale, 1)` pixels to each side, weights in 22 bits, rounded to whole levels after either pass. Here rows are
-filtered first. Where Pillow does so too the two agree to the bit; some versions begin with the columns of tall images,
-and then they differ by one level of 255 at most.
+triangle over `max(scale, 1)` pixels to each side, weights in 22 bits, rounded to whole levels after either pass. Here
+rows are filtered first. Where Pillow does so too the two agree to the bit; some versions begin with the columns of tall
+images, and then they differ by one level of 255 at most.
 
 H W pixels of the image, C channels, h w pixels of the program's input, T taps of the filter.
 """

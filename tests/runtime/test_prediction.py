@@ -80,7 +80,7 @@ def test_it_runs_where_nothing_but_numpy_is(model: Path, image: Path) -> None:
         (["predict", "MODEL", "IMAGE", "--colour"], "--colour"),
     ],
 )
-def test_bad_usage_is_one_line_and_status_2(arguments, message, model: Path, image: Path, capsys) -> None:
+def test_bad_usage_is_status_2(arguments: list[str], message: str, model: Path, image: Path, capsys) -> None:
     places = {"MODEL": str(model), "IMAGE": str(image)}
     assert main([places.get(a, a) for a in arguments]) == 2
     error = capsys.readouterr().err
