@@ -1,6 +1,6 @@
 // Pooling over windows and over whole planes. Blocks are pooled as they are stored, so closed channels cost
 // nothing.
-#include "operator.h"
+#include "conv.h"
 
 namespace sluice {
 namespace {
@@ -20,8 +20,12 @@ class WindowPool final : public Operator {
   }
 
   void run(Run& run) const override {
-    run.pool.run(blocks_of(run.open(in_).count), [&](int block, int) {
-      run.kernels.pool({run.views[in_], run.views[out_], window_, maximum_, count_padding_, block, block + 1});
+    const View& out = run.views[out_];
+    // Cut as the convolution before it was: a thread finds in its own cache what it wrote itself.
+    const Shares shares(run.pool.threads(), out.height, blocks_of(run.open(in_).count), 1);
+    run.pool.run(shares.chunks, [&](int chunk, int) {
+      run.kernels.pool({run.views[in_], out, window_, maximum_, count_padding_, shares.unit_begin(chunk),
+                        shares.unit_end(chunk), shares.row_begin(chunk), shares.row_end(chunk)});
     });
   }
 
