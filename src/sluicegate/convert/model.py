@@ -44,7 +44,8 @@ class GatedModel(nn.Module):
     @property
     def gates(self) -> dict[str, Gate]:
         """The gates by name."""
-        return {name: cast(Gate, gate) for name, gate in cast(nn.ModuleDict, self.network.gates).items()}
+        gates = cast(nn.ModuleDict, self.network.gates)
+        return {name: gate for name, gate in gates.items() if isinstance(gate, Gate)}
 
     @property
     def strategy(self) -> Strategy:

@@ -26,17 +26,28 @@ from sluicegate.errors import InputError
 
 
 class Estimator(nn.Module, ABC):
-    """Turns logits into decisions; `logits_per_gate` says how many outputs of the head make one gate."""
+    """Turns logits into decisions; `logits_per_gate` says how many outputs of the head make one gate.
+
+    In training a decision may lie between 0 and 1 (a soft sample); in evaluation it is 0 or 1.
+    """
 
     logits_per_gate: int = 1
 
     @abstractmethod
     def forward(self, logits: Tensor) -> Tensor:
-        """Sample for training: [N, G] logits -> [N, G] in {0, 1}, differentiable."""
+        """Sample for training: [N, G] logits -> [N, G] in [0, 1], differentiable."""
 
     def decide(self, logits: Tensor, threshold: float = 0.0) -> Tensor:
         """Decide for evaluation: [N, G] logits -> [N, G] in {0, 1}."""
         return (logits > threshold).to(logits.dtype)
+
+    def sample(self, logits: Tensor) -> Tensor:
+        """Draw for evaluation: [N, G] logits -> [N, G] in {0, 1}."""
+        return torch.bernoulli(torch.sigmoid(logits))
+
+    def factor(self, logits: Tensor, is_open: Tensor) -> Tensor:
+        """What a mask multiplies channels by: [N, G]; a decision itself, unless open channels are scaled too."""
+        return is_open
 
 
 class BinConcrete(Estimator):
