@@ -20,3 +20,14 @@ from sluicegate.gates import PooledHead as PooledHead
 from sluicegate.gates import Stochastic as Stochastic
 from sluicegate.gates import StraightThrough as StraightThrough
 from sluicegate.gates import Threshold as Threshold
+from sluicegate.objectives import L0 as L0
+from sluicegate.objectives import L1 as L1
+from sluicegate.objectives import BatchActivation as BatchActivation
+from sluicegate.objectives import BatchShaping as BatchShaping
+from sluicegate.objectives import ExitTarget as ExitTarget
+from sluicegate.objectives import MacTarget as MacTarget
+from sluicegate.objectives import SquaredRates as SquaredRates
+from sluicegate.objectives import TargetRate as TargetRate
+from sluicegate.objectives import VariableTarget as VariableTarget
+from sluicegate.objectives import WeightedSum as WeightedSum
+from sluicegate.objectives import batch_shaping as batch_shaping
