@@ -16,10 +16,12 @@ from sluicegate.gates import GateRecord as GateRecord
 from sluicegate.gates import GateRecords as GateRecords
 from sluicegate.gates import GateSite as GateSite
 from sluicegate.gates import GumbelSoftmax as GumbelSoftmax
+from sluicegate.gates import ImprovedSemHash as ImprovedSemHash
 from sluicegate.gates import PooledHead as PooledHead
 from sluicegate.gates import Stochastic as Stochastic
 from sluicegate.gates import StraightThrough as StraightThrough
 from sluicegate.gates import Threshold as Threshold
+from sluicegate.gates import TopK as TopK
 from sluicegate.objectives import L0 as L0
 from sluicegate.objectives import L1 as L1
 from sluicegate.objectives import BatchActivation as BatchActivation

@@ -59,6 +59,12 @@ class GatedModel(nn.Module):
         for gate in self.gates.values():
             gate.strategy = strategy
 
+    def set_progress(self, progress: float) -> None:
+        """Tell the gates how far training has come, in [0, 1]: scheduled temperatures move on."""
+        for gate in self.gates.values():
+            for estimator in gate.estimators:
+                estimator.set_progress(progress)
+
     def gate_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the gates; they want no weight decay (DLCG section 4.1)."""
         return cast(nn.Module, self.network.gates).parameters()

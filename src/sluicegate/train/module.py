@@ -69,6 +69,8 @@ class Classifier(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         images, labels = batch
+        if isinstance(self.net, GatedModel):
+            self.net.set_progress(self.progress)
         output, gates = self.subject.run(self._prepared(self.augment(images)))
         loss = cross_entropy(output, labels)
         if self.objective is not None:
