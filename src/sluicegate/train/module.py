@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from sluicegate.convert import GatedModel
 from sluicegate.data import Batches, HorizontalFlip, ImageSet, Normalize, PadCrop
 from sluicegate.errors import InputError
 from sluicegate.gates import GateRecords, SiteKind
