@@ -6,3 +6,4 @@ from sluicegate.objectives.objective import batch_rate as batch_rate
 from sluicegate.objectives.rates import Reduction as Reduction
 from sluicegate.objectives.rates import SquaredRates as SquaredRates
 from sluicegate.objectives.rates import TargetRate as TargetRate
+from sluicegate.objectives.reinforce import reinforce as reinforce
