@@ -1,5 +1,5 @@
-// Matrix times vector, and the LSTM cell around one. The closed inputs of a gated vector are filled in as zeros: a head is too small to
-// gain from a list.
+// Matrix times vector, and the LSTM cell around one. The closed inputs of a gated vector are filled in as zeros: a head
+// is too small to gain from a list.
 #include <algorithm>
 #include <cmath>
 
