@@ -113,6 +113,11 @@ class Checker final {
       case OpKind::select:
         require(op.inputs.size() == 2 && in.gate == -1 && out.gate == op.inputs[1], op, "is no select");
         return in.shape;
+      case OpKind::lstm: return lstm_shape(op, in, out);
+      case OpKind::slice:
+        require(op.inputs.size() == 1 && in.shape.size() == 1 && in.gate == -1 && out.gate == -1, op, "is no slice");
+        require(attribute(op, "size") >= 1 && attribute(op, "size") <= in.channels(), op, "size is out of range");
+        return {attribute(op, "size")};
       case OpKind::gate:
         require(op.inputs.size() == 1 && in.shape.size() == 1 && in.gate == -1, op, "is no gate");
         return in.shape;
@@ -148,6 +153,21 @@ class Checker final {
     require(value(op.output).gate == -1, op, "writes a gated value");
     check_bias(op, weight[0]);
     return {static_cast<int>(weight[0])};
+  }
+
+  Shape lstm_shape(const OpSpec& op, const ValueSpec& in, const ValueSpec& out) const {
+    const auto& weight = op.weight.shape;
+    require(weight.size() == 2 && op.weight.data != nullptr && weight[0] % 4 == 0, op, "needs a weight");
+    require(weight[0] >= 4 && weight[0] <= kMaxChannels, op, "weight is out of range");
+    const int hidden = static_cast<int>(weight[0] / 4);
+    require(in.shape.size() == 1 && in.gate == -1 && out.gate == -1, op, "reads no plain vector");
+    if (op.inputs.size() == 2) {
+      const ValueSpec& state = value(op.inputs[1]);
+      require(state.shape == Shape{2 * hidden} && state.gate == -1, op, "state does not fit");
+    }
+    require(weight[1] == in.channels() + (op.inputs.size() == 2 ? hidden : 0), op, "weight does not fit its input");
+    check_bias(op, weight[0]);
+    return {2 * hidden};
   }
 
   Shape pool_shape(const OpSpec& op, const ValueSpec& in, const ValueSpec& out) const {

@@ -28,6 +28,7 @@ OperatorPtr make_operator(const Plan& plan, const OpSpec& op, bool all_candidate
   switch (op.kind) {
     case OpKind::conv: return make_conv(plan, op, all_candidates);
     case OpKind::linear: return make_linear(plan, op);
+    case OpKind::lstm: return make_lstm(plan, op);
     case OpKind::max_pool:
     case OpKind::avg_pool: return make_pool(plan, op);
     case OpKind::global_pool: return make_global_pool(plan, op);

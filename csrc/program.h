@@ -22,10 +22,12 @@ enum class OpKind {
   subsample,
   flatten,
   select,
+  lstm,
+  slice,
   gate,
   exit
 };
-constexpr int kOpKinds = 14;
+constexpr int kOpKinds = 16;
 
 enum class Activation { none, relu, relu6, silu, hardswish, sigmoid };
 constexpr int kActivations = 6;

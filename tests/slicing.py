@@ -53,13 +53,13 @@ class SlicedRun:
         if node.target is mask_layer:
             return self._skip_or_run(node)
         if node.target is mask_channels:
-            return self._value(node.all_input_nodes[0])  # its producer was cut already
+            return self._cut_inputs(node)
         operands = [self._value(n) for n in node.all_input_nodes]
         if node.op == "call_module":
             module = self.gated.network.get_submodule(str(node.target))
             return self._module(str(node.target), module, operands[0])
         function = getattr(Tensor, str(node.target)) if isinstance(node.target, str) else node.target
-        args = [self._full(self._value(a)) if isinstance(a, fx.Node) else a for a in node.args]
+        args = [self._filled(a) if isinstance(a, fx.Node) else a for a in node.args]
         result = function(*args, **node.kwargs)
         return Cut(result, torch.arange(result.shape[1])) if result.dim() == 4 else result
 
@@ -69,6 +69,16 @@ class SlicedRun:
         if self._decision(decision).item() == 0:
             return Cut(torch.zeros(1, *shape[1:]), torch.arange(shape[1]))
         return self._value(branch)
+
+    def _cut_inputs(self, mask: fx.Node) -> Cut | Tensor:
+        """A convolution's filters were cut already as it ran; what a branch reads is cut here."""
+        value = self._value(mask.all_input_nodes[0])
+        name = self._site_name(mask.all_input_nodes[1])
+        if not name.endswith(".in"):
+            return value
+        assert isinstance(value, Cut)
+        is_open = self.gates[name].open[self.image].bool().repeat_interleave(self.gates[name].site.granularity)
+        return Cut(value.x[:, is_open[value.kept]], value.kept[is_open[value.kept]])
 
     def _decision(self, node: fx.Node) -> Tensor:
         (record,) = [self.gates[s.name] for s in self.gated.sites.values() if s.name == self._site_name(node)]
@@ -115,6 +125,15 @@ class SlicedRun:
             maps.append(_convolve(module, value.x[:, mine], weight, size))
             self.macs += weight.numel() * size.numel()
         return Cut(torch.cat(maps, 1), kept)
+
+    def _filled(self, node: fx.Node) -> Tensor:
+        """A value with zeros for the channels that were cut: to a sum, they add nothing."""
+        value = self._value(node)
+        if isinstance(value, Tensor):
+            return value
+        whole = torch.zeros(1, node.meta["tensor_meta"].shape[1], *value.x.shape[2:])
+        whole[:, value.kept] = value.x
+        return whole
 
     def _full(self, value: Cut | Tensor) -> Tensor:
         assert isinstance(value, Tensor) or len(value.kept) == value.x.shape[1] == int(value.kept[-1]) + 1

@@ -251,6 +251,21 @@ class Flatten final : public Operator {
   int in_, out_, channels_, features_;
 };
 
+class Slice final : public Operator {
+ public:
+  Slice(const Plan& plan, const OpSpec& op)
+      : in_(op.inputs[0]), out_(op.output), features_(plan.value(out_).channels()) {}
+
+  void run(Run& run) const override {
+    float* out = run.views[out_].data;
+    std::copy_n(run.views[in_].data, features_, out);
+    std::fill(out + features_, out + blocks_of(features_) * kLanes, 0.0f);
+  }
+
+ private:
+  int in_, out_, features_;
+};
+
 // The open channels of an ungated value, side by side.
 class Select final : public Operator {
  public:
@@ -284,6 +299,7 @@ OperatorPtr make_elementwise(const Plan& plan, const OpSpec& op) {
     case OpKind::resize: return std::make_unique<Resize>(plan, op);
     case OpKind::subsample: return std::make_unique<Subsample>(plan, op);
     case OpKind::flatten: return std::make_unique<Flatten>(plan, op);
+    case OpKind::slice: return std::make_unique<Slice>(plan, op);
     default: return std::make_unique<Select>(op);
   }
 }

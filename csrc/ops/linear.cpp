@@ -1,11 +1,30 @@
-// Matrix times vector. The closed inputs of a gated vector are filled in as zeros: a head is too small to
-// gain from a list.
+// Matrix times vector, and the LSTM cell around one. The closed inputs of a gated vector are filled in as zeros: a head
+// is too small to gain from a list.
 #include <algorithm>
+#include <cmath>
 
 #include "operator.h"
 
 namespace sluice {
 namespace {
+
+// Rows padded to whole blocks of lanes, and a bias.
+struct Matrix {
+  explicit Matrix(const OpSpec& op)
+      : rows(static_cast<int>(op.weight.shape[0])), columns(static_cast<int>(op.weight.shape[1])) {
+    const size_t pitch = padded();
+    weights = make_floats(rows * pitch);
+    for (int row = 0; row < rows; ++row)
+      std::copy_n(op.weight.data + static_cast<size_t>(row) * columns, columns, weights.get() + row * pitch);
+    bias = make_floats(rows);
+    if (op.bias.data != nullptr) std::copy_n(op.bias.data, rows, bias.get());
+  }
+
+  size_t padded() const { return static_cast<size_t>(blocks_of(columns)) * kLanes; }
+
+  int rows, columns;
+  Floats weights, bias;
+};
 
 class Linear final : public Operator {
  public:
@@ -13,52 +32,84 @@ class Linear final : public Operator {
       : in_(op.inputs[0]),
         out_(op.output),
         gated_(plan.value(in_).gate != -1),
-        rows_(static_cast<int>(op.weight.shape[0])),
-        columns_(static_cast<int>(op.weight.shape[1])),
-        activation_(applied(static_cast<Activation>(attribute(op, "activation")))) {
-    const size_t pitch = static_cast<size_t>(blocks_of(columns_)) * kLanes;
-    weights_ = make_floats(rows_ * pitch);
-    for (int row = 0; row < rows_; ++row)
-      std::copy_n(op.weight.data + static_cast<size_t>(row) * columns_, columns_, weights_.get() + row * pitch);
-    bias_ = make_floats(rows_);
-    if (op.bias.data != nullptr) std::copy_n(op.bias.data, rows_, bias_.get());
-  }
+        matrix_(op),
+        activation_(applied(static_cast<Activation>(attribute(op, "activation")))) {}
 
-  size_t scratch_floats() const override { return static_cast<size_t>(blocks_of(columns_)) * kLanes; }
+  size_t scratch_floats() const override { return matrix_.padded(); }
 
   void run(Run& run) const override {
     const OpenList open = run.open(in_);
-    run.macs += int64_t{open.count} * rows_;
+    const int rows = matrix_.rows, columns = matrix_.columns;
+    run.macs += int64_t{open.count} * rows;
     const float* x = run.views[in_].data;
-    if (gated_ || columns_ % kLanes != 0) x = spread(open, x, run.scratch(0));
+    if (gated_ || columns % kLanes != 0) x = spread(open, x, run.scratch(0));
     // A chunk is worth handing out from some ten thousand multiply-adds on.
-    const int chunks = int64_t{rows_} * columns_ > 65536 ? run.pool.threads() * 2 : 1;
+    const int chunks = int64_t{rows} * columns > 65536 ? run.pool.threads() * 2 : 1;
     float* y = run.views[out_].data;
     run.pool.run(chunks, [&](int chunk, int) {
-      run.kernels.dot_rows({x, weights_.get(), bias_.get(), y, blocks_of(columns_), rows_ * chunk / chunks,
-                            rows_ * (chunk + 1) / chunks, activation_.clamp});
+      run.kernels.dot_rows({x, matrix_.weights.get(), matrix_.bias.get(), y, blocks_of(columns), rows * chunk / chunks,
+                            rows * (chunk + 1) / chunks, activation_.clamp});
     });
-    std::fill(y + rows_, y + blocks_of(rows_) * kLanes, 0.0f);
-    apply_curve(run, activation_, run.views[out_], blocks_of(rows_));
+    std::fill(y + rows, y + blocks_of(rows) * kLanes, 0.0f);
+    apply_curve(run, activation_, run.views[out_], blocks_of(rows));
   }
 
  private:
   // The stored inputs at their places, zeros elsewhere, past the end too: there a lane may hold anything.
   const float* spread(const OpenList& open, const float* x, float* scratch) const {
-    std::fill_n(scratch, blocks_of(columns_) * kLanes, 0.0f);
+    std::fill_n(scratch, matrix_.padded(), 0.0f);
     for (int i = 0; i < open.count; ++i) scratch[open.channels[i]] = x[i];
     return scratch;
   }
 
   int in_, out_;
   bool gated_;
-  int rows_, columns_;
+  Matrix matrix_;
   Applied activation_;
-  Floats weights_, bias_;
+};
+
+// One step of an LSTM whose state is one vector [h; c]; without one h = c = 0. The order of its four gates is torch's:
+// input, forget, cell, output.
+class Lstm final : public Operator {
+ public:
+  Lstm(const Plan& plan, const OpSpec& op)
+      : in_(op.inputs[0]),
+        state_(op.inputs.size() == 2 ? op.inputs[1] : -1),
+        out_(op.output),
+        features_(plan.value(in_).channels()),
+        matrix_(op) {}
+
+  size_t scratch_floats() const override { return matrix_.padded() + matrix_.rows; }
+
+  void run(Run& run) const override {
+    const int hidden = matrix_.rows / 4;
+    const float* state = state_ == -1 ? nullptr : run.views[state_].data;
+    float *x = run.scratch(0), *z = x + matrix_.padded(), *out = run.views[out_].data;
+    std::fill_n(x, matrix_.padded(), 0.0f);
+    std::copy_n(run.views[in_].data, features_, x);
+    if (state != nullptr) std::copy_n(state, hidden, x + features_);
+    run.macs += int64_t{matrix_.rows} * matrix_.columns;
+    run.kernels.dot_rows({x, matrix_.weights.get(), matrix_.bias.get(), z, blocks_of(matrix_.columns), 0, matrix_.rows,
+                          applied(Activation::none).clamp});
+    for (int k = 0; k < hidden; ++k) {
+      const float kept = state == nullptr ? 0.0f : sigmoid(z[hidden + k]) * state[hidden + k];
+      const float cell = kept + sigmoid(z[k]) * std::tanh(z[2 * hidden + k]);
+      out[k] = sigmoid(z[3 * hidden + k]) * std::tanh(cell);
+      out[hidden + k] = cell;
+    }
+    std::fill(out + 2 * hidden, out + blocks_of(2 * hidden) * kLanes, 0.0f);
+  }
+
+ private:
+  static float sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
+
+  int in_, state_, out_, features_;
+  Matrix matrix_;
 };
 
 }  // namespace
 
 OperatorPtr make_linear(const Plan& plan, const OpSpec& op) { return std::make_unique<Linear>(plan, op); }
+OperatorPtr make_lstm(const Plan& plan, const OpSpec& op) { return std::make_unique<Lstm>(plan, op); }
 
 }  // namespace sluice

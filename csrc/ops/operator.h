@@ -74,6 +74,7 @@ using OperatorPtr = std::unique_ptr<Operator>;
 OperatorPtr make_load(const Plan& plan);  // the image into the program's input
 OperatorPtr make_conv(const Plan& plan, const OpSpec& op, bool all_candidates);
 OperatorPtr make_linear(const Plan& plan, const OpSpec& op);
+OperatorPtr make_lstm(const Plan& plan, const OpSpec& op);
 OperatorPtr make_pool(const Plan& plan, const OpSpec& op);  // max, average
 OperatorPtr make_global_pool(const Plan& plan, const OpSpec& op);
 OperatorPtr make_gate(const OpSpec& op);

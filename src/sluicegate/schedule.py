@@ -3,7 +3,10 @@
 constant(v)(p)    = v
 linear(a, b)(p)   = a + (b - a) u                     u = clamp((p - begin) / (finish - begin), 0, 1)
 cosine(a, b)(p)   = a + (b - a) (1 - cos(pi u)) / 2
+geometric(a, b)(p) = a (b / a)^u
+polynomial(a, b, k)(p) = b + (a - b) (1 - u)^k
 steps({at: v})(p) = v of the last `at` <= p
+staircase(a, b, by, every)(p) = a, moved towards b by `by` after each `every`
 """
 
 import ast
@@ -14,6 +17,8 @@ from dataclasses import dataclass
 from sluicegate.errors import InputError
 
 Schedule = Callable[[float], float]
+
+_ROUNDING = 1e-9  # of counts made from floats: 0.6 / 0.2 is a little less than 3
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,43 @@ class Cosine:
     def __call__(self, progress: float) -> float:
         position = _position(progress, self.begin, self.finish)
         return _blend(self.start, self.end, (1 - math.cos(math.pi * position)) / 2)
+
+
+@dataclass(frozen=True)
+class Geometric:
+    """From `start` to `end` by equal factors while progress goes from `begin` to `finish`; flat outside."""
+
+    start: float
+    end: float
+    begin: float = 0.0
+    finish: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_span("geometric", self.begin, self.finish)
+        if not (self.start > 0 and self.end > 0):
+            raise InputError(f"geometric: start={self.start}, end={self.end}; both must be greater than 0")
+
+    def __call__(self, progress: float) -> float:
+        return self.start * (self.end / self.start) ** _position(progress, self.begin, self.finish)
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """From `start` to `end` as (1 - u)^power falls, while progress goes from `begin` to `finish`; flat outside."""
+
+    start: float
+    end: float
+    power: float
+    begin: float = 0.0
+    finish: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_span("polynomial", self.begin, self.finish)
+        if not self.power > 0:
+            raise InputError(f"polynomial: power={self.power} must be greater than 0")
+
+    def __call__(self, progress: float) -> float:
+        return _blend(self.end, self.start, (1 - _position(progress, self.begin, self.finish)) ** self.power)
 
 
 @dataclass(frozen=True)
@@ -106,11 +148,54 @@ def steps(values: Mapping[float, float]) -> Schedule:
     return Steps(tuple(sorted(values.items())))
 
 
+def staircase(start: float, end: float, by: float, every: float) -> Schedule:
+    """From `start` towards `end` in steps of `by`, one after each `every` of training, and no further.
+
+    Stochastic gates, section S1.1, anneals targets so: `staircase(1.0, 0.4, by=0.05, every=5 / epochs)`.
+
+    Raises:
+        InputError: `by` is not greater than 0, or the end would not be reached before training ends.
+    """
+    if not (by > 0 and every > 0):
+        raise InputError(f"staircase: by={by}, every={every}; both must be greater than 0")
+    count = math.ceil(abs(end - start) / by - _ROUNDING)
+    if count * every > 1:
+        raise InputError(f"staircase: {count} steps of every={every} end at {count * every:g}; the rule is 1 or before")
+    return steps(
+        {n * every: end if n == count else start + math.copysign(n * by, end - start) for n in range(count + 1)}
+    )
+
+
+def geometric(start: float, end: float, begin: float = 0.0, finish: float = 1.0) -> Schedule:
+    """From `start` at progress `begin` to `end` at `finish`, by equal factors: exponential decay.
+
+    Stochastic gates, section 4.1, decays learning rates by 0.99 an epoch: `geometric(1, 0.99**epochs)`.
+
+    Raises:
+        InputError: not 0 <= begin < finish <= 1, or `start` or `end` is not greater than 0.
+    """
+    return Geometric(start, end, begin, finish)
+
+
+def polynomial(start: float, end: float, power: float, begin: float = 0.0, finish: float = 1.0) -> Schedule:
+    """From `start` at progress `begin` to `end` at `finish`, as (1 - u)^power falls from 1 to 0.
+
+    Batch shaping, section B.3, decays learning rates so: `polynomial(1, 0, power=0.9)`.
+
+    Raises:
+        InputError: not 0 <= begin < finish <= 1, or `power` is not greater than 0.
+    """
+    return Polynomial(start, end, power, begin, finish)
+
+
 _BY_NAME: dict[str, Callable[..., Schedule]] = {
     "constant": constant,
     "linear": linear,
     "cosine": cosine,
+    "geometric": geometric,
+    "polynomial": polynomial,
     "steps": steps,
+    "staircase": staircase,
 }
 
 

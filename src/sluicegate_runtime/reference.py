@@ -5,8 +5,9 @@ that writes them. Multiply-adds are counted as executed: a convolution counts
 
     kh * kw * OH * OW * sum over groups of (open input channels * open output channels),
 
-a linear layer open inputs * outputs, the pooling of a gate head (`counted`) its open C * H * W; network
-pools, sums and activations are not counted, and an op that was skipped counts nothing.
+a linear layer open inputs * outputs, an LSTM cell the elements of its weight, the pooling of a gate head
+(`counted`) its open C * H * W; network pools, sums and activations are not counted, and an op that was
+skipped counts nothing.
 
 C channels, H height, W width, F features, G gates.
 """
@@ -262,6 +263,22 @@ def _select(op: Op, has: Attributes, sample: _Sample) -> np.ndarray:
     return sample.arrays[op.inputs[0]]  # its output names the gate, and so loses the closed channels
 
 
+def _lstm(op: Op, has: Attributes, sample: _Sample) -> np.ndarray:
+    """One step of an LSTM, gates in torch's order: z = W [x; h] + b;  c' = s(z_f) c + s(z_i) tanh(z_g);
+    h' = s(z_o) tanh(c').  The state is one vector [h; c]; without one h = c = 0, and W meets x alone."""
+    weight = sample.tensor(op, "weight")  # [4H, F] or [4H, F + H]
+    x, *state = (sample.arrays[name] for name in op.inputs)
+    h, c = np.split(state[0], 2) if state else (np.zeros(0), np.zeros(len(weight) // 4))
+    sample.macs += weight.size
+    i, f, g, o = np.split(weight @ np.concatenate([x, h]) + sample.bias(op), 4)  # [H] each
+    c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
+    return np.concatenate([_sigmoid(o) * np.tanh(c), c])
+
+
+def _slice(op: Op, has: Attributes, sample: _Sample) -> np.ndarray:
+    return sample.arrays[op.inputs[0]][: has["size"]]
+
+
 def _gate(op: Op, has: Attributes, sample: _Sample) -> np.ndarray:
     cut = has["threshold"] if sample.threshold is None else sample.threshold
     return sample.arrays[op.inputs[0]] > cut
@@ -280,5 +297,7 @@ EXECUTORS: dict[str, Callable[[Op, Attributes, _Sample], np.ndarray]] = {
     "subsample": _subsample,
     "flatten": _flatten,
     "select": _select,
+    "lstm": _lstm,
+    "slice": _slice,
     "gate": _gate,
 }

@@ -41,9 +41,13 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "subsample": {"stride": 2, "before": 0, "after": 0},
     "flatten": {},
     "select": {},
+    "lstm": {},
+    "slice": {"size": 1},
     "gate": {"threshold": 0.0},
     "exit": {},
 }
+
+_WEIGHTED = ("conv", "linear", "lstm")
 
 # Limits that keep a hostile file from asking for unbounded memory or time; real networks stay far below.
 MAX_OPS = 10_000
@@ -177,7 +181,7 @@ def _verify_op(op: Op, scope: _Scope) -> None:
         crosses = not set(scope.defined[name]) <= set(made_under)
         _require(not crosses or op.kind == "add", op, f"reads {name!r} out of a region that may be skipped")
         _require(scope.values[name].kind == _input_kind(op, position), op, f"{name!r} is of the wrong kind")
-    stray = set(op.tensors) - ({"weight", "bias"} if op.kind in ("conv", "linear") else set())
+    stray = set(op.tensors) - ({"weight", "bias"} if op.kind in _WEIGHTED else set())
     _require(not stray, op, f"has no use for tensor {min(stray, default='')!r}")
     shape = RULES[op.kind](op, attributes_of(op), [scope.values[name] for name in op.inputs], scope)
     _verify_write(op, shape, made_under, scope)
@@ -359,6 +363,31 @@ def _select(op: Op, has: Attributes, inputs: list[Value], scope: _Scope) -> Shap
     return inputs[0].shape
 
 
+def _lstm(op: Op, has: Attributes, inputs: list[Value], scope: _Scope) -> Shape:
+    _require_inputs(op, inputs, 1, 2)
+    weight = scope.tensor(op, "weight")
+    hidden = len(weight) // 4 if weight.ndim == 2 else 0
+    vectors = all(len(value.shape) == 1 and value.gate is None for value in inputs)
+    _require(vectors, op, "features and state must be vectors without a gate")
+    columns = inputs[0].shape[0] + (hidden if len(inputs) == 2 else 0)
+    matches = hidden > 0 and weight.shape == (4 * hidden, columns)
+    _require(matches, op, f"weight {weight.shape} must be [4 * hidden, in], or [4 * hidden, in + hidden] with a state")
+    state = inputs[-1].shape if len(inputs) == 2 else (2 * hidden,)
+    _require(state == (2 * hidden,), op, f"state has shape {state}, must be ({2 * hidden},)")
+    _require_bias(op, 4 * hidden, scope)
+    _require_ungated_output(op, scope)
+    return (2 * hidden,)
+
+
+def _slice(op: Op, has: Attributes, inputs: list[Value], scope: _Scope) -> Shape:
+    _require_inputs(op, inputs, 1)
+    _require(len(inputs[0].shape) == 1 and inputs[0].gate is None, op, "reads a vector without a gate")
+    features, size = inputs[0].shape[0], has["size"]
+    _require(1 <= size <= features, op, f"size {size} is outside 1..{features}")
+    _require_ungated_output(op, scope)
+    return (size,)
+
+
 def _gate(op: Op, has: Attributes, inputs: list[Value], scope: _Scope) -> Shape:
     _require_inputs(op, inputs, 1)
     _require(len(inputs[0].shape) == 1 and inputs[0].gate is None, op, "logits must be (G,) without a gate")
@@ -386,6 +415,8 @@ RULES: dict[str, Rule] = {
     "subsample": _subsample,
     "flatten": _flatten,
     "select": _select,
+    "lstm": _lstm,
+    "slice": _slice,
     "gate": _gate,
     "exit": _exit,
 }
@@ -413,7 +444,7 @@ def _windows(
 
 
 def _work(op: Op, values: Mapping[str, Value], tensors: Mapping[str, np.ndarray]) -> int:
-    if op.kind in ("conv", "linear"):
+    if op.kind in _WEIGHTED:
         weight = tensors[op.tensors["weight"]]
         return prod(weight.shape) * prod(values[str(op.output)].shape[1:])
     if op.kind in ("max_pool", "avg_pool"):

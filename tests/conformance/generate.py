@@ -85,6 +85,11 @@ class Builder:
         logits = self.linear(hidden, flags, offset=self.offsets(flags, pattern))
         return self.op("gate", [logits], (flags,), threshold=float(self.rng.normal() * 0.1))
 
+    def lstm(self, x, hidden, state=None) -> str:
+        columns = self.shape(x)[0] + (hidden if state else 0)
+        tensors = {"weight": self.rng.normal(size=(4 * hidden, columns)), "bias": self.rng.normal(size=4 * hidden)}
+        return self.op("lstm", [x, *([state] if state else [])], (2 * hidden,), None, tensors)
+
     def pooled(self, x) -> str:
         return self.op("global_pool", [x], self.shape(x)[:1], self.values[x].gate, counted=True)
 
@@ -255,6 +260,18 @@ def shortcut_a(b: Builder, x: str) -> str:
     return b.conv(mid, shape[0], 3, residual=y, activation="relu")
 
 
+def recurrent(b: Builder, x: str) -> str:
+    """Two branches whose layer gates share the state of one LSTM."""
+    channels, hidden, state = b.shape(x)[0], b.pick(1, 5, 10, 16, 20), None
+    for _ in range(2):
+        state = b.lstm(b.linear(b.pooled(x), b.pick(1, 10, 33)), hidden, state)
+        logit = b.linear(b.op("slice", [state], (hidden,), size=hidden), 1, offset=b.offsets(1))
+        b.when = b.op("gate", [logit], (1,))
+        y = b.conv(x, channels, 3, residual=x, activation="relu")
+        b.when, x = None, y
+    return x
+
+
 def exit_early(b: Builder, x: str, classes: int) -> None:
     logits = b.linear(b.pooled(x), classes)
     gate = b.gate(x, 1)
@@ -263,5 +280,5 @@ def exit_early(b: Builder, x: str, classes: int) -> None:
 
 BLOCKS = (
     *(basic, basic, basic, pre_activation, bottleneck, inverted, grouped),
-    *(masked_output, masked_input, pools, dense_join, resize, shortcut_a),
+    *(masked_output, masked_input, pools, dense_join, resize, shortcut_a, recurrent),
 )

@@ -29,7 +29,12 @@ NETS = {
     "cifar-20-wide": (lambda: build_net("resnet20", width=4), 32),
     "preact-164": (lambda: build_net("preact_resnet164"), 32),
 }
-GATINGS = {"channel": sg.ChannelGating(), "layer": sg.LayerGating(), "joint": sg.JointGating()}
+GATINGS = {
+    "channel": sg.ChannelGating(),
+    "everywhere": sg.ChannelGating(at=["inp", "all", "out"]),
+    "layer": sg.LayerGating(),
+    "joint": sg.JointGating(sg.ChannelGating(at=["inp", "mid", "out"])),
+}
 
 
 def _check_all_open_equals_plain(net: nn.Module, size: int, gating: Gating) -> None:
@@ -174,7 +179,8 @@ def test_refusals() -> None:
     assert "granularity: 3 does not divide the 16 channels of 'layer1.0.conv1'" in _refused(
         net, sg.ChannelGating(granularity=3)
     )
-    assert "at: 'out' must be 'mid', 'all' or a list of module names" in _refused(net, sg.ChannelGating(at="out"))
+    assert "at: 'outside' is not a module of the network" in _refused(net, sg.ChannelGating(at="outside"))
+    assert "names the channels of 'layer1.0.conv1' twice" in _refused(net, sg.ChannelGating(at=["mid", "all"]))
     assert "before 'layer1.0.bn1'" in _refused(net, sg.ChannelGating(at=["layer1.0.conv1"]))
     assert "no residual branch" in _refused(chain, sg.LayerGating())
     assert "at: 'mid' finds no place" in _refused(chain, sg.ChannelGating())

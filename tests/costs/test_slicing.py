@@ -42,6 +42,13 @@ def test_joint_gates_of_random_residual_nets(seed: int, rate: float) -> None:
     _check_against_slices(random_residual_net(seed), gating, seed)
 
 
+@settings(max_examples=40)
+@given(seed=SEEDS, places=st.sampled_from(("inp", "out", "inp mid out")))
+def test_gates_at_both_ends_of_a_branch(seed: int, places: str) -> None:
+    gating = sg.JointGating(sg.ChannelGating(places.split()), initial_open_rate=0.5)
+    _check_against_slices(random_residual_net(seed), gating, seed)
+
+
 @settings(max_examples=30)
 @given(seed=SEEDS)
 def test_layer_gates_of_random_residual_nets(seed: int) -> None:

@@ -21,6 +21,8 @@ GATINGS = {
     "pairs": sg.ChannelGating(granularity=2, estimator=sg.GumbelSoftmax(), initial_open_rate=0.5),
     "layer": sg.LayerGating(initial_open_rate=0.5),
     "joint": sg.JointGating(initial_open_rate=0.5),
+    "inputs": sg.ChannelGating(at="inp", initial_open_rate=0.5),
+    "everywhere": sg.JointGating(sg.ChannelGating(at=["inp", "mid", "out"]), initial_open_rate=0.5),
 }
 
 

@@ -44,7 +44,7 @@ def test_batch_norm_of_a_head_is_an_option() -> None:
 def test_initial_open_rate_is_where_gates_start(rate: float, estimator: Estimator) -> None:
     head = PooledHead(4, (8 * estimator.logits_per_gate,))
     nn.init.zeros_(head.hidden.bias)
-    ((logits, _),) = Gate(head, (CHANNEL,), (estimator,), rate)(torch.zeros(3, 4, 2, 2))
+    ((logits, _, _),) = Gate(head, (CHANNEL,), (estimator,), rate)(torch.zeros(3, 4, 2, 2))
     torch.testing.assert_close(torch.sigmoid(logits), torch.full((3, 8), rate))
 
 
@@ -53,13 +53,13 @@ def test_two_logits_make_one_gate_by_their_difference() -> None:
     gate = Gate(head, (CHANNEL,), (GumbelSoftmax(),), 0.5)
     x = torch.randn(3, 4, 2, 2)
     raw = head(x)[0].view(3, 8, 2)
-    ((logits, _),) = gate(x)
+    ((logits, _, _),) = gate(x)
     torch.testing.assert_close(logits, raw[..., 1] - raw[..., 0])
 
 
 def test_channels_of_a_skipped_layer_count_as_closed() -> None:
     torch.manual_seed(0)
-    (_, layer), (_, channels) = _joint()(torch.randn(64, 4, 2, 2))
+    (_, layer, _), (_, channels, _) = _joint()(torch.randn(64, 4, 2, 2))
     assert 0 < layer.sum() < 64
     assert channels[layer[:, 0] == 0].sum() == 0
     assert channels[layer[:, 0] == 1].sum() > 0
@@ -67,7 +67,7 @@ def test_channels_of_a_skipped_layer_count_as_closed() -> None:
 
 def test_pressure_on_channels_leaves_the_layer_gate_alone() -> None:
     gate = _joint()
-    (layer_logits, _), (channel_logits, channels) = gate(torch.randn(64, 4, 2, 2))
+    (layer_logits, _, _), (channel_logits, channels, _) = gate(torch.randn(64, 4, 2, 2))
     grads = torch.autograd.grad(channels.sum(), (layer_logits, channel_logits), allow_unused=True)
     assert grads[0] is None or grads[0].abs().max() == 0
     assert grads[1].abs().max() > 0

@@ -59,7 +59,8 @@ def small_network() -> tuple[Program, dict[str, np.ndarray]]:
     z = b.op("resize", [z], (8, 2, 2), size=(2, 2))
     z = b.op("concat", [b.op("add", [part, z], (8, 2, 2)), b.conv(z, 4, 1, groups=2)], (12, 2, 2))
     z = b.op("subsample", [z], (15, 1, 1), stride=2, before=1, after=2)
-    return b.program(x, b.linear(b.op("flatten", [z], (15,)), 3)), b.tensors
+    state = b.lstm(b.op("flatten", [z], (15,)), 2, b.lstm(b.pooled(x), 2))
+    return b.program(x, b.linear(b.op("slice", [state], (2,), size=2), 3)), b.tensors
 
 
 def run(artifact: Artifact, batch: int = 1) -> None:

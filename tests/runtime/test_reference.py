@@ -89,6 +89,25 @@ def test_subsample_flatten_linear():
     agrees(run(b, x, y, image), F.linear(kept, weight, bias))
 
 
+def test_two_steps_of_an_lstm():
+    b, x, image = build((3, 4, 5))
+    states = [b.lstm(b.pooled(x), 7)]
+    states.append(b.lstm(b.pooled(x), 7, states[0]))
+    result = run(b, x, b.op("slice", [states[1]], (7,), size=7), image)
+    first, second = (op.name for op in b.ops if op.kind == "lstm")
+    tensors = {name: torch.from_numpy(tensor) for name, tensor in b.tensors.items()}
+    features, zeros = torch.from_numpy(image).mean((1, 2))[None], torch.zeros(4 * 7, 7)
+    both = {first: torch.cat([tensors[f"{first}.weight"], zeros], 1), second: tensors[f"{second}.weight"]}
+    state = torch.zeros(1, 7), torch.zeros(1, 7)
+    for name, weight in both.items():
+        cell = torch.nn.LSTMCell(3, 7)
+        parts = (*weight.split([3, 7], dim=1), tensors[f"{name}.bias"], torch.zeros(28))
+        cell.load_state_dict(dict(zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), parts, strict=True)))
+        state = cell(features, state)
+    agrees(result, state[0][0].detach())
+    assert result.macs[0] == 2 * 3 * 20 + 28 * 3 + 28 * (3 + 7)
+
+
 @pytest.mark.parametrize("granularity", [1, 2, 4])
 def test_closed_channels_are_zero_and_not_counted(granularity):
     """The masked network equals the one whose closed channels are cut out; its multiply-adds are that

@@ -75,6 +75,32 @@ def test_an_op_that_breaks_a_rule_is_refused(kind, changes, complaint):
     assert "\n" not in str(refusal.value)
 
 
+def recurrent() -> tuple[Program, dict[str, np.ndarray]]:
+    """Two steps of an LSTM and what is read of its state."""
+    b = Builder(np.random.default_rng(0))
+    x = b.value((4, 6, 6))
+    state = b.lstm(b.pooled(x), 3, b.lstm(b.pooled(x), 3))
+    return b.program(x, b.op("slice", [state], (3,), size=3)), b.tensors
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "complaint"),
+    [
+        ("lstm", {"inputs": ("v0",)}, "must be vectors without a gate"),
+        ("lstm", {"tensors": {"weight": "lstm3.weight"}}, "must be \\[4 \\* hidden, in\\]"),
+        ("lstm", {"inputs": ("v1", "v1")}, "must be \\[4 \\* hidden, in\\]"),
+        ("slice", {"attributes": {"size": 0}}, "size 0 is outside 1..6"),
+        ("slice", {"attributes": {"size": 7}}, "size 7 is outside 1..6"),
+        ("slice", {"inputs": ("v0",)}, "reads a vector"),
+    ],
+)
+def test_a_recurrent_op_that_breaks_a_rule_is_refused(kind, changes, complaint):
+    program, tensors = recurrent()
+    verify_program(program, tensors)
+    with pytest.raises(InputError, match=complaint):
+        verify_program(with_op(program, kind, **changes), tensors)
+
+
 def test_a_value_that_may_be_absent_is_not_read_outside_its_region():
     program, tensors = small()
     _, last = [op for op in program.ops if op.kind == "conv"]

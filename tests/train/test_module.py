@@ -50,6 +50,12 @@ def test_gates_are_a_group_of_their_own_without_weight_decay():
     assert sorted(everything) == sorted(id(p) for p in subject.net.parameters())
 
 
+def test_gates_decay_by_20_over_their_number():
+    subject = build_subject(RECIPE, images())
+    _, gates = build_optimizer(subject, replace(RECIPE.optimizer, gate_weight_decay="per_gate")).param_groups
+    assert gates["weight_decay"] == pytest.approx(5e-4 * 20 / (3 + 4 + 8 + 16))  # layers and channels
+
+
 def test_a_dense_network_has_one_group():
     subject = build_subject(replace(RECIPE, method=MethodRecipe("dense")), images())
     (network,) = build_optimizer(subject, RECIPE.optimizer).param_groups

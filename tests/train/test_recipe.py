@@ -83,6 +83,8 @@ def test_overriding_epochs_keeps_the_milestones():
         ("optimizer.momentum=1", "optimizer.momentum: 1"),
         ("data.batch_size=0", "data.batch_size: 0"),
         ("data.limit_train=0", "data.limit_train: 0"),
+        ("recalibration=-1", "recalibration: -1"),
+        ("recalibration=1", "recalibration: 1 batches with batch_norm frozen"),
         ("precision=8", "8"),
         ("epochs", "key=value"),
     ],

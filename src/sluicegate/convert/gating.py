@@ -7,16 +7,34 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from torch import fx
 
 from sluicegate.errors import InputError
 from sluicegate.gates import BinConcrete, Estimator, Gate, GateSite, GumbelSoftmax, Head, PooledHead
-from sluicegate.graph import Branch, Channels, channels_at, find_branches, find_channels, shape
+from sluicegate.graph import (
+    Branch,
+    Channels,
+    channels_at,
+    find_branch_ends,
+    find_branch_inputs,
+    find_branches,
+    find_channels,
+    shape,
+)
 
 HeadFactory = Callable[[int, Sequence[int]], Head]
 """(C of what the head reads, outputs of each layer on top) -> head; `functools.partial(PooledHead, hidden=8)` is
 one."""
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A value to mask: for everybody who reads it, or for the `users` that are named."""
+
+    value: fx.Node
+    users: tuple[fx.Node, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -25,7 +43,7 @@ class Placement:
 
     name: str
     reads: fx.Node
-    masks: tuple[fx.Node, ...]
+    masks: tuple[Masked, ...]
     gate: Gate
 
 
@@ -35,6 +53,8 @@ class Gating(ABC):
     @abstractmethod
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
         """The gates to insert into a traced network.
+
+        The network has an empty `gates` (ModuleDict) already, for what several gates share.
 
         Raises:
             InputError: the network has no such place, or a gate there would be wrong.
@@ -47,8 +67,9 @@ class ChannelGating(Gating):
 
     Args:
         at: "mid" for the channels between two convolutions of a residual branch (masked after the activation: saves the
-            first one's outputs and the second one's inputs), "all" for every such place in a branch or out of one, or
-            the names of the modules after which to mask.
+            first one's outputs and the second one's inputs), "all" for every such place in a branch or out of one,
+            "out" for the end of a branch, before it is added to the shortcut (saves outputs), "inp" for what a branch
+            reads, the shortcut unmasked (saves inputs), the name of a module after which to mask; or a list of these.
         granularity: adjacent channels that share a gate; must divide the channels of every site.
         estimator: copied for each site.
         head: makes the heads.
@@ -63,14 +84,12 @@ class ChannelGating(Gating):
     initial_open_rate: float = 0.97
 
     def channels(self, graph_module: fx.GraphModule) -> list[Channels]:
-        """The places themselves, in order of execution."""
-        if not isinstance(self.at, str):
-            return [channels_at(graph_module, name) for name in self.at]
-        if self.at not in ("mid", "all"):
-            raise InputError(f"at: {self.at!r} must be 'mid', 'all' or a list of module names")
-        found = [c for c in find_channels(graph_module) if self.at == "all" or c.branch]
-        if not found:
-            raise InputError(f"at: {self.at!r} finds no place for channel gates in this network")
+        """The places themselves, in order of execution for each entry of `at`."""
+        found = [c for at in ([self.at] if isinstance(self.at, str) else self.at) for c in _places(graph_module, at)]
+        names = [c.name for c in found]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise InputError(f"at: {self.at!r} names the channels of {twice!r} twice")
         return found
 
     def site(self, channels: Channels) -> GateSite:
@@ -82,9 +101,13 @@ class ChannelGating(Gating):
         gates = channels.count // self.granularity
         return GateSite(channels.name, "channel", gates, channels.count, channels.reads.name, channels.value.name)
 
+    def served(self, channels: Channels) -> "Served":
+        """Describe what a head does for one place."""
+        return Served(self.site(channels), Masked(channels.value, channels.users), self.estimator)
+
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
         return [
-            _placement(c.name, c.reads, [(self.site(c), c.value, self.estimator)], self.head, self.initial_open_rate)
+            _placement(c.name, c.reads, [self.served(c)], self.head, self.initial_open_rate)
             for c in self.channels(graph_module)
         ]
 
@@ -105,10 +128,14 @@ class LayerGating(Gating):
         """Describe the gate of one branch."""
         return GateSite(branch.name, "layer", 1, 1, branch.fork.name, branch.end.name)
 
+    def served(self, branch: Branch) -> "Served":
+        """Describe what a head does for one branch."""
+        return Served(self.site(branch), Masked(branch.end), self.estimator)
+
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
         return [
-            _placement(b.name, b.fork, [(self.site(b), b.end, self.estimator)], self.head, self.initial_open_rate)
-            for b in _branches(graph_module)
+            _placement(b.name, b.fork, [self.served(b)], self.head, self.initial_open_rate)
+            for b in branches_of(graph_module)
         ]
 
 
@@ -130,35 +157,60 @@ class JointGating(Gating):
 
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
         channels = self.channel.channels(graph_module)
-        joint = [self._joint(branch, channels) for branch in _branches(graph_module)]
+        joint = [self._joint(branch, channels) for branch in branches_of(graph_module)]
         apart = [
             p for p in self.channel.placements(graph_module) if p.name in {c.name for c in channels if not c.branch}
         ]
         return apart + joint
 
     def _joint(self, branch: Branch, channels: list[Channels]) -> Placement:
-        served = [(self.layer.site(branch), branch.end, self.layer.estimator)]
         inside = [c for c in channels if c.branch and c.branch.name == branch.name]
-        served += [(self.channel.site(c), c.value, self.channel.estimator) for c in inside]
+        served = [self.layer.served(branch), *map(self.channel.served, inside)]
         return _placement(branch.name, branch.fork, served, self.head, self.initial_open_rate)
 
 
-def _branches(graph_module: fx.GraphModule) -> list[Branch]:
+class Served(NamedTuple):
+    """What a head does for one site: the estimator is copied."""
+
+    site: GateSite
+    masked: Masked
+    estimator: Estimator
+
+
+def branches_of(graph_module: fx.GraphModule) -> list[Branch]:
+    """The residual branches of a network.
+
+    Raises:
+        InputError: it has none.
+    """
     branches = find_branches(graph_module)
     if not branches:
         raise InputError("net: it has no residual branch, so there is no layer to gate")
     return branches
 
 
+def _places(graph_module: fx.GraphModule, at: str) -> list[Channels]:
+    """The channels that one entry of `at` stands for."""
+    if at not in _FINDERS:
+        return [channels_at(graph_module, at)]
+    found = _FINDERS[at](graph_module)
+    if not found:
+        raise InputError(f"at: {at!r} finds no place for channel gates in this network")
+    return found
+
+
+_FINDERS: dict[str, Callable[[fx.GraphModule], list[Channels]]] = {
+    "mid": lambda graph_module: [c for c in find_channels(graph_module) if c.branch],
+    "all": find_channels,
+    "out": find_branch_ends,
+    "inp": find_branch_inputs,
+}
+
+
 def _placement(
-    name: str,
-    reads: fx.Node,
-    served: list[tuple[GateSite, fx.Node, Estimator]],
-    head: HeadFactory,
-    initial_open_rate: float,
+    name: str, reads: fx.Node, served: Sequence[Served], head: HeadFactory, initial_open_rate: float
 ) -> Placement:
-    sites = [site for site, _, _ in served]
-    estimators = [copy.deepcopy(estimator) for _, _, estimator in served]
-    outputs = [site.gates * estimator.logits_per_gate for site, estimator in zip(sites, estimators, strict=True)]
-    gate = Gate(head(shape(reads)[1], outputs), sites, estimators, initial_open_rate)
-    return Placement(name, reads, tuple(value for _, value, _ in served), gate)
+    outputs = [s.site.gates * s.estimator.logits_per_gate for s in served]
+    estimators = [copy.deepcopy(s.estimator) for s in served]
+    gate = Gate(head(shape(reads)[1], outputs), [s.site for s in served], estimators, initial_open_rate)
+    return Placement(name, reads, tuple(s.masked for s in served), gate)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 
 from torch import Tensor, fx, nn
 
-from sluicegate.convert.gating import Gating, Placement
+from sluicegate.convert.gating import Gating, Masked, Placement
 from sluicegate.convert.model import GatedModel
 from sluicegate.errors import InputError
 from sluicegate.gates import mask_channels, mask_layer
@@ -45,8 +45,8 @@ def gate_model(
         raise InputError(f"net: {type(net).__name__} already has gates (an attribute `gates`)")
     graph_module = trace(copy.deepcopy(net), example_inputs, leaf_modules)
     order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
-    placements = sorted(gating.placements(graph_module), key=lambda placement: order[placement.reads])
     graph_module.add_submodule("gates", nn.ModuleDict())
+    placements = sorted(gating.placements(graph_module), key=lambda placement: order[placement.reads])
     records: dict[str, tuple[fx.Node, fx.Node]] = {}
     masked: dict[fx.Node, fx.Node] = {}
     for placement in placements:
@@ -70,28 +70,40 @@ def _insert(
     graph_module.add_submodule(target, placement.gate)
     reads = masked.get(placement.reads, placement.reads)
     with graph.inserting_after(reads):
-        decision = graph.call_module(target, (reads,))
-    records = {}
-    last = decision
-    for i, (site, value) in enumerate(zip(placement.gate.sites, placement.masks, strict=True)):
-        with graph.inserting_after(last):
-            record = graph.call_function(operator.getitem, (decision, i))
-        with graph.inserting_after(record):
-            logits = graph.call_function(operator.getitem, (record, 0))
-        with graph.inserting_after(logits):
-            is_open = last = graph.call_function(operator.getitem, (record, 1))
-        masked[value] = _mask(graph, value, is_open, _MASKS[site.kind])
-        records[site.name] = (logits, is_open)
-    return records
+        decisions = graph.call_module(target, (reads,))
+    last, unpacked = decisions, []
+    for i in range(len(placement.gate.sites)):
+        unpacked.append(_unpack(graph, decisions, i, last))
+        last = unpacked[-1][-1]
+    for site, place, (_, _, factor) in zip(placement.gate.sites, placement.masks, unpacked, strict=True):
+        value = place.value if place.users is None else masked.get(place.value, place.value)
+        with graph.inserting_after(last if value is reads else value):
+            mask = graph.call_function(_MASKS[site.kind], (value, factor))
+        _read_masked(value, mask, place)
+        if place.users is None:
+            masked[value] = mask
+    names = (site.name for site in placement.gate.sites)
+    return {name: (logits, is_open) for name, (logits, is_open, _) in zip(names, unpacked, strict=True)}
 
 
-def _mask(graph: fx.Graph, value: fx.Node, is_open: fx.Node, mask: Callable[[Tensor, Tensor], Tensor]) -> fx.Node:
-    """Let everybody who read `value` read it masked."""
-    with graph.inserting_after(value):
-        masked = graph.call_function(mask, (value, is_open))
-    masked.meta["tensor_meta"] = value.meta["tensor_meta"]
-    value.replace_all_uses_with(masked, delete_user_cb=lambda user: user is not masked)
-    return masked
+def _unpack(graph: fx.Graph, decisions: fx.Node, index: int, after: fx.Node) -> tuple[fx.Node, fx.Node, fx.Node]:
+    """The nodes (logits, open, factor) of one site's decision."""
+    with graph.inserting_after(after):
+        decision = after = graph.call_function(operator.getitem, (decisions, index))
+    parts = []
+    for part in range(3):
+        with graph.inserting_after(after):
+            after = graph.call_function(operator.getitem, (decision, part))
+        parts.append(after)
+    return parts[0], parts[1], parts[2]
+
+
+def _read_masked(value: fx.Node, mask: fx.Node, place: Masked) -> None:
+    """Let those for whom a value is masked read the mask in its place."""
+    mask.meta["tensor_meta"] = value.meta["tensor_meta"]
+    value.replace_all_uses_with(
+        mask, delete_user_cb=lambda user: user is not mask and (place.users is None or user in place.users)
+    )
 
 
 def _return_records(graph_module: fx.GraphModule, records: dict[str, tuple[fx.Node, fx.Node]]) -> None:

@@ -44,7 +44,8 @@ class GatedModel(nn.Module):
     @property
     def gates(self) -> dict[str, Gate]:
         """The gates by name."""
-        return {name: cast(Gate, gate) for name, gate in cast(nn.ModuleDict, self.network.gates).items()}
+        gates = cast(nn.ModuleDict, self.network.gates)
+        return {name: gate for name, gate in gates.items() if isinstance(gate, Gate)}
 
     @property
     def strategy(self) -> Strategy:
@@ -57,6 +58,12 @@ class GatedModel(nn.Module):
             raise InputError(f"strategy: {strategy!r} must be a Strategy, e.g. Threshold(0.5)")
         for gate in self.gates.values():
             gate.strategy = strategy
+
+    def set_progress(self, progress: float) -> None:
+        """Tell the gates how far training has come, in [0, 1]: scheduled temperatures move on."""
+        for gate in self.gates.values():
+            for estimator in gate.estimators:
+                estimator.set_progress(progress)
 
     def gate_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the gates; they want no weight decay (DLCG section 4.1)."""

@@ -36,12 +36,12 @@ def liveness(graph_module: fx.GraphModule) -> Liveness:
 
 
 def _site(graph_module: fx.GraphModule, mask: fx.Node) -> GateSite:
-    """A mask's second operand is item 1 of item i of what its gate returned."""
-    decision = mask.all_input_nodes[1]
-    record = decision.all_input_nodes[0]
-    gate = module_of(graph_module, record.all_input_nodes[0])
+    """A mask's second operand is the factor of decision i of what its gate returned."""
+    factor = mask.all_input_nodes[1]
+    decision = factor.all_input_nodes[0]
+    gate = module_of(graph_module, decision.all_input_nodes[0])
     assert isinstance(gate, Gate)
-    index = record.args[1]
+    index = decision.args[1]
     assert isinstance(index, int)
     return gate.sites[index]
 

@@ -1,7 +1,8 @@
 """GatedModel -> Program: the gated graph as the engine runs it.
 
     norms        folded into the convolutions before them; one that has none is a convolution of one weight a channel
-    masks        gone: a value bears the gate that closes its channels, an op the layer gate that skips it
+    masks        gone: a value bears the gate that closes its channels, an op the layer gate that skips it; only where
+                 an ungated value is masked for some of its readers there is an op, `select`
     gate heads   ops like any other: pool, linear, linear, gate; behind a layer gate the channel half is skipped with it
 
 Which value bears which gate is read off `costs.liveness`, the same answers from which `MacModel` counts.
@@ -18,7 +19,7 @@ from sluicegate.convert import GatedModel
 from sluicegate.costs import Liveness, liveness
 from sluicegate.errors import InputError
 from sluicegate.export.passes import Fused, activation_of, does_nothing, folded, folded_linear, fuse, norm_alone
-from sluicegate.gates import Gate, PooledHead, mask_channels, mask_layer
+from sluicegate.gates import Gate, Head, PooledHead, mask_channels, mask_layer
 from sluicegate.graph import Role, module_of, role, shape, trace
 from sluicegate.nets.cifar_resnet import SubsampleAndPad
 from sluicegate_runtime.program import Attribute, Op, Preprocessing, Program, Value
@@ -103,8 +104,10 @@ class _Lowering:
                 self._convolution(self.fused[node])
         elif isinstance(gate := module_of(self.graph_module, node), Gate):
             self._gate(node, gate)
-        elif node.target in (mask_channels, mask_layer):
-            self.names[node] = self.names[node.all_input_nodes[0]]
+        elif node.target is mask_channels:
+            self._mask(node)
+        elif node.target is mask_layer:
+            self.names[node] = self._read(node)
         elif not self._is_decision(node):
             self._op(node)
 
@@ -196,25 +199,41 @@ class _Lowering:
             when=self._when(fused.head),
         )
 
+    def _mask(self, mask: fx.Node) -> None:
+        """Nothing, where the value's channels were closed as they were computed; else they are picked out here."""
+        value, site = self._value(self._read(mask)), self.live.masks[mask]
+        self.names[mask] = value.name
+        if value.gate != site.name:
+            self._emit(mask, "select", (value.name, site.name), value.shape)
+
     def _gate(self, node: fx.Node, gate: Gate) -> None:
-        """Pool, hidden layer, and for each site an output layer and its decision; the layer's comes first."""
-        head = gate.head
-        if not isinstance(head, PooledHead):
-            raise InputError(f"head: the engine has no {type(head).__name__}")
-        read, when = self._read(node), self._when(node)
-        seen = self._value(read)
-        pooled = Value(f"{node.name}.pool", seen.shape[:1], gate=seen.gate)
-        self._add("global_pool", pooled, (read,), {"counted": True}, when=when)
-        hidden = Value(f"{node.name}.hidden", (head.hidden.out_features,))
-        weights = self._weights(hidden.name, *folded_linear(head.hidden, head.norm))
-        self._add("linear", hidden, (pooled.name,), {"activation": "relu"}, weights, when)
-        for site, output, estimator in zip(gate.sites, head.outputs, gate.estimators, strict=True):
+        """The head's features, and for each site an output layer and its decision; the layer's comes first."""
+        when = self._when(node)
+        features = self._features(node, gate.head, when)
+        for site, output, estimator in zip(gate.sites, gate.head.outputs, gate.estimators, strict=True):
             assert isinstance(output, nn.Linear)
             logits = Value(f"{site.name}.logits", (site.gates,))
             weights = self._weights(logits.name, *_difference(output, estimator.logits_per_gate))
-            self._add("linear", logits, (hidden.name,), tensors=weights, when=when)
+            self._add("linear", logits, (features,), tensors=weights, when=when)
             self._add("gate", Value(site.name, (site.gates,), "gate"), (logits.name,), when=when)
             when = site.name if site.kind == "layer" else when
+
+    def _features(self, node: fx.Node, head: Head, when: str | None) -> str:
+        """What a head's output layers read."""
+        match head:
+            case PooledHead():
+                pooled = self._pooled(node, when)
+                hidden = Value(f"{node.name}.hidden", (head.hidden.out_features,))
+                weights = self._weights(hidden.name, *folded_linear(head.hidden, head.norm))
+                self._add("linear", hidden, (pooled,), {"activation": "relu"}, weights, when)
+                return hidden.name
+        raise InputError(f"head: the engine has no {type(head).__name__}")
+
+    def _pooled(self, node: fx.Node, when: str | None) -> str:
+        read = self._value(self._read(node))
+        pooled = Value(f"{node.name}.pool", read.shape[:1], gate=read.gate)
+        self._add("global_pool", pooled, (read.name,), {"counted": True}, when=when)
+        return pooled.name
 
     def _emit(
         self,
@@ -227,10 +246,15 @@ class _Lowering:
         when: str | None = None,
     ) -> None:
         """An op that computes what a node does, skipped and with channels closed as the node is."""
-        gate = self.live.needed.get(node) or self.live.zeroed.get(node)
-        value = Value(node.name, tuple(out), gate=gate)
+        value = Value(node.name, tuple(out), gate=self._closed_by(node, kind, reads))
         self._add(kind, value, reads, attributes, tensors, when or self._when(node))
         self.names[node] = value.name
+
+    def _closed_by(self, node: fx.Node, kind: str, reads: tuple[str, ...]) -> str | None:
+        """The gate whose closed channels an op leaves out; only a convolution and a selection can begin to do so."""
+        gate = self.live.needed.get(node) or self.live.zeroed.get(node)
+        begins = kind in ("conv", "select")
+        return gate if begins or all(self._value(name).gate == gate for name in reads) else None
 
     def _add(
         self,

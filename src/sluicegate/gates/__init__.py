@@ -3,7 +3,10 @@
 from sluicegate.gates.estimators import BinConcrete as BinConcrete
 from sluicegate.gates.estimators import Estimator as Estimator
 from sluicegate.gates.estimators import GumbelSoftmax as GumbelSoftmax
+from sluicegate.gates.estimators import ImprovedSemHash as ImprovedSemHash
 from sluicegate.gates.estimators import StraightThrough as StraightThrough
+from sluicegate.gates.estimators import TopK as TopK
+from sluicegate.gates.gate import Decision as Decision
 from sluicegate.gates.gate import Gate as Gate
 from sluicegate.gates.heads import Head as Head
 from sluicegate.gates.heads import PooledHead as PooledHead

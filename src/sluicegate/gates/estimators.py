@@ -4,16 +4,16 @@ Legend: N images, G gates.
 
 A gate with logit l is open with probability sigmoid(l). Sampling by noise (Gumbel-max) with a relaxed gradient:
 
-    BinConcrete(T)    open = [l + L > 0],              d open / d l = d sigmoid((l + L) / T) / d l,    L ~ Logistic(0,
-    1) GumbelSoftmax(T)  open = [l1 + g1 > l0 + g0],      the same with softmax over ((l0 + g0) / T, (l1 + g1) / T), g
-    ~ Gumbel(0, 1)
+    BinConcrete(T)    open = [l + L > 0],              d open / d l = d sigmoid((l + L) / T) / d l,  L ~ Logistic(0, 1)
+    GumbelSoftmax(T)  open = [l1 + g1 > l0 + g0],      the same with softmax over ((l0 + g0) / T, (l1 + g1) / T),
+                                                       g ~ Gumbel(0, 1)
 
 Sources: DLCG section 3.2 ("Gumbel max trick with sigmoid relaxation"); batch shaping (ICLR 2020) section 3.1, whose
 BinConcrete temperature is 2/3; ConvNet-AIG's two-logit gate as DLCG section 2.2 and stochastic gates section 3
 describe it. The difference of two Gumbel draws is one logistic draw, so the two differ in the head (one or two
 outputs a gate) and in the temperature only.
 
-In evaluation every estimator is `logit > threshold`: export and engine know no other rule.
+In evaluation every estimator is `logit > threshold`, but for `TopK`: export and engine know no other rule.
 """
 
 from abc import ABC, abstractmethod
@@ -23,61 +23,131 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from sluicegate.errors import InputError
+from sluicegate.schedule import Schedule
 
 
 class Estimator(nn.Module, ABC):
-    """Turns logits into decisions; `logits_per_gate` says how many outputs of the head make one gate."""
+    """Turns logits into decisions; `logits_per_gate` says how many outputs of the head make one gate.
+
+    In training a decision may lie between 0 and 1 (a soft sample); in evaluation it is 0 or 1.
+    """
 
     logits_per_gate: int = 1
 
+    def set_progress(self, progress: float) -> None:
+        """Training has come so far, in [0, 1]: schedules inside move on."""
+        for part in self.children():
+            if isinstance(part, _Relaxation):
+                part.set_progress(progress)
+
     @abstractmethod
     def forward(self, logits: Tensor) -> Tensor:
-        """Sample for training: [N, G] logits -> [N, G] in {0, 1}, differentiable."""
+        """Sample for training: [N, G] logits -> [N, G] in [0, 1], differentiable."""
 
     def decide(self, logits: Tensor, threshold: float = 0.0) -> Tensor:
         """Decide for evaluation: [N, G] logits -> [N, G] in {0, 1}."""
         return (logits > threshold).to(logits.dtype)
+
+    def sample(self, logits: Tensor) -> Tensor:
+        """Draw for evaluation: [N, G] logits -> [N, G] in {0, 1}."""
+        return torch.bernoulli(torch.sigmoid(logits))
+
+    def factor(self, logits: Tensor, is_open: Tensor) -> Tensor:
+        """What a mask multiplies channels by: [N, G]; a decision itself, unless open channels are scaled too."""
+        return is_open
 
 
 class BinConcrete(Estimator):
     """The binary concrete relaxation, hard in the forward pass (see the file's head).
 
     Args:
-        temperature: T > 0; batch shaping and DLCG use 2/3.
+        temperature: T > 0, or a schedule of it; batch shaping and DLCG use 2/3.
     """
 
-    def __init__(self, temperature: float = 2 / 3) -> None:
+    def __init__(self, temperature: float | Schedule = 2 / 3) -> None:
         super().__init__()
-        self.temperature = _positive("temperature", temperature)
+        self.relax = _Relaxation(temperature)
 
     def forward(self, logits: Tensor) -> Tensor:
-        return _relaxed_step(logits + _logistic(logits), self.temperature)
+        return _hardened(self.relax(logits + _logistic(logits)))
 
 
 class GumbelSoftmax(Estimator):
-    """Two logits a gate (off, on) under the straight-through Gumbel-softmax (see the file's head).
+    """Two logits a gate (off, on) under Gumbel softmax (see the file's head).
 
     The gate hands over the difference on - off, which is all that the two-way softmax depends on.
 
     Args:
-        temperature: T > 0; ConvNet-AIG uses 1.
+        temperature: T > 0, or a schedule of it; ConvNet-AIG uses 1.
+        hard: straight-through, 0 or 1 in the forward pass; else training sees the soft sample.
     """
 
     logits_per_gate = 2
 
-    def __init__(self, temperature: float = 1.0) -> None:
+    def __init__(self, temperature: float | Schedule = 1.0, hard: bool = True) -> None:
         super().__init__()
-        self.temperature = _positive("temperature", temperature)
+        self.relax = _Relaxation(temperature)
+        self.hard = hard
 
     def forward(self, logits: Tensor) -> Tensor:
-        return _relaxed_step(logits + _logistic(logits), self.temperature)
+        soft = self.relax(logits + _logistic(logits))
+        return _hardened(soft) if self.hard else soft
 
 
 class StraightThrough(Estimator):
     """No noise: open = [logit > 0], gradient of sigmoid(logit) (Bengio et al. 2013, cited by all five papers)."""
 
     def forward(self, logits: Tensor) -> Tensor:
-        return _relaxed_step(logits, 1.0)
+        return _hardened(torch.sigmoid(logits))
+
+
+class ImprovedSemHash(Estimator):
+    """GaterNet's estimator (section 3.2.2): half of the images see soft gates, the others hard ones.
+
+        g' = l + eps, eps ~ N(0, 1)     soft = min(1, max(0, 1.2 sigmoid(g') - 0.1))     hard = [g' > 0]
+
+    The gradient is that of the soft gate in both halves. A gate with logit l is hard-open with probability Phi(l).
+    """
+
+    def forward(self, logits: Tensor) -> Tensor:
+        noisy = logits + _normal(logits)
+        soft = (1.2 * torch.sigmoid(noisy) - 0.1).clamp(0, 1)
+        hard = (noisy > 0).to(logits.dtype)
+        is_hard = draw_uniform(logits[:, :1]) < 0.5  # [N, 1]
+        return torch.where(is_hard, hard + (soft - soft.detach()), soft)
+
+
+class TopK(Estimator):
+    """The k largest logits of each image are open, in training too; of equals the first (FBS, eq. 6).
+
+    Args:
+        share: k as a share of the gates, in (0, 1]; at least one gate is open.
+        boost: open channels are multiplied by their logit (FBS boosts by saliency), which is how the head learns.
+    """
+
+    def __init__(self, share: float = 0.5, boost: bool = False) -> None:
+        super().__init__()
+        if not 0 < share <= 1:
+            raise InputError(f"share: {share} must lie above 0 and at most at 1")
+        self.share = share
+        self.boost = boost
+
+    def count(self, gates: int) -> int:
+        """k of so many gates."""
+        return max(1, round(self.share * gates))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return self.decide(logits)
+
+    def decide(self, logits: Tensor, threshold: float = 0.0) -> Tensor:
+        order = logits.argsort(dim=1, descending=True, stable=True)[:, : self.count(logits.shape[1])]
+        return torch.zeros_like(logits).scatter(1, order, 1.0)
+
+    def sample(self, logits: Tensor) -> Tensor:
+        return self.decide(logits)
+
+    def factor(self, logits: Tensor, is_open: Tensor) -> Tensor:
+        return is_open * logits if self.boost else is_open
 
 
 def draw_uniform(like: Tensor) -> Tensor:
@@ -96,9 +166,38 @@ def _logistic(like: Tensor) -> Tensor:
     return draw_uniform(like).logit()
 
 
-def _relaxed_step(logits: Tensor, temperature: float) -> Tensor:
-    soft = torch.sigmoid(logits / temperature)
-    hard = (logits > 0).to(logits.dtype)
+def _normal(like: Tensor) -> Tensor:
+    return torch.special.ndtri(draw_uniform(like))
+
+
+class _Relaxation(nn.Module):
+    """sigmoid(x / T). A scheduled T is a buffer, so that setting it compiles nothing anew; it is no part of the state,
+    since progress sets it before each step."""
+
+    def __init__(self, temperature: float | Schedule) -> None:
+        super().__init__()
+        self.schedule = temperature if callable(temperature) else None
+        self.temperature: float | Tensor
+        if callable(temperature):
+            self.register_buffer("temperature", torch.tensor(_positive("temperature", temperature(0.0))), False)
+        else:
+            self.temperature = _positive("temperature", temperature)
+
+    def set_progress(self, progress: float) -> None:
+        if self.schedule is not None:
+            assert isinstance(self.temperature, Tensor)
+            self.temperature.fill_(_positive("temperature", self.schedule(progress)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x / self.temperature)
+
+    def extra_repr(self) -> str:
+        return f"temperature={self.temperature}"
+
+
+def _hardened(soft: Tensor) -> Tensor:
+    """1 above a half, else 0, with the gradient of the soft sample."""
+    hard = (soft > 0.5).to(soft.dtype)
     return hard + (soft - soft.detach())  # the bracket is exactly 0: forward is hard, backward is soft
 
 

@@ -3,9 +3,8 @@
 Legend: N images, C channels, H W pixels, G gates of a site, K logits per gate.
 """
 
-import math
 from collections.abc import Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,20 @@ from sluicegate.gates.estimators import Estimator
 from sluicegate.gates.heads import Head
 from sluicegate.gates.record import GateSite
 from sluicegate.gates.strategy import Strategy, Threshold
+
+
+class Decision(NamedTuple):
+    """What the gates of one site decided.
+
+    Attributes:
+        logits: [N, G], before any noise.
+        open: [N, G], what is recorded and counted.
+        factor: [N, G], what masks multiply by: `open`, unless the estimator scales open channels.
+    """
+
+    logits: Tensor
+    open: Tensor
+    factor: Tensor
 
 
 class Gate(nn.Module):
@@ -46,11 +59,10 @@ class Gate(nn.Module):
         self.sites = tuple(sites)
         self.estimators: Sequence[Estimator] = cast(Sequence[Estimator], nn.ModuleList(estimators))
         self.strategy: Strategy = Threshold()
-        for output, estimator in zip(head.outputs, estimators, strict=True):
-            _start_at(initial_open_rate, output, estimator.logits_per_gate)
+        head.start_at(initial_open_rate, [estimator.logits_per_gate for estimator in estimators])
 
-    def forward(self, x: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
-        """[N, C, H, W] -> per site (logits [N, G], open [N, G])."""
+    def forward(self, x: Tensor) -> tuple[Decision, ...]:
+        """What the head reads, e.g. [N, C, H, W] -> a decision per site."""
         decisions = []
         layer_open = None
         for site, raw, estimator in zip(self.sites, self.head(x), self.estimators, strict=True):
@@ -60,7 +72,7 @@ class Gate(nn.Module):
                 layer_open = is_open.detach()
             elif layer_open is not None:
                 is_open = is_open * layer_open
-            decisions.append((logits, is_open))
+            decisions.append(Decision(logits, is_open, estimator.factor(logits, is_open)))
         return tuple(decisions)
 
 
@@ -71,11 +83,3 @@ def _gate_logits(raw: Tensor, logits_per_gate: int) -> Tensor:
         return raw
     off, on = raw.unflatten(1, (-1, 2)).unbind(-1)
     return on - off
-
-
-@torch.no_grad()
-def _start_at(open_rate: float, output: nn.Module, logits_per_gate: int) -> None:
-    assert isinstance(output, nn.Linear)
-    bias = output.bias.view(-1, logits_per_gate)
-    bias.zero_()
-    bias[:, -1] = math.log(open_rate / (1 - open_rate))

@@ -1,31 +1,33 @@
 """Heads: features in, raw gate outputs out.
 
 Legend: N images, C channels, H W pixels, K hidden neurons, P_i outputs of the i-th layer on top.
+
+A new head is a class here, a case of `costs.formulas.head_macs` and a case of `export.lower`.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from sluicegate.errors import InputError
 
 
 class Head(nn.Module, ABC):
-    """Looks at a feature map and says one number per output."""
+    """Looks at a value of the network and says one number per output."""
 
     outputs: nn.ModuleList
-    """The last linear layers, in the order of the sites that they serve."""
+    """The last layers, in the order of the sites that they serve."""
 
     @abstractmethod
-    def features(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> [N, K], shared by all outputs."""
-
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """[N, C, H, W] -> one [N, P_i] per output."""
-        hidden = self.features(x)
-        return tuple(output(hidden) for output in self.outputs)
+        """What it looks at, e.g. [N, C, H, W] -> one [N, P_i] per site that it serves."""
+
+    @abstractmethod
+    def start_at(self, open_rate: float, logits_per_gate: Sequence[int]) -> None:
+        """Set biases so that gates start out open with this probability; per site, how many outputs make a gate."""
 
 
 class PooledHead(Head):
@@ -51,8 +53,24 @@ class PooledHead(Head):
         self.relu = nn.ReLU()
         self.outputs = nn.ModuleList(nn.Linear(hidden, n) for n in outputs)
 
-    def features(self, x: Tensor) -> Tensor:
-        pooled = x.sum(dim=tuple(range(2, x.dim()))) / math.prod(
-            x.shape[2:]
-        )  # [N, C]; unlike mean, its backward is a view
-        return self.relu(self.norm(self.hidden(pooled)))  # [N, K]
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        hidden = self.relu(self.norm(self.hidden(_pool(x))))  # [N, K]
+        return tuple(output(hidden) for output in self.outputs)
+
+    def start_at(self, open_rate: float, logits_per_gate: Sequence[int]) -> None:
+        for output, logits in zip(self.outputs, logits_per_gate, strict=True):
+            assert isinstance(output, nn.Linear)
+            _start_at(open_rate, output.bias, logits)
+
+
+def _pool(x: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, C]; unlike that of mean, the backward of a sum is a view."""
+    return x.sum(dim=tuple(range(2, x.dim()))) / math.prod(x.shape[2:])
+
+
+@torch.no_grad()
+def _start_at(open_rate: float, bias: Tensor, logits_per_gate: int) -> None:
+    """Zero, but the last logit of each gate [G * K] at log(p / (1 - p))."""
+    by_gate = bias.view(-1, logits_per_gate)
+    by_gate.zero_()
+    by_gate[:, -1] = math.log(open_rate / (1 - open_rate))

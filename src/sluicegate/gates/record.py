@@ -41,8 +41,8 @@ class GateRecord(NamedTuple):
     Attributes:
         site: where.
         logits: [N, G], before any noise.
-        open: [N, G], 0 or 1 in the forward pass; in training its gradient is the estimator's. A channel gate
-            inside a layer that is skipped counts as closed.
+        open: [N, G], 0 or 1, but for soft samples in training, where its gradient is the estimator's. A channel
+            gate inside a layer that is skipped counts as closed.
     """
 
     site: GateSite

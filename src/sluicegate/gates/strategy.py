@@ -19,7 +19,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def __call__(self, estimator: Estimator, logits: Tensor, training: bool) -> Tensor:
-        """[N, G] logits -> [N, G] in {0, 1}."""
+        """[N, G] logits -> open [N, G]."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Stochastic(Strategy):
     """In evaluation a gate is open with probability sigmoid(logit) (stochastic gates, section 3.3)."""
 
     def __call__(self, estimator: Estimator, logits: Tensor, training: bool) -> Tensor:
-        return estimator(logits) if training else torch.bernoulli(torch.sigmoid(logits))
+        return estimator(logits) if training else estimator.sample(logits)
 
 
 @dataclass(frozen=True)

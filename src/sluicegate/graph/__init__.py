@@ -8,6 +8,8 @@ from sluicegate.graph.channels import role as role
 from sluicegate.graph.sites import Branch as Branch
 from sluicegate.graph.sites import Channels as Channels
 from sluicegate.graph.sites import channels_at as channels_at
+from sluicegate.graph.sites import find_branch_ends as find_branch_ends
+from sluicegate.graph.sites import find_branch_inputs as find_branch_inputs
 from sluicegate.graph.sites import find_branches as find_branches
 from sluicegate.graph.sites import find_channels as find_channels
 from sluicegate.graph.trace import module_of as module_of

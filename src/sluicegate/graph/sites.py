@@ -9,6 +9,9 @@ into it.
 A **channel site** is a value whose channels come from one convolution, one by one (norm, activation, pooling, depthwise
 convolution), and go to convolutions only. Closing channel c there makes the producer's filter c and the consumers'
 slices c work not done. The last such value is the site: after the activation, never before a norm.
+
+The end of a residual branch is a channel site too (closing c there leaves the sum without it), and so is what its first
+convolutions read, masked for them alone: the shortcut and everybody else see all channels.
 """
 
 import math
@@ -34,12 +37,13 @@ class Branch:
 
 @dataclass(frozen=True)
 class Channels:
-    """A value whose channels a gate may close: made by `producer`, ready at `value`, read by convolutions alone."""
+    """A value whose channels a gate may close: `value`, made by `producer`; for `users` alone, if they are named."""
 
     name: str
     producer: fx.Node
     value: fx.Node
     branch: Branch | None
+    users: tuple[fx.Node, ...] | None = None
 
     @property
     def reads(self) -> fx.Node:
@@ -79,6 +83,27 @@ def find_channels(graph_module: fx.GraphModule) -> list[Channels]:
             name = _name(node) if _name(node) not in found else node.name
             found[name] = Channels(name, node, value, branch)
     return list(found.values())
+
+
+def find_branch_ends(graph_module: fx.GraphModule) -> list[Channels]:
+    """The last value of every residual branch whose channels come from one convolution, in order of execution."""
+    found = []
+    for branch in find_branches(graph_module):
+        for node in branch.nodes:
+            if is_convolution(graph_module, node) and branch.end in _chain(graph_module, node):
+                found.append(Channels(_name(node), node, branch.end, branch))
+    return found
+
+
+def find_branch_inputs(graph_module: fx.GraphModule) -> list[Channels]:
+    """What the first convolutions of every residual branch read, in order of execution."""
+    found = []
+    for branch in find_branches(graph_module):
+        first = next(n for n in branch.nodes if is_convolution(graph_module, n))
+        value = first.all_input_nodes[0]
+        readers = tuple(n for n in branch.nodes if n in value.users and is_convolution(graph_module, n))
+        found.append(Channels(f"{_name(first)}.in", value, value, branch, readers))
+    return found
 
 
 def channels_at(graph_module: fx.GraphModule, name: str) -> Channels:

@@ -67,3 +67,18 @@ def batch_rate(is_open: Tensor) -> Tensor:
     everywhere = local.detach().clone()
     dist.all_reduce(everywhere)
     return local + (everywhere / dist.get_world_size() - local.detach())
+
+
+def gather_batch(x: Tensor) -> Tensor:
+    """[N, ...] -> [R N, ...], the rows of all R processes, for losses that are no mean over images.
+
+    The gradient flows into a process's own rows, R times what it is: DDP's average is then that of the global loss.
+    Every process must hold equally many images.
+    """
+    if not dist.is_initialized():
+        return x
+    world = dist.get_world_size()
+    everywhere = [torch.empty_like(x) for _ in range(world)]
+    dist.all_gather(everywhere, x.detach().contiguous())
+    everywhere[dist.get_rank()] = x + (world - 1) * (x - x.detach())
+    return torch.cat(everywhere)

@@ -7,6 +7,7 @@ import csv
 import io
 import math
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sluicegate.errors import RunError
 from sluicegate.train.files import save_weights, write_text
 from sluicegate.train.module import MEASURE_EVERY, Classifier
+from sluicegate.train.recalibrate import recalibrate
 
 CHECK_EVERY = 50  # steps; reading the number waits for the device
 
@@ -44,6 +46,20 @@ class FrozenBatchNorm(Callback):
         for module in pl_module.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()
+
+
+class Recalibration(Callback):
+    """Renews the statistics of batch norms after the last step, before the network is measured and saved."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, Classifier)
+        if pl_module.progress == 1:
+            recalibrate(pl_module.net, islice(pl_module.further_inputs(), self.count))
 
 
 class FiniteLoss(Callback):

@@ -8,6 +8,8 @@ number of its step in `first_bad_step`, which a callback reads now and then.
 Legend: N images, C channels, H W pixels, K classes.
 """
 
+from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from sluicegate.convert import GatedModel
 from sluicegate.data import Batches, HorizontalFlip, ImageSet, Normalize, PadCrop
 from sluicegate.errors import InputError
 from sluicegate.gates import GateRecords, SiteKind
@@ -69,6 +72,8 @@ class Classifier(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         images, labels = batch
+        if isinstance(self.net, GatedModel):
+            self.net.set_progress(self.progress)
         output, gates = self.subject.run(self._prepared(self.augment(images)))
         loss = cross_entropy(output, labels)
         if self.objective is not None:
@@ -96,6 +101,13 @@ class Classifier(LightningModule):
     def train_dataloader(self) -> Batches:
         self.batches = self._batches(self.images.train, shuffle=True)
         return self.batches
+
+    def further_inputs(self) -> Iterator[Tensor]:
+        """Without end: the inputs [N, C, H, W] of the steps that would follow the last."""
+        for epoch in count(self.recipe.epochs):
+            self.batches.set_epoch(epoch)
+            for images, _ in self.batches:
+                yield self._prepared(self.augment(images))
 
     def val_dataloader(self) -> Batches:
         return self._batches(self.images.test, shuffle=False)
@@ -132,12 +144,20 @@ class Classifier(LightningModule):
 
 
 def build_optimizer(subject: Subject, recipe: OptimizerRecipe) -> Optimizer:
-    """SGD over two groups: the network with weight decay, the gates without (DLCG section 4.1)."""
+    """SGD over two groups: the network, and its gates by rules of their own (see `OptimizerRecipe`)."""
     network, gates = subject.parameter_groups()
     groups = [{"params": network, "weight_decay": recipe.weight_decay, "lr": recipe.lr}]
     if gates:
-        groups.append({"params": gates, "weight_decay": 0.0, "lr": recipe.lr * recipe.gate_lr_scale})
+        decay, rate = _gate_decay(subject, recipe), recipe.lr * recipe.gate_lr_scale
+        groups.append({"params": gates, "weight_decay": decay, "lr": rate})
     return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
+
+
+def _gate_decay(subject: Subject, recipe: OptimizerRecipe) -> float:
+    if recipe.gate_weight_decay == "none":
+        return 0.0
+    assert isinstance(subject.net, GatedModel)
+    return recipe.weight_decay * 20 / sum(site.gates for site in subject.net.sites.values())
 
 
 def rate_factor(recipe: OptimizerRecipe) -> Schedule:

@@ -81,13 +81,18 @@ class MethodRecipe:
 
 @dataclass(frozen=True)
 class OptimizerRecipe:
-    """SGD. Gates learn at `lr * gate_lr_scale` without weight decay; `milestones` are fractions of the training."""
+    """SGD. `milestones` are fractions of the training; gates learn at `lr * gate_lr_scale`.
+
+    `gate_weight_decay`: "none" (DLCG 4.1), or "per_gate": 20 / |G| of the network's for |G| gates (stochastic gates 3.2
+    and 4.1: the decay adds over gates, whose objective is an average, and pulls their rates towards one half).
+    """
 
     lr: float = 0.1
     momentum: float = 0.9
     nesterov: bool = True
     weight_decay: float = 5e-4
     gate_lr_scale: float = 1.0
+    gate_weight_decay: Literal["none", "per_gate"] = "none"
     schedule: Literal["step", "cosine", "one-cycle"] = "step"
     milestones: tuple[float, ...] = (0.5, 0.75, 0.9375)
     gamma: float = 0.1
@@ -110,6 +115,8 @@ class OptimizerRecipe:
 class Recipe:
     """One training run. `devices`, `num_nodes`, `strategy`, `accelerator` and `precision` go to Lightning as they are.
 
+    `recalibration`: batches that renew the statistics of batch norms after the last step (`train/recalibrate.py`).
+
     Raises:
         InputError: a value outside its range; the message names it.
     """
@@ -120,6 +127,7 @@ class Recipe:
     method: MethodRecipe = MethodRecipe()
     optimizer: OptimizerRecipe = OptimizerRecipe()
     batch_norm: Literal["train", "frozen"] = "train"
+    recalibration: int = 0
     epochs: int = 400
     seed: int = 0
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true"
@@ -130,6 +138,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _at_least("epochs", self.epochs, 1)
+        _at_least("recalibration", self.recalibration, 0)
+        if self.recalibration and self.batch_norm == "frozen":
+            raise InputError(
+                f"recalibration: {self.recalibration} batches with batch_norm frozen; one excludes the other"
+            )
         _at_least("seed", self.seed, 0)
         _at_least("num_nodes", self.num_nodes, 1)
 

@@ -208,6 +208,7 @@ def _callbacks(
         callbacks.EpochSeed(recipe.seed),
         *([callbacks.FrozenBatchNorm()] if recipe.batch_norm == "frozen" else []),
         callbacks.FiniteLoss(),
+        *([callbacks.Recalibration(recipe.recalibration)] if recipe.recalibration else []),
         metrics,
         best,
         *([callbacks.ProgressLines()] if progress else []),

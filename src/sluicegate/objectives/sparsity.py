@@ -1,0 +1,49 @@
+r"""Objectives that press every gate towards closing, without a target.
+
+Legend: N images, G gates of a site, K gates of all sites.
+
+    L0    sum_k sigmoid(logit_k)    batch shaping eq. 5: the L0 norm's expectation (Louizos et al. 2018), unstretched
+    L1    ||G(x)||_1 / K            GaterNet section 3.2.2
+
+Both are linear in the images: the mean over the processes of each one's mean is that over the global batch.
+"""
+
+from torch import Tensor
+
+from sluicegate.gates import GateRecords, SiteKind
+from sluicegate.objectives.objective import Objective
+from sluicegate.objectives.reduction import Reduction, checked_reduction, records_of, reduce_gates
+
+
+class L0(Objective):
+    """The probability with which gates are open, mean over images: batch shaping's complexity loss, eq. 5.
+
+    Args:
+        kind: the sites that it speaks of; None for all.
+        reduction: see `reduction.py`; the paper prints "sum".
+    """
+
+    def __init__(self, kind: SiteKind | None = "channel", reduction: Reduction = "mean") -> None:
+        super().__init__()
+        self.kind: SiteKind | None = kind
+        self.reduction: Reduction = checked_reduction(reduction)
+
+    def forward(self, gates: GateRecords, progress: float) -> Tensor:
+        return reduce_gates([r.logits.sigmoid().mean(0) for r in records_of(gates, self.kind)], self.reduction)
+
+
+class L1(Objective):
+    """The sampled gates themselves, soft where the estimator is, mean over images: GaterNet's sparsity.
+
+    Args:
+        kind: the sites that it speaks of; None for all.
+        reduction: see `reduction.py`; the paper prints "mean".
+    """
+
+    def __init__(self, kind: SiteKind | None = None, reduction: Reduction = "mean") -> None:
+        super().__init__()
+        self.kind: SiteKind | None = kind
+        self.reduction: Reduction = checked_reduction(reduction)
+
+    def forward(self, gates: GateRecords, progress: float) -> Tensor:
+        return reduce_gates([r.open.mean(0) for r in records_of(gates, self.kind)], self.reduction)

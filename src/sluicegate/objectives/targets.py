@@ -1,0 +1,230 @@
+r"""Targets, and objectives with one target for many gates together.
+
+Legend: N images of the global batch, K gates of all sites, Z the gates' decisions, e exits.
+
+Herrmann, Bowen, Zabih: An end-to-end approach for speeding up neural network inference (stochastic gates).
+
+    BatchActivation    (t - Q)^2,  Q = 1/(N K) sum_k sum_n Z_nk                       eq. 1
+    MacTarget          (t - MACs / dense MACs)^2, MACs the mean over images           section 3.4
+    ExitTarget         sum_e (t_e - Q_e)^2, Q_e the share of images that leave at e   sections 5 and S1.5
+
+With `free` one side of the target costs nothing: "below" is the const-quad loss, eq. 3. For exits it is "above"
+(section 5: "a quadratic before the target rate and a constant 0 after"). t is a number, a schedule (`staircase` is
+section S1.1's annealing) or a `VariableTarget` (S1.2).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from sluicegate.costs import MacModel
+from sluicegate.errors import InputError
+from sluicegate.gates import GateRecord, GateRecords, SiteKind
+from sluicegate.objectives.objective import Objective, batch_rate
+from sluicegate.objectives.reduction import records_of
+from sluicegate.schedule import Schedule, parse_schedule
+
+Side = Literal["below", "above"]
+
+
+class VariableTarget(nn.Module):
+    """A target that follows what it judges: a moving average of the rates seen (stochastic gates, S1.2).
+
+    The batch at hand is judged by those before it and then taken in; in evaluation it is not taken in. The state is in
+    buffers, so a checkpoint holds it, and rates are those of the global batch, so all processes hold the same.
+
+    Args:
+        start: the first target, in [0, 1].
+        decay: in (0, 1): target <- decay target + (1 - decay) rate. None: the mean of `start` and all rates since.
+        restart: share of training after which the target is `start` again; the paper's "for each epoch" is
+            1 / epochs. None: never.
+    """
+
+    average: Tensor
+    seen: Tensor
+    period: Tensor
+
+    def __init__(self, start: float, decay: float | None = None, restart: float | None = None) -> None:
+        super().__init__()
+        for name, value in (("decay", decay), ("restart", restart)):
+            if value is not None and not 0 < value < 1:
+                raise InputError(f"{name}: {value} must lie between 0 and 1")
+        self.start = _checked_rate(start)
+        self.decay, self.restart = decay, restart
+        self.register_buffer("average", torch.tensor(float(start)))
+        self.register_buffer("seen", torch.tensor(1))
+        self.register_buffer("period", torch.tensor(0))
+
+    @torch.no_grad()
+    def forward(self, rate: Tensor, progress: float) -> Tensor:
+        """[] -> [], the target for this batch, which carries no gradient."""
+        if self.restart is not None:
+            self._restart(math.floor(progress / self.restart + 1e-9))
+        target = self.average.to(rate.dtype, copy=True)
+        if self.training:
+            self._take_in(rate)
+        return target
+
+    def _restart(self, period: int) -> None:
+        again = self.period != period
+        self.average.copy_(torch.where(again, self.start, self.average))
+        self.seen.copy_(torch.where(again, 1, self.seen))
+        self.period.fill_(period)
+
+    def _take_in(self, rate: Tensor) -> None:
+        self.seen += 1
+        share = 1 / self.seen if self.decay is None else 1 - self.decay
+        self.average += (rate - self.average) * share
+
+
+Target = float | Schedule | VariableTarget
+"""A number, a schedule over training, or an average of what was."""
+
+SiteTarget = float | Schedule | Mapping[str, float | Schedule]
+"""One for all sites, or by site name."""
+
+
+class Distance(nn.Module):
+    """(t - rate)^2, or 0 on the free side of t.
+
+    Args:
+        target: t in [0, 1].
+        free: the side of t that costs nothing, if any.
+    """
+
+    def __init__(self, target: Target, free: Side | None = None) -> None:
+        super().__init__()
+        self.target = target if isinstance(target, VariableTarget) else checked_target(target)
+        self.free = _checked_side(free)
+
+    def forward(self, rate: Tensor, progress: float) -> Tensor:
+        """[] -> []."""
+        target = self.target(rate, progress) if isinstance(self.target, VariableTarget) else self.target(progress)
+        return _distance(rate, target, self.free)
+
+
+class SiteTargets:
+    """Targets of single sites.
+
+    Args:
+        target: each in [0, 1].
+    """
+
+    def __init__(self, target: SiteTarget) -> None:
+        by_name = isinstance(target, Mapping)
+        self.named = {name: checked_target(value) for name, value in target.items()} if by_name else {}
+        self.common = None if by_name else checked_target(target)
+
+    def at(self, progress: float, records: Sequence[GateRecord]) -> dict[str, float]:
+        """Site name -> target now, of those that have one.
+
+        Raises:
+            InputError: a name is not among these sites'.
+        """
+        names = [record.site.name for record in records]
+        if self.common is not None:
+            return dict.fromkeys(names, self.common(progress))
+        unknown = sorted(self.named.keys() - set(names))
+        if unknown:
+            raise InputError(f"target: {unknown[0]!r} is not a {records[0].site.kind} site of the network")
+        return {name: self.named[name](progress) for name in names if name in self.named}
+
+
+class BatchActivation(Objective):
+    """Squared distance of the open rate of all gates together from a target: stochastic gates eq. 1, or 3.
+
+    Args:
+        target: t in [0, 1].
+        kind: the sites that it speaks of; None for all.
+        free: "below" makes it the const-quad loss, eq. 3.
+    """
+
+    def __init__(self, target: Target, kind: SiteKind | None = "channel", free: Side | None = None) -> None:
+        super().__init__()
+        self.kind: SiteKind | None = kind
+        self.distance = Distance(target, free)
+
+    def forward(self, gates: GateRecords, progress: float) -> Tensor:
+        opens = torch.cat([record.open for record in records_of(gates, self.kind)], dim=1)  # [N, K]
+        return self.distance(batch_rate(opens).mean(), progress)
+
+
+class MacTarget(Objective):
+    """Squared distance of the share of MACs from a target: the FLOPs target of stochastic gates, section 3.4.
+
+    Args:
+        macs: what the network costs as a function of its gates: `gated.macs`.
+        target: t in [0, 1], over the plain network's MACs; gate heads count as part of the share.
+        free: "below" makes it const-quad.
+    """
+
+    def __init__(self, macs: MacModel, target: Target, free: Side | None = None) -> None:
+        super().__init__()
+        self.macs = macs
+        self.distance = Distance(target, free)
+
+    def forward(self, gates: GateRecords, progress: float) -> Tensor:
+        return self.distance(batch_rate(self.macs.macs(gates) / self.macs.dense), progress)
+
+
+class ExitTarget(Objective):
+    """Squared distances of the shares of images that leave at early exits from targets: stochastic gates, section S1.5.
+
+    An exit's gate is open where the image would leave; it leaves at the first that is open.
+
+    Args:
+        target: t_e in [0, 1], for all exits or by site name (exits that are not named have none).
+        free: "above" as in the paper: more images may leave early, if they like.
+    """
+
+    def __init__(self, target: SiteTarget, free: Side | None = "above") -> None:
+        super().__init__()
+        self.targets = SiteTargets(target)
+        self.free = _checked_side(free)
+
+    def forward(self, gates: GateRecords, progress: float) -> Tensor:
+        records = records_of(gates, "exit")
+        targets, terms = self.targets.at(progress, records), []
+        staying = torch.ones_like(records[0].open[:, 0])  # [N]
+        for record in records:
+            leaving = staying * record.open[:, 0]
+            staying = staying - leaving
+            if record.site.name in targets:
+                terms.append(_distance(batch_rate(leaving), targets[record.site.name], self.free))
+        return torch.stack(terms).sum()
+
+
+def checked_target(target: float | Schedule) -> Schedule:
+    """As a schedule.
+
+    Raises:
+        InputError: at the beginning or the end of training it is not in [0, 1].
+    """
+    schedule = parse_schedule(target)
+    for progress in (0.0, 1.0):
+        _checked_rate(schedule(progress))
+    return schedule
+
+
+def _distance(rate: Tensor, target: Tensor | float, free: Side | None) -> Tensor:
+    excess = rate - target
+    if free == "below":
+        excess = excess.clamp(min=0)
+    elif free == "above":
+        excess = excess.clamp(max=0)
+    return excess.square()
+
+
+def _checked_rate(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise InputError(f"target: {value} must lie between 0 and 1")
+    return value
+
+
+def _checked_side(free: Side | None) -> Side | None:
+    if free is not None and free not in get_args(Side):
+        raise InputError(f"free: {free!r} must be one of {', '.join(get_args(Side))}, or None")
+    return free
