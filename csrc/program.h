@@ -23,9 +23,11 @@ enum class OpKind {
   flatten,
   select,
   gate,
-  exit
+  exit,
+  constant,
+  scale
 };
-constexpr int kOpKinds = 14;
+constexpr int kOpKinds = 16;
 
 enum class Activation { none, relu, relu6, silu, hardswish, sigmoid };
 constexpr int kActivations = 6;
