@@ -1,5 +1,7 @@
 // Pooling over windows and over whole planes. Blocks are pooled as they are stored, so closed channels cost
 // nothing.
+#include <cmath>
+
 #include "conv.h"
 
 namespace sluice {
@@ -38,18 +40,35 @@ class WindowPool final : public Operator {
 class PlanePool final : public Operator {
  public:
   explicit PlanePool(const OpSpec& op)
-      : in_(op.inputs[0]), out_(op.output), counted_(attribute(op, "counted") != 0) {}
+      : in_(op.inputs[0]),
+        out_(op.output),
+        counted_(attribute(op, "counted") != 0),
+        absolute_(attribute(op, "absolute") != 0) {}
 
   void run(Run& run) const override {
     const int channels = run.open(in_).count;
     const View& in = run.views[in_];
-    run.kernels.global_pool({in, run.views[out_].data, 0, blocks_of(channels)});
+    if (absolute_)
+      for (int block = 0; block < blocks_of(channels); ++block) mean_size(in, block, run.views[out_].data);
+    else
+      run.kernels.global_pool({in, run.views[out_].data, 0, blocks_of(channels)});
     if (counted_) run.macs += int64_t{channels} * in.height * in.width;
   }
 
  private:
+  static void mean_size(const View& in, int block, float* out) {
+    float sums[kLanes] = {};
+    for (int y = 0; y < in.height; ++y) {
+      const float* row = in.data + block * in.block + y * in.row;
+      for (int x = 0; x < in.width; ++x)
+        for (int lane = 0; lane < kLanes; ++lane) sums[lane] += std::fabs(row[x * kLanes + lane]);
+    }
+    const float share = 1.0f / (static_cast<float>(in.height) * static_cast<float>(in.width));
+    for (int lane = 0; lane < kLanes; ++lane) out[block * kLanes + lane] = sums[lane] * share;
+  }
+
   int in_, out_;
-  bool counted_;
+  bool counted_, absolute_;
 };
 
 }  // namespace

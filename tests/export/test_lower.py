@@ -21,6 +21,9 @@ GATINGS = {
     "pairs": sg.ChannelGating(granularity=2, estimator=sg.GumbelSoftmax(), initial_open_rate=0.5),
     "layer": sg.LayerGating(initial_open_rate=0.5),
     "joint": sg.JointGating(initial_open_rate=0.5),
+    "pruned": sg.ChannelGating(head=sg.FreeLogits, estimator=sg.GumbelSoftmax(), initial_open_rate=0.5),
+    "boosted": sg.ChannelGating(["mid", "out"], 2, estimator=sg.TopK(0.4, boost=True), head=sg.SaliencyHead),
+    "outputs": sg.ChannelGating(at="out", initial_open_rate=0.5),
     "inputs": sg.ChannelGating(at="inp", initial_open_rate=0.5),
     "everywhere": sg.JointGating(sg.ChannelGating(at=["inp", "mid", "out"]), initial_open_rate=0.5),
 }
@@ -29,6 +32,7 @@ GATINGS = {
 def _check(net: nn.Module, gating: Gating, size: int, images: int) -> None:
     torch.manual_seed(0)
     gated = sg.gate_model(randomise_norms(net), gating, torch.zeros(1, 3, size, size)).eval()
+    _mix_free_logits(gated)
     x = torch.randn(images, 3, size, size)
     with torch.no_grad():
         output, gates = gated(x, return_gates=True)
@@ -39,6 +43,14 @@ def _check(net: nn.Module, gating: Gating, size: int, images: int) -> None:
         np.testing.assert_allclose(result.output, output.numpy(), rtol=0, atol=tolerance * float(output.abs().max()))
         assert result.macs.tolist() == gated.macs.macs(gates).tolist()
         assert all(np.array_equal(result.gates[name], record.open.bool().numpy()) for name, record in gates.items())
+
+
+def _mix_free_logits(gated: sg.GatedModel) -> None:
+    """Logits that start out alike are drawn at random, so that some gates are open and some closed."""
+    for gate in gated.gates.values():
+        if isinstance(gate.head, sg.FreeLogits):
+            for parameter in gate.parameters():
+                nn.init.normal_(parameter)
 
 
 @settings(max_examples=40)

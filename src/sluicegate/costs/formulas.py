@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.errors import InputError
-from sluicegate.gates import Head, PooledHead
+from sluicegate.gates import FreeLogits, Head, PooledHead, SaliencyHead
 from sluicegate.graph import Role, module_of, role, shape
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -141,3 +141,16 @@ def head_macs(head: Head, reads: tuple[int, ...]) -> HeadMacs:
 def _(head: PooledHead, reads: tuple[int, ...]) -> HeadMacs:
     outputs = tuple(output.weight.numel() for output in head.outputs if isinstance(output, nn.Linear))
     return HeadMacs(math.prod(reads[2:]), head.hidden.out_features, outputs)
+
+
+@head_macs.register
+def _(head: FreeLogits, reads: tuple[int, ...]) -> HeadMacs:
+    return HeadMacs(0, 0, (0,) * len(head.outputs))
+
+
+@head_macs.register
+def _(head: SaliencyHead, reads: tuple[int, ...]) -> HeadMacs:
+    """Its one layer reads the pooled channels, as a hidden layer does."""
+    (output,) = head.outputs
+    assert isinstance(output, nn.Linear)
+    return HeadMacs(math.prod(reads[2:]), output.out_features, (0,))

@@ -8,8 +8,11 @@ from sluicegate.gates.estimators import StraightThrough as StraightThrough
 from sluicegate.gates.estimators import TopK as TopK
 from sluicegate.gates.gate import Decision as Decision
 from sluicegate.gates.gate import Gate as Gate
+from sluicegate.gates.heads import Constant as Constant
+from sluicegate.gates.heads import FreeLogits as FreeLogits
 from sluicegate.gates.heads import Head as Head
 from sluicegate.gates.heads import PooledHead as PooledHead
+from sluicegate.gates.heads import SaliencyHead as SaliencyHead
 from sluicegate.gates.mask import mask_channels as mask_channels
 from sluicegate.gates.mask import mask_layer as mask_layer
 from sluicegate.gates.record import GateRecord as GateRecord
