@@ -98,7 +98,7 @@ class Distance(nn.Module):
     def __init__(self, target: Target, free: Side | None = None) -> None:
         super().__init__()
         self.target = target if isinstance(target, VariableTarget) else checked_target(target)
-        self.free = _checked_side(free)
+        self.free: Side | None = _checked_side(free)
 
     def forward(self, rate: Tensor, progress: float) -> Tensor:
         """[] -> []."""
@@ -183,7 +183,7 @@ class ExitTarget(Objective):
     def __init__(self, target: SiteTarget, free: Side | None = "above") -> None:
         super().__init__()
         self.targets = SiteTargets(target)
-        self.free = _checked_side(free)
+        self.free: Side | None = _checked_side(free)
 
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
         records = records_of(gates, "exit")
