@@ -247,3 +247,13 @@ def test_export_writes_what_the_engine_runs(capsys):
         output, gates = load_run("run")[1](pixels, return_gates=True)
     assert torch.allclose(torch.from_numpy(result.output), output, atol=1e-4)
     assert all((result.gates[name] == record.open.bool().numpy()).all() for name, record in gates.items())
+
+
+def test_evaluate_sweeps_and_repeats(capsys):
+    printed(capsys, "train", "small.yaml", "--out", "run")
+    swept = printed(capsys, "evaluate", "run", "--sweep", "[0.1,0.9]")["points"]
+    assert [point["macs"]["repeats"] for point in swept.values()] == [1, 1]
+    assert list(swept) == sorted(swept, key=lambda name: -swept[name]["macs"]["mean"])
+    repeated = printed(capsys, "evaluate", "run", "--strategy", "stochastic", "--repeats", "3")["points"]
+    (point,) = repeated.values()
+    assert point["accuracy"]["repeats"] == 3 and point["macs"]["std"] > 0

@@ -20,6 +20,7 @@ from sluicegate.gates.record import GateRecords as GateRecords
 from sluicegate.gates.record import GateSite as GateSite
 from sluicegate.gates.record import SiteKind as SiteKind
 from sluicegate.gates.strategy import AlwaysOn as AlwaysOn
+from sluicegate.gates.strategy import Ensemble as Ensemble
 from sluicegate.gates.strategy import Stochastic as Stochastic
 from sluicegate.gates.strategy import Strategy as Strategy
 from sluicegate.gates.strategy import Threshold as Threshold
