@@ -75,6 +75,8 @@ class ChannelGating(Gating):
         head: makes the heads.
         initial_open_rate: probability with which a gate starts out open. No paper states it; at 0.88, a common
             choice, its noise costs a quarter of the accuracy of a short training (docs/dlcg.md).
+        keep_open: gates that are always open at places outside of residual branches, where no shortcut carries what
+            closed channels leave out (stochastic gates, section 4.2).
     """
 
     at: str | Sequence[str] = "mid"
@@ -82,6 +84,7 @@ class ChannelGating(Gating):
     estimator: Estimator = field(default_factory=BinConcrete)
     head: HeadFactory = PooledHead
     initial_open_rate: float = 0.97
+    keep_open: int = 0
 
     def channels(self, graph_module: fx.GraphModule) -> list[Channels]:
         """The places themselves, in order of execution for each entry of `at`."""
@@ -99,7 +102,12 @@ class ChannelGating(Gating):
                 f"granularity: {self.granularity} does not divide the {channels.count} channels of {channels.name!r}"
             )
         gates = channels.count // self.granularity
-        return GateSite(channels.name, "channel", gates, channels.count, channels.reads.name, channels.value.name)
+        keep_open = 0 if channels.branch else self.keep_open
+        if not 0 <= keep_open <= gates:
+            raise InputError(f"keep_open: {keep_open} is not in 0..{gates}, the gates of {channels.name!r}")
+        return GateSite(
+            channels.name, "channel", gates, channels.count, channels.reads.name, channels.value.name, keep_open
+        )
 
     def served(self, channels: Channels) -> "Served":
         """Describe what a head does for one place."""

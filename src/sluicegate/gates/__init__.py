@@ -6,6 +6,7 @@ from sluicegate.gates.estimators import GumbelSoftmax as GumbelSoftmax
 from sluicegate.gates.estimators import ImprovedSemHash as ImprovedSemHash
 from sluicegate.gates.estimators import StraightThrough as StraightThrough
 from sluicegate.gates.estimators import TopK as TopK
+from sluicegate.gates.gate import OPEN_LOGIT as OPEN_LOGIT
 from sluicegate.gates.gate import Decision as Decision
 from sluicegate.gates.gate import Gate as Gate
 from sluicegate.gates.heads import Constant as Constant
