@@ -259,3 +259,13 @@ def test_predict_says_of_a_file_what_evaluation_saw(capsys):
         output = load_run("run")[1](Normalize(test.mean, test.std)(test.images))
     assert found["class"] == test.classes[int(output.argmax())]
     assert found["probability"] == pytest.approx(float(output.softmax(1).max()), abs=1e-4)
+
+
+def test_evaluate_sweeps_and_repeats(capsys):
+    printed(capsys, "train", "small.yaml", "--out", "run")
+    swept = printed(capsys, "evaluate", "run", "--sweep", "[0.1,0.9]")["points"]
+    assert [point["macs"]["repeats"] for point in swept.values()] == [1, 1]
+    assert list(swept) == sorted(swept, key=lambda name: -swept[name]["macs"]["mean"])
+    repeated = printed(capsys, "evaluate", "run", "--strategy", "stochastic", "--repeats", "3")["points"]
+    (point,) = repeated.values()
+    assert point["accuracy"]["repeats"] == 3 and point["macs"]["std"] > 0

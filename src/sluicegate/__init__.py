@@ -12,6 +12,7 @@ from sluicegate.errors import RunError as RunError
 from sluicegate.export import export as export
 from sluicegate.gates import AlwaysOn as AlwaysOn
 from sluicegate.gates import BinConcrete as BinConcrete
+from sluicegate.gates import Ensemble as Ensemble
 from sluicegate.gates import FreeLogits as FreeLogits
 from sluicegate.gates import GateRecord as GateRecord
 from sluicegate.gates import GateRecords as GateRecords

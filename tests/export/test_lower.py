@@ -65,6 +65,16 @@ def test_random_chains(seed: int) -> None:
     _check(random_chain(seed), sg.ChannelGating(at="all", initial_open_rate=0.5), 12, 2)
 
 
+@pytest.mark.parametrize("head", [sg.PooledHead, sg.FreeLogits])
+def test_gates_kept_open(head) -> None:
+    gating = sg.ChannelGating("all", head=head, initial_open_rate=0.1, keep_open=2)
+    _check(random_chain(1), gating, 12, 3)
+    gated = sg.gate_model(random_chain(1), gating, torch.zeros(1, 3, 12, 12))
+    for training in (True, False):
+        _, gates = gated.train(training)(torch.randn(8, 3, 12, 12), return_gates=True)
+        assert all(record.open[:, :2].min() == 1 and record.open[:, 2:].min() == 0 for record in gates.values())
+
+
 @pytest.mark.parametrize(
     ("build", "size"),
     [

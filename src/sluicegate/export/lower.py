@@ -20,6 +20,7 @@ from sluicegate.costs import Liveness, liveness
 from sluicegate.errors import InputError
 from sluicegate.export.passes import Fused, activation_of, does_nothing, folded, folded_linear, fuse, norm_alone
 from sluicegate.gates import (
+    OPEN_LOGIT,
     Constant,
     Estimator,
     FreeLogits,
@@ -229,6 +230,7 @@ class _Lowering:
         for i, (site, estimator) in enumerate(zip(gate.sites, gate.estimators, strict=True)):
             logits = Value(f"{site.name}.logits", (site.gates,))
             self._logits(logits, gate.head, i, features, estimator.logits_per_gate, when)
+            self._keep_open(logits.name, site.keep_open)
             is_open = Value(site.name, (site.gates,), "gate")
             self._add("gate", is_open, (logits.name,), _rule(estimator, site.gates), when=when)
             self.boosted |= {site.name} if isinstance(estimator, TopK) and estimator.boost else set()
@@ -247,6 +249,13 @@ class _Lowering:
         assert isinstance(output, nn.Linear) and features is not None
         weight, bias = _difference(output.weight, logits_per_gate), _difference(output.bias, logits_per_gate)
         self._add("linear", value, (features,), activation, self._weights(value.name, weight, bias), when)
+
+    def _keep_open(self, logits: str, count: int) -> None:
+        """Let the first logits be those of open gates, whatever a head says."""
+        for part, fixed in ((f"{logits}.weight", 0.0), (f"{logits}.bias", OPEN_LOGIT)):
+            if count and part in self.tensors:
+                self.tensors[part] = self.tensors[part].copy()
+                self.tensors[part][:count] = fixed
 
     def _features(self, node: fx.Node, head: Head, when: str | None) -> str | None:
         """What a head's output layers read, if they read anything."""

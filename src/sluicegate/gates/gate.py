@@ -66,7 +66,7 @@ class Gate(nn.Module):
         decisions = []
         layer_open = None
         for site, raw, estimator in zip(self.sites, self.head(x), self.estimators, strict=True):
-            logits = _gate_logits(raw, estimator.logits_per_gate)
+            logits = _kept_open(_gate_logits(raw, estimator.logits_per_gate), site.keep_open)
             is_open = self.strategy(estimator, logits, self.training)
             if site.kind == "layer":
                 layer_open = is_open.detach()
@@ -74,6 +74,17 @@ class Gate(nn.Module):
                 is_open = is_open * layer_open
             decisions.append(Decision(logits, is_open, estimator.factor(logits, is_open)))
         return tuple(decisions)
+
+
+OPEN_LOGIT = 100.0
+"""Of a gate that is kept open: no noise and no threshold closes it."""
+
+
+def _kept_open(logits: Tensor, count: int) -> Tensor:
+    """[N, G] -> [N, G], the first ones open for certain."""
+    if count == 0:
+        return logits
+    return torch.cat([torch.full_like(logits[:, :count], OPEN_LOGIT), logits[:, count:]], dim=1)
 
 
 def _gate_logits(raw: Tensor, logits_per_gate: int) -> Tensor:
