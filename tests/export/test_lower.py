@@ -22,6 +22,7 @@ GATINGS = {
     "layer": sg.LayerGating(initial_open_rate=0.5),
     "joint": sg.JointGating(initial_open_rate=0.5),
     "inputs": sg.ChannelGating(at="inp", initial_open_rate=0.5),
+    "gater": sg.GaterGating(build_net("resnet8"), at=["out", "mid"], initial_open_rate=0.5),
     "everywhere": sg.JointGating(sg.ChannelGating(at=["inp", "mid", "out"]), initial_open_rate=0.5),
 }
 

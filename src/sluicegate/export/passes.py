@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
 from sluicegate.errors import InputError
-from sluicegate.gates import mask_layer
+from sluicegate.gates import mask_channels, mask_layer
 from sluicegate.graph import Role, module_of, role
 
 _ACTIVATION_MODULES: dict[type[nn.Module], str] = {
@@ -156,12 +156,12 @@ class _Chain:
 
 
 def _other_summand(graph_module: fx.GraphModule, node: fx.Node, chain: list[fx.Node]) -> fx.Node | None:
-    """What a node adds to a chain's end, if it is a sum, and if no layer gate may have skipped that other value."""
+    """What a node adds to a chain's end, if it is a sum and if no gate has closed that other value."""
     if role(graph_module, node) is not Role.ADD:
         return None
     ends = [n for n in node.all_input_nodes if n in chain or _comes_idly_from(graph_module, n, chain)]
     others = [n for n in node.all_input_nodes if n not in ends]
-    return others[0] if len(others) == 1 and others[0].target is not mask_layer else None
+    return others[0] if len(others) == 1 and others[0].target not in (mask_layer, mask_channels) else None
 
 
 def _comes_idly_from(graph_module: fx.GraphModule, node: fx.Node, chain: list[fx.Node]) -> bool:

@@ -31,14 +31,14 @@ class Head(nn.Module, ABC):
 
 
 class PooledHead(Head):
-    """Global average pool, linear to `hidden`, optional batch norm, ReLU, then a linear layer per output.
+    """Global average pool (of a feature map), linear to `hidden`, optional batch norm, ReLU, then a linear layer per output.
 
     With one output it is the gate of ConvNet-AIG and batch shaping (with batch norm); with two it is DLCG's joint head
     (section 3.2, figure 2: one shared layer of 16 neurons, no batch norm, one output for the layer, one for its
     channels).
 
     Args:
-        channels: C of the feature map.
+        channels: C of the feature map, or of the vector that a gater network made.
         outputs: P_i of each output.
         hidden: K.
         batch_norm: normalise the hidden neurons.
@@ -64,8 +64,8 @@ class PooledHead(Head):
 
 
 def _pool(x: Tensor) -> Tensor:
-    """[N, C, H, W] -> [N, C]; unlike that of mean, the backward of a sum is a view."""
-    return x.sum(dim=tuple(range(2, x.dim()))) / math.prod(x.shape[2:])
+    """[N, C, H, W] or [N, C] -> [N, C]; unlike that of mean, the backward of a sum is a view."""
+    return x if x.dim() == 2 else x.sum(dim=tuple(range(2, x.dim()))) / math.prod(x.shape[2:])
 
 
 @torch.no_grad()
