@@ -31,14 +31,14 @@ class Head(nn.Module, ABC):
 
 
 class PooledHead(Head):
-    """Global average pool (of a feature map), linear to `hidden`, optional batch norm, ReLU, then a linear layer per output.
+    """Global average pool, linear to `hidden`, optional batch norm, ReLU, then a linear layer per output.
 
     With one output it is the gate of ConvNet-AIG and batch shaping (with batch norm); with two it is DLCG's joint head
     (section 3.2, figure 2: one shared layer of 16 neurons, no batch norm, one output for the layer, one for its
     channels).
 
     Args:
-        channels: C of the feature map, or of the vector that a gater network made.
+        channels: C of the feature map, or of the vector that a gater network made, which needs no pool.
         outputs: P_i of each output.
         hidden: K.
         batch_norm: normalise the hidden neurons.
