@@ -3,6 +3,7 @@
 from sluicegate.convert import ChannelGating as ChannelGating
 from sluicegate.convert import GatedModel as GatedModel
 from sluicegate.convert import GatedOutput as GatedOutput
+from sluicegate.convert import GaterGating as GaterGating
 from sluicegate.convert import JointGating as JointGating
 from sluicegate.convert import LayerGating as LayerGating
 from sluicegate.convert import gate_model as gate_model

@@ -5,11 +5,11 @@ method's own knob. Methods take plain numbers and names, so that a recipe's YAML
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
-from sluicegate.convert import ChannelGating, GatedModel, Gating, JointGating, LayerGating
+from sluicegate.convert import GATER, ChannelGating, GatedModel, GaterGating, Gating, JointGating, LayerGating
 from sluicegate.gates import (
     BinConcrete,
     Estimator,
@@ -21,8 +21,10 @@ from sluicegate.gates import (
     StraightThrough,
     TopK,
 )
+from sluicegate.nets import build_net
 from sluicegate.objectives import (
     L0,
+    L1,
     BatchShaping,
     Beta,
     MacTarget,
@@ -55,11 +57,13 @@ class Method:
         name: how it is called.
         gating: the gates to insert; None for the plain network.
         objective: what training adds to the task's loss, given the gated network; None for nothing.
+        weights: safetensors files that parts of the gated network start from, by the part's name in it.
     """
 
     name: str
     gating: Gating | None = None
     objective: Callable[[GatedModel], Objective] | None = None
+    weights: dict[str, str] = field(default_factory=dict)
 
 
 def dense() -> Method:
@@ -257,3 +261,32 @@ def fbs(share: float = 0.5, at: str | list[str] = "mid", granularity: int = 1) -
         at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate.
     """
     return Method("fbs", ChannelGating(at, granularity, estimator=TopK(share, boost=True), head=SaliencyHead))
+
+
+def gaternet(
+    l1_weight: Weight = 0.1,
+    gater: str = "resnet20",
+    gater_options: dict[str, Any] | None = None,
+    gater_weights: str | None = None,
+    bottleneck: int = 8,
+    at: str | list[str] = "out",
+    granularity: int = 1,
+    initial_open_rate: float = 0.9,
+) -> Method:
+    """A second network that gates the filters of the first (GaterNet section 3): cross entropy + lambda ||G(x)||_1 / c.
+
+    Args:
+        l1_weight: lambda, which the paper does not state.
+        gater, gater_options: the gater, as `build_net` takes it; ResNet-20 on CIFAR, ResNet-18 on ImageNet.
+        gater_weights: a safetensors file of a network trained on the same task (section 3.3); its last layer is unused.
+        bottleneck: neurons between the gater's features and the gates.
+        at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate.
+        initial_open_rate: see `GaterGating`.
+    """
+    net = build_net(gater, **gater_options or {})
+    gating = GaterGating(net, at, granularity, bottleneck, initial_open_rate)
+
+    def objective(gated: GatedModel) -> Objective:
+        return WeightedSum({"channel": (l1_weight, L1("channel"))})
+
+    return Method("gaternet", gating, objective, {f"network.{GATER}": gater_weights} if gater_weights else {})

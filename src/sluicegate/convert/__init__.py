@@ -1,5 +1,7 @@
 """Plain network -> gated network."""
 
+from sluicegate.convert.gater import GATER as GATER
+from sluicegate.convert.gater import GaterGating as GaterGating
 from sluicegate.convert.gating import ChannelGating as ChannelGating
 from sluicegate.convert.gating import Gating as Gating
 from sluicegate.convert.gating import HeadFactory as HeadFactory

@@ -129,7 +129,7 @@ class HeadMacs(NamedTuple):
 
 @singledispatch
 def head_macs(head: Head, reads: tuple[int, ...]) -> HeadMacs:
-    """The MACs of a head that reads [N, C, H, W].
+    """The MACs of a head that reads [N, C, H, W], or a vector [N, C].
 
     Raises:
         InputError: a head without a formula.
@@ -140,7 +140,8 @@ def head_macs(head: Head, reads: tuple[int, ...]) -> HeadMacs:
 @head_macs.register
 def _(head: PooledHead, reads: tuple[int, ...]) -> HeadMacs:
     outputs = tuple(output.weight.numel() for output in head.outputs if isinstance(output, nn.Linear))
-    return HeadMacs(math.prod(reads[2:]), head.hidden.out_features, outputs)
+    pooling = math.prod(reads[2:]) if len(reads) > 2 else 0
+    return HeadMacs(pooling, head.hidden.out_features, outputs)
 
 
 @head_macs.register

@@ -1,10 +1,11 @@
 """What a closed gate makes superfluous, read off the gated graph.
 
-Three questions about every value, each answered by one walk over the graph:
+Four questions about every value, each answered by one walk over the graph:
 
     zeroed    which gates have made channels of it zero      (forward: from a mask through what keeps zeros)
     needed    which gates decide whether its channels are read (backward: from a mask through what passes channels on)
     skipped   which layer gates, closed, leave it unread      (backward: those on every way to the output)
+    deciding  whether nothing but gates looks at it          (backward: a gater network's values)
 
 Costs and lowering both ask here, so what is counted is what is skipped.
 """
@@ -27,12 +28,19 @@ class Liveness:
     zeroed: dict[fx.Node, str]
     needed: dict[fx.Node, str]
     skipped: dict[fx.Node, frozenset[str]]
+    deciding: frozenset[fx.Node]
 
 
 def liveness(graph_module: fx.GraphModule) -> Liveness:
     """Walk a gated graph (or a plain one, where every answer is empty)."""
     masks = {n: _site(graph_module, n) for n in graph_module.graph.nodes if n.target in (mask_channels, mask_layer)}
-    return Liveness(masks, _zeroed(graph_module, masks), _needed(graph_module, masks), _skipped(graph_module, masks))
+    return Liveness(
+        masks,
+        _zeroed(graph_module, masks),
+        _needed(graph_module, masks),
+        _skipped(graph_module, masks),
+        _deciding(graph_module),
+    )
 
 
 def _site(graph_module: fx.GraphModule, mask: fx.Node) -> GateSite:
@@ -80,3 +88,12 @@ def _skipped(graph_module: fx.GraphModule, masks: dict[fx.Node, GateSite]) -> di
         ]
         found[node] = frozenset.intersection(*ways) if ways else NO_LAYER
     return found
+
+
+def _deciding(graph_module: fx.GraphModule) -> frozenset[fx.Node]:
+    found: set[fx.Node] = set()
+    for node in reversed(graph_module.graph.nodes):
+        readers = [user in found or isinstance(module_of(graph_module, user), Gate) for user in node.users]
+        if node.op != "placeholder" and readers and all(readers):
+            found.add(node)
+    return frozenset(found)

@@ -7,9 +7,9 @@ zero and as an open output where somebody still reads it. Nothing inside a skipp
 channel half of a joint head there: the layer gate is looked at first.
 
 The network's own pools, norms and additions are listed by `by_module()` and are no part of `dense` or `macs()`: norms
-fold into convolutions, the others multiply nothing. The pooling of gate heads does count. (DLCG leaves it out: its
-overhead of "less than 0.03 %" is the linear layers of the heads alone, 0.025 % in ResNet-20; with the pooling it is
-0.27 %.)
+fold into convolutions, the others multiply nothing. The same holds for a gater network, whose convolutions and linear
+layers count as work of the gates. The pooling of gate heads does count. (DLCG leaves it out: its overhead of "less than
+0.03 %" is the linear layers of the heads alone, 0.025 % in ResNet-20; with the pooling it is 0.27 %.)
 """
 
 from collections.abc import Iterator
@@ -153,7 +153,8 @@ def _terms(graph_module: fx.GraphModule) -> Iterator[Term]:
                 if term.kind == "conv"
                 else {}
             )
-            yield replace(term, layers=live.skipped[node], **channel_sites)
+            kind = "gate" if node in live.deciding and term.kind in _NETWORK else term.kind
+            yield replace(term, kind=kind, layers=live.skipped[node], **channel_sites)
 
 
 def _gate_terms(node: fx.Node, gate: Gate, live: Liveness) -> Iterator[Term]:

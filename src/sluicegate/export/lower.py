@@ -274,6 +274,8 @@ class _Lowering:
 
     def _pooled(self, node: fx.Node, when: str | None, absolute: bool = False) -> str:
         read = self._value(self._read(node))
+        if len(read.shape) == 1:
+            return read.name
         pooled = Value(f"{node.name}.pool", read.shape[:1], gate=read.gate)
         self._add("global_pool", pooled, (read.name,), {"counted": True, "absolute": absolute}, when=when)
         return pooled.name

@@ -41,7 +41,7 @@ class Gate(nn.Module):
     Args:
         head: makes the raw outputs, one per site.
         sites: what is gated, the layer site first.
-        estimators: one per site.
+        estimators: one per site; one and the same for all of them draws once for all.
         initial_open_rate: probability in (0, 1) with which a gate starts out open.
     """
 
@@ -63,17 +63,27 @@ class Gate(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Decision, ...]:
         """What the head reads, e.g. [N, C, H, W] -> a decision per site."""
+        of_output = zip(self.sites, self.head(x), self.estimators, strict=True)
+        all_logits = [_kept_open(_gate_logits(raw, e.logits_per_gate), site.keep_open) for site, raw, e in of_output]
         decisions = []
         layer_open = None
-        for site, raw, estimator in zip(self.sites, self.head(x), self.estimators, strict=True):
-            logits = _kept_open(_gate_logits(raw, estimator.logits_per_gate), site.keep_open)
-            is_open = self.strategy(estimator, logits, self.training)
+        of_site = zip(self.sites, self.estimators, all_logits, self._open(all_logits), strict=True)
+        for site, estimator, logits, is_open in of_site:
             if site.kind == "layer":
                 layer_open = is_open.detach()
             elif layer_open is not None:
                 is_open = is_open * layer_open
             decisions.append(Decision(logits, is_open, estimator.factor(logits, is_open)))
         return tuple(decisions)
+
+    def _open(self, all_logits: Sequence[Tensor]) -> Sequence[Tensor]:
+        """[N, G] of each site, looked at on its own."""
+        first, *others = self.estimators
+        if others and all(estimator is first for estimator in others):  # e.g. half of the images soft at every site
+            drawn = self.strategy(first, torch.cat(list(all_logits), 1), self.training)
+            return drawn.split([logits.shape[1] for logits in all_logits], 1)
+        pairs = zip(self.estimators, all_logits, strict=True)
+        return [self.strategy(estimator, logits, self.training) for estimator, logits in pairs]
 
 
 OPEN_LOGIT = 100.0

@@ -38,7 +38,7 @@ class PooledHead(Head):
     channels).
 
     Args:
-        channels: C of the feature map.
+        channels: C of the feature map, or of the vector that a gater network made, which needs no pool.
         outputs: P_i of each output.
         hidden: K.
         batch_norm: normalise the hidden neurons.
@@ -124,8 +124,8 @@ class SaliencyHead(Head):
 
 
 def _pool(x: Tensor) -> Tensor:
-    """[N, C, H, W] -> [N, C]; unlike that of mean, the backward of a sum is a view."""
-    return x.sum(dim=tuple(range(2, x.dim()))) / math.prod(x.shape[2:])
+    """[N, C, H, W] or [N, C] -> [N, C]; unlike that of mean, the backward of a sum is a view."""
+    return x if x.dim() == 2 else x.sum(dim=tuple(range(2, x.dim()))) / math.prod(x.shape[2:])
 
 
 @torch.no_grad()

@@ -147,16 +147,20 @@ class PreactResNet(nn.Module):
         classes: number of logits.
         width: multiplies the filters of every stage; 16 * width must be whole.
         in_channels: 3 for colour, 1 for grey images.
+        thin: a first stage of 16, 4 and 16 filters a unit, as in GaterNet's ResNet-164 (its footnote 2).
 
     Raises:
         InputError: an argument is outside of what is said above.
     """
 
-    def __init__(self, depth: int = 164, classes: int = 10, width: float = 1, in_channels: int = 3) -> None:
+    def __init__(
+        self, depth: int = 164, classes: int = 10, width: float = 1, in_channels: int = 3, thin: bool = False
+    ) -> None:
         super().__init__()
         blocks = _blocks_per_stage(depth, layers_per_block=3)
         stem, *narrow = _stage_widths(width)
         stages = [channels * BOTTLENECK_EXPANSION for channels in narrow]
+        stages[0] = stem if thin else stages[0]
         _check_count("classes", classes)
         _check_count("in_channels", in_channels)
         self.conv1 = _conv3x3(in_channels, stem)
@@ -182,9 +186,11 @@ def cifar_resnet(
     return CifarResNet(depth, classes, width, shortcut, in_channels)
 
 
-def preact_resnet(depth: int = 164, classes: int = 10, width: float = 1, in_channels: int = 3) -> PreactResNet:
+def preact_resnet(
+    depth: int = 164, classes: int = 10, width: float = 1, in_channels: int = 3, thin: bool = False
+) -> PreactResNet:
     """A `PreactResNet`, whose docstring says what the arguments mean."""
-    return PreactResNet(depth, classes, width, in_channels)
+    return PreactResNet(depth, classes, width, in_channels, thin)
 
 
 def _conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:

@@ -96,7 +96,7 @@ def build_subject(recipe: Recipe, images: ImageSet, read_weights: bool = True) -
     Args:
         recipe: what to build.
         images: tell the input's shape and the number of classes.
-        read_weights: start from the recipe's weights file, if it names one.
+        read_weights: start from the weights files that the recipe names.
 
     Raises:
         InputError: an unknown network, method or option, or weights that do not fit.
@@ -105,7 +105,11 @@ def build_subject(recipe: Recipe, images: ImageSet, read_weights: bool = True) -
     net = build_net(recipe.net.name, **_net_options(recipe.net, images))
     if recipe.net.weights and read_weights:
         load_weights(net, recipe.net.weights)
-    return gate_by(build_method(recipe.method), net, _example(images))
+    method = build_method(recipe.method)
+    subject = gate_by(method, net, _example(images))
+    for part, path in method.weights.items() if read_weights else ():
+        load_weights(subject.net.get_submodule(part), path, surplus=True)  # a gater has lost its last layer
+    return subject
 
 
 def gate_by(method: Method, net: nn.Module, example_inputs: Tensor) -> Subject:

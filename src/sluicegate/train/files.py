@@ -46,8 +46,8 @@ def save_weights(net: nn.Module, path: str | os.PathLike[str]) -> None:
     write_whole(path, lambda part: part.write_bytes(safetensors.torch.save(tensors)))
 
 
-def load_weights(net: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Fill a network from a safetensors file.
+def load_weights(net: nn.Module, path: str | os.PathLike[str], surplus: bool = False) -> None:
+    """Fill a network from a safetensors file, which may hold a surplus of tensors only if that is allowed.
 
     Raises:
         InputError: the file is missing, is no safetensors file, or holds another network's weights.
@@ -56,7 +56,8 @@ def load_weights(net: nn.Module, path: str | os.PathLike[str]) -> None:
         state = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"weights: {str(path)!r} cannot be read as safetensors: {one_line(error)}") from error
-    load_state(net, state, source=str(path))
+    known = net.state_dict().keys()
+    load_state(net, {name: t for name, t in state.items() if name in known or not surplus}, source=str(path))
 
 
 def load_state(net: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

@@ -1,0 +1,95 @@
+"""GaterGating: one network gates the filters of another (GaterNet, Chen et al., CVPR 2019).
+
+Legend: N images, h features, b neurons of the bottleneck, c gates of all sites.
+
+    f = E(x)     f' = FC_1(f)     g' = FC_2(ReLU(BatchNorm(f')))     g = D(f): Improved SemHash of g'    (section 3.2)
+
+with FC_1: h -> b and FC_2: b -> c. E, the gater, is any classifier without its last layer. Its nodes are copied into
+the graph, in front of the network's own: cost, training and lowering see ops like any other, read by nothing but a
+gate.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import fx, nn
+
+from sluicegate.convert.gating import ChannelGating, Gating, Placement
+from sluicegate.errors import InputError
+from sluicegate.gates import Gate, ImprovedSemHash, PooledHead
+from sluicegate.graph import module_of, shape, trace
+
+GATER = "gates.gater"
+"""The gater's place in a gated graph; its modules keep their names below it."""
+
+
+@dataclass(frozen=True)
+class GaterGating(Gating):
+    """Channel gates that a second network decides, all at once and from the image itself.
+
+    Args:
+        gater: a classifier that takes what the network takes and ends in a linear layer, which is cut off; copied.
+        at, granularity: which channels (see `ChannelGating`); the paper gates the last convolution of every residual
+            unit, filter by filter.
+        bottleneck: b; 8 on CIFAR, 256 or 1024 on ImageNet (section 4.4).
+        initial_open_rate: sigmoid of the logit with which a gate starts out. The paper states none; beyond 0.92 the
+            saturating sigmoid passes no gradient but by the noise.
+    """
+
+    gater: nn.Module
+    at: str | Sequence[str] = "out"
+    granularity: int = 1
+    bottleneck: int = 8
+    initial_open_rate: float = 0.9
+
+    def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
+        channel = ChannelGating(self.at, self.granularity)
+        served = [channel.served(c) for c in channel.channels(graph_module)]  # the gater's own branches are no sites
+        features = _copied_in(graph_module, _extractor(graph_module, self.gater))
+        sites = [s.site._replace(reads=features.name) for s in served]
+        head = PooledHead(shape(features)[1], [site.gates for site in sites], self.bottleneck, batch_norm=True)
+        gate = Gate(head, sites, [ImprovedSemHash()] * len(sites), self.initial_open_rate)
+        return [Placement("filters", features, tuple(s.masked for s in served), gate)]
+
+
+def _extractor(graph_module: fx.GraphModule, gater: nn.Module) -> fx.GraphModule:
+    """E: the gater for the inputs of a network, without its last layer."""
+    inputs = tuple(torch.zeros(shape(n), dtype=n.meta["tensor_meta"].dtype) for n in _inputs(graph_module))
+    extractor = trace(copy.deepcopy(gater), inputs)
+    output = next(n for n in extractor.graph.nodes if n.op == "output")
+    last = output.args[0]
+    if not (isinstance(last, fx.Node) and isinstance(module_of(extractor, last), nn.Linear) and len(shape(last)) == 2):
+        raise InputError(f"gater: {type(gater).__name__} does not end in a linear layer from [N, h], to be cut off")
+    output.args = (last.all_input_nodes[0],)
+    extractor.graph.erase_node(last)
+    extractor.delete_all_unused_submodules()
+    extractor.recompile()
+    return extractor
+
+
+def _copied_in(graph_module: fx.GraphModule, extractor: fx.GraphModule) -> fx.Node:
+    """Copy the extractor's nodes right behind the network's inputs; returns that of the features, [N, h]."""
+    graph_module.add_submodule(GATER, extractor)
+    inputs = _inputs(graph_module)
+    copies = dict(zip(_inputs(extractor), inputs, strict=True))
+    with graph_module.graph.inserting_before(inputs[-1].next):
+        for node in extractor.graph.nodes:
+            if node.op == "output":
+                return copies[node.args[0]]
+            if node.op != "placeholder":
+                copies[node] = _copied(graph_module.graph, node, copies)
+    raise AssertionError("an fx graph ends in its output")
+
+
+def _copied(graph: fx.Graph, node: fx.Node, copies: dict[fx.Node, fx.Node]) -> fx.Node:
+    target = f"{GATER}.{node.target}" if node.op in ("call_module", "get_attr") else node.target
+    args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), copies.__getitem__)
+    made = graph.create_node(node.op, target, args, kwargs)
+    made.meta = dict(node.meta)
+    return made
+
+
+def _inputs(graph_module: fx.GraphModule) -> list[fx.Node]:
+    return [n for n in graph_module.graph.nodes if n.op == "placeholder"]
