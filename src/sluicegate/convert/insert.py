@@ -29,7 +29,8 @@ def gate_model(
 
     Args:
         net: any network that fx can trace; it is copied, not changed.
-        gating: where gates go and of what kind: `ChannelGating`, `LayerGating`, `JointGating`.
+        gating: where gates go and of what kind: `ChannelGating`, `LayerGating`, `JointGating`,
+            `RecurrentGating`.
         example_inputs: what the network is called with, e.g. `torch.zeros(1, 3, 224, 224)`; the gated network takes
         inputs of
             this shape (with any number of images), for which its MACs are exact.
@@ -44,9 +45,10 @@ def gate_model(
     if isinstance(net, GatedModel) or hasattr(net, "gates"):
         raise InputError(f"net: {type(net).__name__} already has gates (an attribute `gates`)")
     graph_module = trace(copy.deepcopy(net), example_inputs, leaf_modules)
-    order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
     graph_module.add_submodule("gates", nn.ModuleDict())
-    placements = sorted(gating.placements(graph_module), key=lambda placement: order[placement.reads])
+    placements = gating.placements(graph_module)
+    order = {node: i for i, node in enumerate(graph_module.graph.nodes)}  # with what placements() may have added
+    placements = sorted(placements, key=lambda placement: order[placement.reads])
     records: dict[str, tuple[fx.Node, fx.Node]] = {}
     masked: dict[fx.Node, fx.Node] = {}
     for placement in placements:
