@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from sluicegate.convert import ChannelGating, GatedModel, Gating, JointGating, LayerGating
-from sluicegate.gates import BinConcrete, Estimator, GumbelSoftmax, PooledHead, StraightThrough
-from sluicegate.objectives import Objective, Reduction, SquaredRates, TargetRate, WeightedSum
+from sluicegate.convert import ChannelGating, GatedModel, Gating, JointGating, LayerGating, RecurrentGating
+from sluicegate.gates import BinConcrete, Estimator, GumbelSoftmax, PooledHead, StraightThrough, StraightThroughPolicy
+from sluicegate.objectives import L1, Objective, Reduction, Reinforce, SquaredRates, TargetRate, WeightedSum
 from sluicegate.schedule import Schedule
 
 EstimatorName = Literal["bin_concrete", "gumbel_softmax", "straight_through"]
@@ -34,11 +34,13 @@ class Method:
         name: how it is called.
         gating: the gates to insert; None for the plain network.
         objective: what training adds to the task's loss, given the gated network; None for nothing.
+        reward: what sampled gates are rewarded for, image by image; None for gates that learn by gradients alone.
     """
 
     name: str
     gating: Gating | None = None
     objective: Callable[[GatedModel], Objective] | None = None
+    reward: Reinforce | None = None
 
 
 def dense() -> Method:
@@ -143,3 +145,31 @@ def convnet_aig(
         return WeightedSum({"layer": (weight, TargetRate(rates))})
 
     return Method("convnet_aig", gating, objective)
+
+
+def skipnet(
+    begin: float = 64 / 74,
+    alpha: float = 0.1,
+    reward_weight: float = 0.01,
+    pressure: Weight = 0.0,
+    features: int = 10,
+    hidden: int = 10,
+    initial_open_rate: float = 0.97,
+) -> Method:
+    """Layer gates that share an LSTM, trained by gradients and then by REINFORCE (SkipNet; docs/skipnet.md).
+
+    Args:
+        begin: progress at which gates stop being straight-through and become a policy; the published schedule has
+            64 000 iterations before and 10 000 after.
+        alpha: reward for skipping every block, beside the negative loss of the image.
+        reward_weight: of REINFORCE beside cross entropy.
+        pressure: of the mean open rate, before `begin`; the published warm-up has none.
+        features, hidden: of the LSTM.
+        initial_open_rate: probability with which a gate starts out open.
+    """
+    gating = RecurrentGating(StraightThroughPolicy(begin), features, hidden, initial_open_rate)
+
+    def objective(gated: GatedModel) -> Objective:
+        return WeightedSum({"layer": (pressure, L1("layer"))})
+
+    return Method("skipnet", gating, objective, Reinforce(begin, alpha, reward_weight))
