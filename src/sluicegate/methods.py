@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from sluicegate.convert import GATER, ChannelGating, GatedModel, GaterGating, Gating, JointGating, LayerGating
+from sluicegate.convert import (
+    GATER,
+    ChannelGating,
+    GatedModel,
+    GaterGating,
+    Gating,
+    JointGating,
+    LayerGating,
+    RecurrentGating,
+)
 from sluicegate.gates import (
     BinConcrete,
     Estimator,
@@ -19,6 +28,7 @@ from sluicegate.gates import (
     PooledHead,
     SaliencyHead,
     StraightThrough,
+    StraightThroughPolicy,
     TopK,
 )
 from sluicegate.nets import build_net
@@ -30,6 +40,7 @@ from sluicegate.objectives import (
     MacTarget,
     Objective,
     Reduction,
+    Reinforce,
     SquaredRates,
     TargetRate,
     WeightedSum,
@@ -58,12 +69,14 @@ class Method:
         gating: the gates to insert; None for the plain network.
         objective: what training adds to the task's loss, given the gated network; None for nothing.
         weights: safetensors files that parts of the gated network start from, by the part's name in it.
+        reward: what sampled gates are rewarded for, image by image; None for gates that learn by gradients alone.
     """
 
     name: str
     gating: Gating | None = None
     objective: Callable[[GatedModel], Objective] | None = None
     weights: dict[str, str] = field(default_factory=dict)
+    reward: Reinforce | None = None
 
 
 def dense() -> Method:
@@ -290,3 +303,31 @@ def gaternet(
         return WeightedSum({"channel": (l1_weight, L1("channel"))})
 
     return Method("gaternet", gating, objective, {f"network.{GATER}": gater_weights} if gater_weights else {})
+
+
+def skipnet(
+    begin: float = 64 / 74,
+    alpha: float = 0.1,
+    reward_weight: float = 0.01,
+    pressure: Weight = 0.0,
+    features: int = 10,
+    hidden: int = 10,
+    initial_open_rate: float = 0.97,
+) -> Method:
+    """Layer gates that share an LSTM, trained by gradients and then by REINFORCE (SkipNet; docs/skipnet.md).
+
+    Args:
+        begin: progress at which gates stop being straight-through and become a policy; the published schedule has
+            64 000 iterations before and 10 000 after.
+        alpha: reward for skipping every block, beside the negative loss of the image.
+        reward_weight: of REINFORCE beside cross entropy.
+        pressure: of the mean open rate, before `begin`; the published warm-up has none.
+        features, hidden: of the LSTM.
+        initial_open_rate: probability with which a gate starts out open.
+    """
+    gating = RecurrentGating(StraightThroughPolicy(begin), features, hidden, initial_open_rate)
+
+    def objective(gated: GatedModel) -> Objective:
+        return WeightedSum({"layer": (pressure, L1("layer"))})
+
+    return Method("skipnet", gating, objective, Reinforce(begin, alpha, reward_weight))

@@ -94,6 +94,11 @@ def test_known_networks(build, size: int) -> None:
     _check(build(), GATINGS["joint"], size, 1)
 
 
+@pytest.mark.parametrize("net", ["resnet20", "preact_resnet29", "torchvision:resnet18"])
+def test_gates_that_share_a_state(net: str) -> None:
+    _check(build_net(net), sg.RecurrentGating(initial_open_rate=0.5), 32, 4)
+
+
 @pytest.mark.parametrize(
     "build", [lambda: build_net("resnet8"), torchvision.models.densenet121], ids=("resnet8", "densenet")
 )

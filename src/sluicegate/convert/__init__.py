@@ -11,3 +11,4 @@ from sluicegate.convert.gating import Placement as Placement
 from sluicegate.convert.insert import gate_model as gate_model
 from sluicegate.convert.model import GatedModel as GatedModel
 from sluicegate.convert.model import GatedOutput as GatedOutput
+from sluicegate.convert.recurrent import RecurrentGating as RecurrentGating

@@ -54,7 +54,8 @@ class Gating(ABC):
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
         """The gates to insert into a traced network.
 
-        The network has an empty `gates` (ModuleDict) already, for what several gates share.
+        The network has an empty `gates` (ModuleDict) already, for what several gates share; what gates compute together
+        may be added to its graph.
 
         Raises:
             InputError: the network has no such place, or a gate there would be wrong.

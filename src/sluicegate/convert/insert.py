@@ -30,7 +30,7 @@ def gate_model(
     Args:
         net: any network that fx can trace; it is copied, not changed.
         gating: where gates go and of what kind: `ChannelGating`, `LayerGating`, `JointGating`,
-            `GaterGating`.
+            `GaterGating`, `RecurrentGating`.
         example_inputs: what the network is called with, e.g. `torch.zeros(1, 3, 224, 224)`; the gated network takes
         inputs of
             this shape (with any number of images), for which its MACs are exact.

@@ -7,6 +7,8 @@ Legend: N images, C channels, k kernel size, H W output pixels, K hidden neurons
     matmul        output elements * inner dimension
     gate head     C H W (pooling: an addition each), C K (hidden layer), K P (an output layer); of C, the open ones
 
+    shared state  C H W + C F (pooled features), 4 D (F + D) (LSTM of D neurons; 4 D F at the first gate, without state)
+
 Pools count their window per output, norms and additions one per element: they are listed, never summed (see
 `MacModel`).
 """
@@ -21,7 +23,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.errors import InputError
-from sluicegate.gates import FreeLogits, Head, PooledHead, SaliencyHead
+from sluicegate.gates import FreeLogits, Head, LstmCell, PooledFeatures, PooledHead, SaliencyHead
 from sluicegate.graph import Role, module_of, role, shape
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -83,6 +85,12 @@ def op_term(graph_module: fx.GraphModule, node: fx.Node) -> Term | None:
         return Term(name, "conv", unit, module.in_channels, module.out_channels, module.groups)
     if isinstance(module, nn.Linear):
         return Term(name, "linear", math.prod(out[1:-1]), module.in_features, module.out_features)
+    if isinstance(module, PooledFeatures):
+        positions = math.prod(shape(node.all_input_nodes[0])[2:])
+        return Term(name, "gate", positions + module.linear.out_features, module.linear.in_features)
+    if isinstance(module, LstmCell):
+        state = module.cell.hidden_size if len(node.all_input_nodes) == 2 else 0
+        return Term(name, "gate", 4, module.cell.input_size + state, module.cell.hidden_size)
     if isinstance(module, _WINDOW_POOLS):
         size = module.kernel_size
         return Term(name, "pool", math.prod(out[1:]) * (size**2 if isinstance(size, int) else math.prod(size)))

@@ -22,7 +22,7 @@ from torch import Tensor, fx, nn
 from sluicegate.costs.formulas import Term, head_macs, op_term
 from sluicegate.costs.liveness import NO_LAYER, Liveness, liveness
 from sluicegate.errors import InputError
-from sluicegate.gates import Gate, GateRecords
+from sluicegate.gates import Gate, GateRecords, LogitHead
 from sluicegate.graph import module_of, shape, trace
 
 _NETWORK = ("conv", "linear", "matmul")
@@ -145,6 +145,8 @@ def _terms(graph_module: fx.GraphModule) -> Iterator[Term]:
         if isinstance(gate := module_of(graph_module, node), Gate):
             yield from _gate_terms(node, gate, live)
         elif term := op_term(graph_module, node):
+            if term.module.startswith("gates.") and term.kind in _NETWORK:
+                term = replace(term, kind="gate")  # ops that gates share are gates' overhead
             channel_sites = (
                 {
                     "inputs_site": live.zeroed.get(node.all_input_nodes[0]),
@@ -158,6 +160,8 @@ def _terms(graph_module: fx.GraphModule) -> Iterator[Term]:
 
 
 def _gate_terms(node: fx.Node, gate: Gate, live: Liveness) -> Iterator[Term]:
+    if isinstance(gate.head, LogitHead):
+        return  # ops of the graph made its logits, and each has a term of its own
     read, layers = node.all_input_nodes[0], live.skipped[node]
     pooling, hidden, outputs = head_macs(gate.head, shape(read))
     reading = Term("", "gate", 1, inputs=shape(read)[1], inputs_site=live.zeroed.get(read), layers=layers)

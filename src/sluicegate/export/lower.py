@@ -26,9 +26,13 @@ from sluicegate.gates import (
     FreeLogits,
     Gate,
     Head,
+    LogitHead,
+    LstmCell,
+    PooledFeatures,
     PooledHead,
     SaliencyHead,
     TopK,
+    hidden_of,
     mask_channels,
     mask_layer,
 )
@@ -163,6 +167,11 @@ class _Lowering:
         match module:
             case nn.Linear():
                 self._emit(node, "linear", names, out, tensors=self._weights(node.name, module.weight, module.bias))
+            case PooledFeatures():
+                tensors = self._weights(node.name, module.linear.weight, module.linear.bias)
+                self._emit(node, "linear", (self._pooled(node, self._when(node)),), out, tensors=tensors)
+            case LstmCell():
+                self._lstm(node, module.cell)
             case nn.AdaptiveAvgPool2d() if out[1:] == (1, 1):
                 self._emit(node, "global_pool", names, out[:1])
             case nn.MaxPool2d() if module.dilation in (1, (1, 1)):
@@ -186,11 +195,21 @@ class _Lowering:
             self._emit(node, "add", names, out)
         elif node.target in (torch.cat, torch.concat):
             self._emit(node, "concat", names, out)
+        elif node.target is hidden_of:
+            self._emit(node, "slice", names, out, {"size": out[0]})
         elif (node.target == "mean" and len(out) == 1) or (node.target is F.adaptive_avg_pool2d and out[1:] == (1, 1)):
             self._emit(node, "global_pool", names, out[:1])
         else:
             return False
         return True
+
+    def _lstm(self, node: fx.Node, cell: nn.LSTMCell) -> None:
+        """One step of a shared cell; the first, without a state, meets the features' weights alone."""
+        reads = [self.names[n] for n in node.all_input_nodes]
+        parts = (cell.weight_ih, cell.weight_hh)[: len(reads)]
+        name = f"{node.target}.{'step' if len(reads) == 2 else 'start'}"
+        tensors = self._weights(name, torch.cat(parts, dim=1), cell.bias_ih + cell.bias_hh)
+        self._emit(node, "lstm", tuple(reads), (2 * cell.hidden_size,), tensors=tensors)
 
     def _convolution(self, fused: Fused) -> None:
         conv = self.graph_module.get_submodule(str(fused.conv.target)) if fused.conv else None
@@ -226,6 +245,10 @@ class _Lowering:
     def _gate(self, node: fx.Node, gate: Gate) -> None:
         """The head's features, and for each site an output layer and its decision; the layer's comes first."""
         when = self._when(node)
+        if isinstance(gate.head, LogitHead):
+            (site,) = gate.sites
+            self._add("gate", Value(site.name, (site.gates,), "gate"), (self._read(node),), when=when)
+            return
         features = self._features(node, gate.head, when)
         for i, (site, estimator) in enumerate(zip(gate.sites, gate.estimators, strict=True)):
             logits = Value(f"{site.name}.logits", (site.gates,))

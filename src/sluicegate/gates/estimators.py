@@ -104,6 +104,29 @@ class StraightThrough(Estimator):
         return _hardened(torch.sigmoid(logits))
 
 
+class StraightThroughPolicy(Estimator):
+    """A straight-through gate, later a policy: SkipNet's supervised warm-up, then its reinforcement learning.
+
+    As a policy a gate with logit l is open with probability sigmoid(l), and the draw carries no gradient (`Reinforce`
+    gives the logits theirs).
+
+    Args:
+        begin: progress in [0, 1] at which it becomes a policy.
+    """
+
+    def __init__(self, begin: float) -> None:
+        super().__init__()
+        self.begin = begin
+        self.draws = begin <= 0
+
+    def set_progress(self, progress: float) -> None:
+        self.draws = progress >= self.begin
+
+    def forward(self, logits: Tensor) -> Tensor:
+        soft = torch.sigmoid(logits)
+        return (draw_uniform(logits) < soft).to(logits.dtype) if self.draws else _hardened(soft)
+
+
 class ImprovedSemHash(Estimator):
     """GaterNet's estimator (section 3.2.2): half of the images see soft gates, the others hard ones.
 

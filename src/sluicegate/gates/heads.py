@@ -54,13 +54,13 @@ class PooledHead(Head):
         self.outputs = nn.ModuleList(nn.Linear(hidden, n) for n in outputs)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        hidden = self.relu(self.norm(self.hidden(_pool(x))))  # [N, K]
+        hidden = self.relu(self.norm(self.hidden(pool(x))))  # [N, K]
         return tuple(output(hidden) for output in self.outputs)
 
     def start_at(self, open_rate: float, logits_per_gate: Sequence[int]) -> None:
         for output, logits in zip(self.outputs, logits_per_gate, strict=True):
             assert isinstance(output, nn.Linear)
-            _start_at(open_rate, output.bias, logits)
+            start_open(open_rate, output.bias, logits)
 
 
 class FreeLogits(Head):
@@ -81,7 +81,7 @@ class FreeLogits(Head):
     def start_at(self, open_rate: float, logits_per_gate: Sequence[int]) -> None:
         for output, logits in zip(self.outputs, logits_per_gate, strict=True):
             assert isinstance(output, Constant)
-            _start_at(open_rate, output.values, logits)
+            start_open(open_rate, output.values, logits)
 
 
 class Constant(nn.Module):
@@ -113,7 +113,7 @@ class SaliencyHead(Head):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return (self.relu(self.outputs[0](_pool(x.abs()))),)
+        return (self.relu(self.outputs[0](pool(x.abs()))),)
 
     def start_at(self, open_rate: float, logits_per_gate: Sequence[int]) -> None:
         """Saliencies start around 1, so that boosting changes little; how many are open is the estimator's."""
@@ -123,14 +123,28 @@ class SaliencyHead(Head):
         nn.init.normal_(output.weight, std=0.01)
 
 
-def _pool(x: Tensor) -> Tensor:
+class LogitHead(Head):
+    """Reads logits [N, G] that nodes of the graph before it computed, and hands them on; it has no parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs = nn.ModuleList()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (x,)
+
+    def start_at(self, open_rate: float, logits_per_gate: Sequence[int]) -> None:
+        """Nothing: whoever made the layer before it starts that (`start_open`)."""
+
+
+def pool(x: Tensor) -> Tensor:
     """[N, C, H, W] or [N, C] -> [N, C]; unlike that of mean, the backward of a sum is a view."""
     return x if x.dim() == 2 else x.sum(dim=tuple(range(2, x.dim()))) / math.prod(x.shape[2:])
 
 
 @torch.no_grad()
-def _start_at(open_rate: float, bias: Tensor, logits_per_gate: int) -> None:
-    """Zero, but the last logit of each gate [G * K] at log(p / (1 - p))."""
+def start_open(open_rate: float, bias: Tensor, logits_per_gate: int = 1) -> None:
+    """A bias [G * K] zero, but for the last logit of each gate: log(p / (1 - p))."""
     by_gate = bias.view(-1, logits_per_gate)
     by_gate.zero_()
     by_gate[:, -1] = math.log(open_rate / (1 - open_rate))

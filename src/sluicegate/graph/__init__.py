@@ -13,5 +13,6 @@ from sluicegate.graph.sites import find_branch_inputs as find_branch_inputs
 from sluicegate.graph.sites import find_branches as find_branches
 from sluicegate.graph.sites import find_channels as find_channels
 from sluicegate.graph.trace import module_of as module_of
+from sluicegate.graph.trace import set_shape as set_shape
 from sluicegate.graph.trace import shape as shape
 from sluicegate.graph.trace import trace as trace

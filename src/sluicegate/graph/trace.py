@@ -50,6 +50,12 @@ def shape(node: fx.Node) -> tuple[int, ...]:
     return tuple(getattr(node.meta.get("tensor_meta"), "shape", ()))
 
 
+def set_shape(node: fx.Node, like: fx.Node, *sides: int) -> None:
+    """Note the shape (batch of `like`, *sides) of a node that was added to a traced graph."""
+    known = like.meta["tensor_meta"]
+    node.meta["tensor_meta"] = known._replace(shape=torch.Size((known.shape[0], *sides)), stride=())
+
+
 def module_of(graph_module: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     """The module that a node calls, if it calls one."""
     return graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None

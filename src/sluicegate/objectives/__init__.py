@@ -12,6 +12,7 @@ from sluicegate.objectives.objective import gather_batch as gather_batch
 from sluicegate.objectives.rates import SquaredRates as SquaredRates
 from sluicegate.objectives.rates import TargetRate as TargetRate
 from sluicegate.objectives.reduction import Reduction as Reduction
+from sluicegate.objectives.reinforce import Reinforce as Reinforce
 from sluicegate.objectives.reinforce import reinforce as reinforce
 from sluicegate.objectives.shaping import BatchShaping as BatchShaping
 from sluicegate.objectives.shaping import batch_shaping as batch_shaping

@@ -9,12 +9,37 @@ Source: SkipNet (Wang et al., ECCV 2018; DLCG section 2.2 describes it). Its pub
 no discount, alpha 0.1 and weight 0.01. The decisions must be samples that carry no gradient themselves.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sluicegate.errors import InputError
 from sluicegate.gates import GateRecords
+
+
+@dataclass(frozen=True)
+class Reinforce:
+    """What training rewards sampled gates for, from a given progress on (arguments as for `reinforce`).
+
+    Args:
+        begin: progress in [0, 1]; before it nothing is rewarded, since decisions still carry gradients.
+    """
+
+    begin: float = 0.0
+    alpha: float = 0.1
+    weight: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.begin <= 1:
+            raise InputError(f"begin: {self.begin} must lie in [0, 1], the progress of training")
+
+    def __call__(self, task_loss: Tensor, gates: GateRecords, progress: float) -> Tensor:
+        """[N], each image's loss -> [], to be added to the loss."""
+        if progress < self.begin:
+            return task_loss.new_zeros(())
+        return reinforce(task_loss, gates, self.alpha, self.weight)
 
 
 def reinforce(task_loss: Tensor, gates: GateRecords, alpha: float = 0.1, weight: float = 0.01) -> Tensor:

@@ -21,18 +21,20 @@ from sluicegate.errors import InputError
 from sluicegate.gates import GateRecord, GateRecords
 from sluicegate.methods import Method
 from sluicegate.nets import build_net
-from sluicegate.objectives import Objective
+from sluicegate.objectives import Objective, Reinforce
 from sluicegate.schedule import parse_schedule
 from sluicegate.train.files import load_weights, one_line
 from sluicegate.train.recipe import DataRecipe, MethodRecipe, NetRecipe, Recipe
 
 
 class Subject(NamedTuple):
-    """What is trained and measured: a network, gated or plain, its costs, and what training asks of its gates."""
+    """What is trained and measured: a network, gated or plain, its costs, what training asks of its gates, and what it
+    rewards them for."""
 
     net: nn.Module
     macs: MacModel
     objective: Objective | None = None
+    reward: Reinforce | None = None
 
     def run(self, images: Tensor) -> GatedOutput:
         """[N, C, H, W] -> the output and the gates' records, of which a plain network has none."""
@@ -117,7 +119,7 @@ def gate_by(method: Method, net: nn.Module, example_inputs: Tensor) -> Subject:
     if method.gating is None:
         return Subject(net, MacModel(net, example_inputs))
     gated = gate_model(net, method.gating, example_inputs)
-    return Subject(gated, gated.macs, method.objective(gated) if method.objective else None)
+    return Subject(gated, gated.macs, method.objective(gated) if method.objective else None, method.reward)
 
 
 def build_method(recipe: MethodRecipe) -> Method:

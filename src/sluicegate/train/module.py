@@ -1,6 +1,7 @@
 """One training step, as Lightning wants it.
 
-    loss = cross entropy + objective(gates, progress),      progress = optimizer steps done / all of them
+    loss = cross entropy + objective(gates, progress) [+ reward of sampled gates],
+    progress = optimizer steps done / all of them
 
 Nothing here waits for the device: what is logged stays a tensor there, and a loss that is not finite leaves the
 number of its step in `first_bad_step`, which a callback reads now and then.
@@ -78,6 +79,9 @@ class Classifier(LightningModule):
         loss = cross_entropy(output, labels)
         if self.objective is not None:
             loss = loss + self.objective(gates, self.progress)
+        if self.subject.reward is not None:
+            of_images = cross_entropy(output.detach(), labels, reduction="none")
+            loss = loss + self.subject.reward(of_images, gates, self.progress)
         self._watch(loss.detach())
         self._log_step(loss.detach(), output.detach(), labels)
         if index % MEASURE_EVERY == 0 and gates:

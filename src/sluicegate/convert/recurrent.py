@@ -1,0 +1,81 @@
+"""Layer gates that share one recurrent state.
+
+Legend: F features, D hidden neurons.
+"""
+
+import copy
+from dataclasses import dataclass, field
+
+from torch import fx, nn
+
+from sluicegate.convert.gating import Gating, LayerGating, Masked, Placement, branches_of
+from sluicegate.errors import InputError
+from sluicegate.gates import (
+    Estimator,
+    Gate,
+    LogitHead,
+    LstmCell,
+    PooledFeatures,
+    StraightThrough,
+    hidden_of,
+    start_open,
+)
+from sluicegate.graph import Branch, set_shape, shape
+
+
+@dataclass(frozen=True)
+class RecurrentGating(Gating):
+    """One gate for each residual branch but the first, all of them steps of one LSTM (SkipNet; `gates/recurrent.py`).
+
+    The gate of a branch that is skipped has been evaluated all the same, so the state goes through all gates.
+
+    Args:
+        estimator: copied for each branch; one logit a gate.
+        features: F, what each gate makes of what its branch reads.
+        hidden: D, of the LSTM.
+        initial_open_rate: probability with which a gate starts out open, but for what the LSTM's first states add.
+    """
+
+    estimator: Estimator = field(default_factory=StraightThrough)
+    features: int = 10
+    hidden: int = 10
+    initial_open_rate: float = 0.97
+
+    def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
+        if self.estimator.logits_per_gate != 1:
+            raise InputError(f"estimator: {type(self.estimator).__name__} needs more than the one logit of such a gate")
+        branches = branches_of(graph_module)[1:]
+        if not branches:
+            raise InputError("net: it has a single residual branch, which always runs, so there is no layer to gate")
+        self._add_shared(graph_module)
+        placed, state = [], None
+        for branch in branches:
+            state, logit = self._step(graph_module, branch, state)
+            placed.append(self._placement(branch, logit))
+        return placed
+
+    def _add_shared(self, graph_module: fx.GraphModule) -> None:
+        graph_module.add_submodule("gates.lstm", LstmCell(self.features, self.hidden))
+        logit = nn.Linear(self.hidden, 1)
+        start_open(self.initial_open_rate, logit.bias)
+        graph_module.add_submodule("gates.logit", logit)
+
+    def _step(self, graph_module: fx.GraphModule, branch: Branch, state: fx.Node | None) -> tuple[fx.Node, fx.Node]:
+        """Add what decides about one branch right after what it reads; returns the nodes of its state and logit."""
+        graph, fork = graph_module.graph, branch.fork
+        target = f"gates.{branch.name.replace('.', '_')}_features"
+        graph_module.add_submodule(target, PooledFeatures(shape(fork)[1], self.features))
+        with graph.inserting_before(fork.next):
+            features = graph.call_module(target, (fork,))
+            state = graph.call_module("gates.lstm", (features,) if state is None else (features, state))
+            hidden = graph.call_function(hidden_of, (state,))
+            logit = graph.call_module("gates.logit", (hidden,))
+        sides = {features: self.features, state: 2 * self.hidden, hidden: self.hidden, logit: 1}
+        for node, side in sides.items():
+            set_shape(node, fork, side)
+        return state, logit
+
+    def _placement(self, branch: Branch, logit: fx.Node) -> Placement:
+        site = LayerGating().site(branch)
+        gate = Gate(LogitHead(), [site], [copy.deepcopy(self.estimator)], self.initial_open_rate)
+        return Placement(branch.name, logit, (Masked(branch.end),), gate)

@@ -1,0 +1,52 @@
+"""SkipNet: Learning Dynamic Routing in Convolutional Networks (Wang et al., ECCV 2018), by its published code.
+
+    supervised    64 000 iterations of 128 images at 0.1, divided by 10 after 32 000 and 48 000
+    REINFORCE     10 000 more at 1e-4
+
+ResNet-38 on CIFAR-10 (shortcut "B"), momentum 0.9 without Nesterov, weight decay 1e-4, random crop and flip. In epochs
+of 390 whole batches these are 190 (74 100 iterations). Between 48 000 and 64 000 the rate is 1e-3, from there on 1e-4:
+four steps of one schedule. We leave the gates without weight decay, as every method here has them.
+"""
+
+from collections.abc import Callable
+
+from sluicegate.train.recipe import AugmentRecipe, DataRecipe, MethodRecipe, NetRecipe, OptimizerRecipe, Recipe
+
+_ITERATIONS = 64_000 + 10_000
+_BEGIN = 64_000 / _ITERATIONS
+
+
+def recipes() -> dict[str, Callable[[], Recipe]]:
+    """SkipNet-38, and its shape in seconds on digits."""
+    return {"skipnet-resnet38-cifar10": _cifar10, "skipnet-resnet14-digits": _digits}
+
+
+def _cifar10() -> Recipe:
+    return Recipe(
+        "skipnet-resnet38-cifar10",
+        DataRecipe("cifar10", batch_size=128, augment=AugmentRecipe(pad_crop=4, flip=True)),
+        NetRecipe("resnet38", {"shortcut": "B"}),
+        MethodRecipe("skipnet", {"begin": _BEGIN}),
+        OptimizerRecipe(
+            lr=0.1,
+            momentum=0.9,
+            nesterov=False,
+            weight_decay=1e-4,
+            schedule="step",
+            milestones=(32_000 / _ITERATIONS, 48_000 / _ITERATIONS, _BEGIN),
+            gamma=0.1,
+        ),
+        epochs=190,
+    )
+
+
+def _digits() -> Recipe:
+    """Long steps and a high reward, for so few of them."""
+    return Recipe(
+        "skipnet-resnet14-digits",
+        DataRecipe("digits", batch_size=64),
+        NetRecipe("resnet14", {"width": 0.5}),
+        MethodRecipe("skipnet", {"begin": 0.5, "alpha": 2.0, "reward_weight": 0.5, "initial_open_rate": 0.9}),
+        OptimizerRecipe(lr=0.05, schedule="cosine"),
+        epochs=8,
+    )

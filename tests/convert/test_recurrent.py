@@ -1,0 +1,75 @@
+"""Gates that share an LSTM: the state's way through the graph, what they cost, when they start out open."""
+
+import pytest
+import torch
+from torch import nn
+
+import sluicegate as sg
+from sluicegate.gates import GateRecords, LstmCell, PooledFeatures
+from sluicegate.nets import build_net
+
+IMAGES = torch.zeros(1, 3, 32, 32)
+
+
+def _gated(gating: sg.RecurrentGating | None = None, net: str = "resnet14") -> sg.GatedModel:
+    torch.manual_seed(0)
+    return sg.gate_model(build_net(net), gating or sg.RecurrentGating(), IMAGES)
+
+
+def test_logits_are_those_of_one_lstm_over_the_blocks() -> None:
+    gated = _gated().eval()
+    read: list[torch.Tensor] = []
+    for module in gated.modules():
+        if isinstance(module, PooledFeatures):
+            module.register_forward_hook(lambda module, args, output: read.append(output))
+    _, gates = gated(torch.randn(3, 3, 32, 32), return_gates=True)
+    cell, logit = gated.network.get_submodule("gates.lstm"), gated.network.get_submodule("gates.logit")
+    assert isinstance(cell, LstmCell)
+    lstm = nn.LSTM(10, 10)
+    lstm.load_state_dict({f"{name}_l0": value for name, value in cell.cell.state_dict().items()})
+    expected = logit(lstm(torch.stack(read))[0])  # [gates, N, 1]
+    assert len(read) == 5
+    torch.testing.assert_close(torch.stack([record.logits for record in gates.values()]), expected)
+
+
+def test_the_first_block_always_runs_and_every_other_has_a_gate() -> None:
+    sites = _gated(net="resnet38").sites
+    assert len(sites) == 17 and "layer1.0" not in sites
+    assert {site.kind for site in sites.values()} == {"layer"}
+
+
+def test_macs_of_the_shared_parts() -> None:
+    macs = _gated().macs
+    gates = {name: m.dense for name, m in macs.by_module().items() if m.kind == "gate"}
+    assert gates.pop("gates.lstm") == 4 * 10 * 10 + 4 * (4 * 10 * 20)  # no state at the first of five gates
+    assert gates.pop("gates.logit") == 5 * 10
+    assert list(gates.values()) == [16 * (1024 + 10)] * 2 + [32 * (256 + 10)] * 2 + [64 * (64 + 10)]
+    assert macs.dense == sg.MacModel(build_net("resnet14"), IMAGES).dense
+
+
+def test_skipping_a_block_saves_all_of_it_but_its_gate() -> None:
+    gated = _gated().eval()
+    _, gates = gated(torch.randn(2, 3, 32, 32), return_gates=True)
+    opened = {name: record._replace(open=torch.ones(2, 1)) for name, record in gates.items()}
+    skipped = opened | {"layer2.1": gates["layer2.1"]._replace(open=torch.tensor([[0.0], [1.0]]))}
+    cost = gated.macs.macs(GateRecords(opened)) - gated.macs.macs(GateRecords(skipped))
+    assert cost.tolist() == [2 * 9 * 32 * 32 * 16 * 16, 0]
+
+
+def test_gates_start_out_open_and_all_shared_parts_are_gate_parameters() -> None:
+    gated = _gated()
+    _, gates = gated(torch.randn(8, 3, 32, 32), return_gates=True)
+    rates = torch.cat([record.logits.sigmoid() for record in gates.values()])
+    assert rates.mean().item() == pytest.approx(0.97, abs=0.01)
+    named = {name for name, _ in gated.network.named_parameters() if name.startswith("gates.")}
+    assert len(named) == len(list(gated.gate_parameters())) == 5 * 2 + 4 + 2
+
+
+def test_what_cannot_be_gated_so_is_refused() -> None:
+    with pytest.raises(sg.InputError, match="estimator: GumbelSoftmax needs more than the one logit"):
+        _gated(sg.RecurrentGating(estimator=sg.GumbelSoftmax()))
+    with pytest.raises(sg.InputError, match="hidden: 0 neurons"):
+        _gated(sg.RecurrentGating(hidden=0))
+    chain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    with pytest.raises(sg.InputError, match="no residual branch"):
+        sg.gate_model(chain, sg.RecurrentGating(), IMAGES)
