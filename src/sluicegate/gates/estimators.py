@@ -144,7 +144,7 @@ class ImprovedSemHash(Estimator):
 
 
 class TopK(Estimator):
-    """The k largest logits of each image are open, in training too; of equals the first (FBS, eq. 6).
+    """The k largest logits of each image are open, in training too; of equals the first (FBS).
 
     Args:
         share: k as a share of the gates, in (0, 1]; at least one gate is open.

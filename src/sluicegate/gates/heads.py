@@ -96,7 +96,7 @@ class Constant(nn.Module):
 
 
 class SaliencyHead(Head):
-    """Feature boosting and suppression (FBS, eq. 5): ReLU(W s + b), s the mean size |x| of each channel.
+    """Feature boosting and suppression (FBS): ReLU(W s + b), s the mean size |x| of each channel.
 
     Its outputs are saliencies, not log-odds; they go with the estimator `TopK(boost=True)`.
 

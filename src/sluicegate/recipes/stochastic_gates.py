@@ -1,7 +1,7 @@
 """An end-to-end approach for speeding up neural network inference (Herrmann, Bowen, Zabih; 2019): stochastic gates.
 
 ResNet-110 (conditional) and ResNet-56 (pruning) on CIFAR-10, from scratch (sections 4.4 and S4.4). The paper states no
-CIFAR-10 schedule; ours is that of the ConvNet-AIG code it builds on as far as known: 350 epochs, batch 256, SGD at 0.1,
+CIFAR-10 schedule; ours is a common one: 350 epochs, batch 256, SGD at 0.1,
 divided by 10 at epochs 150 and 250, weight decay 1e-4.
 """
 
