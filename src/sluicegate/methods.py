@@ -302,7 +302,7 @@ def gaternet(
     def objective(gated: GatedModel) -> Objective:
         return WeightedSum({"channel": (l1_weight, L1("channel"))})
 
-    return Method("gaternet", gating, objective, {f"network.{GATER}": gater_weights} if gater_weights else {})
+    return Method("gaternet", gating, objective, weights={f"network.{GATER}": gater_weights} if gater_weights else {})
 
 
 def skipnet(
@@ -330,4 +330,4 @@ def skipnet(
     def objective(gated: GatedModel) -> Objective:
         return WeightedSum({"layer": (pressure, L1("layer"))})
 
-    return Method("skipnet", gating, objective, Reinforce(begin, alpha, reward_weight))
+    return Method("skipnet", gating, objective, reward=Reinforce(begin, alpha, reward_weight))
