@@ -33,7 +33,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -type f) | $(BIN)/python
-	$(INSTALL) --editable .
+	$(INSTALL) --editable '.[train]'
 	touch $@
 
 # Only tests need torchvision and timm. Without --no-deps they would ask for a torch build with CUDA, and they lie apart,

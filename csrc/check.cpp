@@ -64,7 +64,8 @@ class Checker final {
     for (const int input : op.inputs) require(is_written(input), op, "reads a value that is not written");
     require(op.when == -1 || (is_written(op.when) && is_flag(op.when)), op, "stands under what is no layer gate");
     const size_t most = op.kind == OpKind::add || op.kind == OpKind::concat ? 4096 : 2;
-    require(!op.inputs.empty() && op.inputs.size() <= most, op, "reads a wrong number of values");
+    const size_t least = op.kind == OpKind::constant ? 0 : 1;
+    require(op.inputs.size() >= least && op.inputs.size() <= most, op, "reads a wrong number of values");
     for (size_t i = 0; i < op.inputs.size(); ++i) {
       const bool gate = i == 1 && (op.kind == OpKind::select || op.kind == OpKind::exit);
       require(value(op.inputs[i]).is_gate == gate, op, "reads a value of the wrong kind");
@@ -86,6 +87,7 @@ class Checker final {
   }
 
   Shape output_shape(const OpSpec& op) const {
+    if (op.kind == OpKind::constant) return constant_shape(op);
     const ValueSpec& in = value(op.inputs[0]);
     const ValueSpec& out = value(op.output);
     switch (op.kind) {
@@ -120,7 +122,10 @@ class Checker final {
         return {attribute(op, "size")};
       case OpKind::gate:
         require(op.inputs.size() == 1 && in.shape.size() == 1 && in.gate == -1, op, "is no gate");
+        require(attribute(op, "top_k") >= 0 && attribute(op, "top_k") <= in.channels(), op, "top_k is out of range");
         return in.shape;
+      case OpKind::scale: return scale_shape(op, in, out);
+      case OpKind::constant:
       case OpKind::exit: break;
     }
     refuse("op '" + op.name + "'", "is of an unknown kind");
@@ -168,6 +173,22 @@ class Checker final {
     require(weight[1] == in.channels() + (op.inputs.size() == 2 ? hidden : 0), op, "weight does not fit its input");
     check_bias(op, weight[0]);
     return {2 * hidden};
+  }
+
+  Shape constant_shape(const OpSpec& op) const {
+    const auto& bias = op.bias.shape;
+    require(op.inputs.empty() && op.bias.data != nullptr && bias.size() == 1, op, "needs a bias");
+    require(bias[0] >= 1 && bias[0] <= kMaxChannels, op, "bias is out of range");
+    require(value(op.output).gate == -1, op, "writes a gated value");
+    return {static_cast<int>(bias[0])};
+  }
+
+  Shape scale_shape(const OpSpec& op, const ValueSpec& in, const ValueSpec& out) const {
+    require(op.inputs.size() == 2 && in.gate == out.gate, op, "is no scale");
+    const ValueSpec& factors = value(op.inputs[1]);
+    require(factors.shape.size() == 1 && factors.gate == -1 && in.channels() % factors.channels() == 0, op,
+            "factors do not fit the channels");
+    return in.shape;
   }
 
   Shape pool_shape(const OpSpec& op, const ValueSpec& in, const ValueSpec& out) const {

@@ -57,17 +57,17 @@ Engine::Engine(ProgramSpec program, int threads, bool all_candidates)
   run_.emplace(kernels_, pool_, plan_, scratch);
 }
 
-int Engine::run_sample() {
+template <class After>
+int Engine::run_sample(const After& after) {
   Run& run = *run_;
   run.close_all();
-  for (const Step& step : steps_) {
-    if (step.when != -1 && !run.is_open(step.when)) {
-      step.op->skip(run);
-      continue;
-    }
-    step.op->run(run);
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    const Step& step = steps_[i];
+    const bool open = step.when == -1 || run.is_open(step.when);
+    open ? step.op->run(run) : step.op->skip(run);
+    after(i);
     if (run.ended) return step.ends_with;
-    if (step.output != -1) run.present[step.output] = 1;
+    if (open && step.output != -1) run.present[step.output] = 1;
   }
   return program_.output;
 }
@@ -83,7 +83,7 @@ void Engine::run(const float* images, int64_t count, std::optional<float> thresh
   uint8_t* flags = results.flags;
   for (int64_t sample = 0; sample < count; ++sample) {
     run.image = images + sample * input_floats();
-    const int value = run_sample();
+    const int value = run_sample([](size_t) {});
     unpack(run.views[value], output.channels(), results.output + sample * floats);
     results.macs[sample] = run.macs;
     results.exits[sample] = run.exit;
@@ -91,10 +91,30 @@ void Engine::run(const float* images, int64_t count, std::optional<float> thresh
   }
 }
 
+std::vector<Engine::Cost> Engine::profile(const float* image, int repeats) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const ThreadPool::Awake awake(pool_);
+  Run& run = *run_;
+  run.threshold_given = false;
+  run.image = image;
+  std::vector<Cost> costs(steps_.size(), {0.0, 0});
+  for (int repeat = 0; repeat < repeats; ++repeat) {
+    auto before = std::chrono::steady_clock::now();
+    int64_t macs = 0;
+    run_sample([&](size_t step) {
+      const auto now = std::chrono::steady_clock::now();
+      costs[step].seconds += std::chrono::duration<double>(now - before).count();
+      costs[step].macs = run.macs - macs;
+      before = now;
+      macs = run.macs;
+    });
+  }
+  return {costs.begin() + first_step(), costs.end()};
+}
+
 Operator& Engine::operator_of(int op) const {
   if (op < 0 || op >= static_cast<int>(program_.ops.size())) throw std::invalid_argument("op: is out of range");
-  const size_t before = steps_.size() - program_.ops.size();  // the step that loads the image, if there is one
-  return *steps_[before + op].op;
+  return *steps_[first_step() + op].op;
 }
 
 int Engine::candidates(int op) const { return operator_of(op).candidates(); }

@@ -32,6 +32,14 @@ class Engine final {
   // queue up: two at once would only take the cores from each other.
   void run(const float* images, int64_t count, std::optional<float> threshold, const Results& results);
 
+  // Runs one image [C, H, W] `repeats` times; of each op of the program, the seconds of all its runs together and the
+  // multiply-adds of one. The loading of the image is not among them.
+  struct Cost {
+    double seconds;
+    int64_t macs;
+  };
+  std::vector<Cost> profile(const float* image, int repeats);
+
   // For autotune.py: in how many ways an op can be computed, how many seconds one of them takes with some eighths of
   // its multiply-adds open (the best of `repeats`; it stays picked), and which one to use from now on.
   // std::invalid_argument where there is no choice.
@@ -52,7 +60,10 @@ class Engine final {
     int ends_with;  // the value that an exit returns, or -1
   };
 
-  int run_sample();  // the value that is the output
+  // Runs all steps, and after(step) behind each; the value that is the output.
+  template <class After>
+  int run_sample(const After& after);
+  size_t first_step() const { return steps_.size() - program_.ops.size(); }  // 1 where a step loads the image
   Operator& operator_of(int op) const;
   void open_evenly(int value, double share);  // the flags of its gate, as far apart as they can be
 

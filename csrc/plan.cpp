@@ -115,8 +115,8 @@ void Plan::place() {
     const OpSpec& op = program_.ops[i];
     const int now = static_cast<int>(i);
     if (op.output != -1 && !value(op.output).is_gate) {
-      const int residual = op.inputs.back();
-      const bool over = is_present_when_skipped(op) && last_use_[residual] == now && residual != op.inputs[0];
+      const int residual = is_present_when_skipped(op) ? op.inputs[1] : -1;
+      const bool over = residual != -1 && last_use_[residual] == now && residual != op.inputs[0];
       slot_of_[op.output] = over ? slot_of_[residual] : take_slot(op.output);
       if (over) last_use_[residual] = -1;  // its slot goes on as the output's
       if (last_use_[op.output] == -1) free_slots_[geometry_of_[op.output]].push_back(slot_of_[op.output]);

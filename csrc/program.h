@@ -25,9 +25,11 @@ enum class OpKind {
   lstm,
   slice,
   gate,
-  exit
+  exit,
+  constant,
+  scale
 };
-constexpr int kOpKinds = 16;
+constexpr int kOpKinds = 18;
 
 enum class Activation { none, relu, relu6, silu, hardswish, sigmoid };
 constexpr int kActivations = 6;

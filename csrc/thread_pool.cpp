@@ -58,10 +58,9 @@ ThreadPool::Awake::~Awake() {
 void ThreadPool::start(Function function, const void* context, int chunks) {
   function_.store(function, std::memory_order_relaxed);
   context_.store(context, std::memory_order_relaxed);
-  chunks_.store(chunks, std::memory_order_relaxed);
   done_.store(0, std::memory_order_relaxed);
-  const uint64_t job = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
-  ticket_.store(job << 32 | static_cast<uint32_t>(chunks), std::memory_order_release);
+  const uint64_t job = (ticket_.load(std::memory_order_relaxed) >> (2 * kChunkBits)) + 1;
+  ticket_.store(job << (2 * kChunkBits) | static_cast<uint64_t>(chunks), std::memory_order_release);
   while (take_chunk(0)) {
   }
   spin_until([&] { return done_.load(std::memory_order_acquire) == chunks; });
@@ -70,14 +69,14 @@ void ThreadPool::start(Function function, const void* context, int chunks) {
 bool ThreadPool::take_chunk(int thread) {
   uint64_t ticket = ticket_.load(std::memory_order_acquire);
   for (;;) {
-    const int left = static_cast<int>(ticket & 0xffffffffu);
-    if (left == 0) return false;
+    const int begin = static_cast<int>(ticket >> kChunkBits) & kMostChunks;
+    const int end = static_cast<int>(ticket & kMostChunks);
+    if (begin == end) return false;
     const Function function = function_.load(std::memory_order_relaxed);
     const void* context = context_.load(std::memory_order_relaxed);
-    const int chunk = chunks_.load(std::memory_order_relaxed) - left;
-    if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel, std::memory_order_acquire))
-      continue;
-    function(context, chunk, thread);
+    const uint64_t rest = thread == 0 ? ticket + (uint64_t{1} << kChunkBits) : ticket - 1;
+    if (!ticket_.compare_exchange_weak(ticket, rest, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+    function(context, thread == 0 ? begin : end - 1, thread);
     done_.fetch_add(1, std::memory_order_release);
     return true;
   }

@@ -2,7 +2,9 @@
 //
 // Within a run the workers spin between jobs, because a job is some hundred microseconds and waking a thread takes
 // ten. Between runs they are parked and cost nothing. Chunks are handed out as they are asked for, and a job is done
-// when its chunks are: a worker whose core was taken away before it asked for one holds nobody up.
+// when its chunks are: a worker whose core was taken away before it asked for one holds nobody up. The caller takes
+// them from the front and workers from the back, so that the rows that a thread wrote are mostly those that it reads in
+// the next job, and lie in its own cache.
 #pragma once
 
 #include <atomic>
@@ -38,7 +40,7 @@ class ThreadPool final {
   // Runs work(chunk, thread) for each chunk in [0, chunks); returns when all are done. Needs an Awake.
   template <class Work>
   void run(int chunks, const Work& work) {
-    if (chunks <= 1 || workers_.empty()) {
+    if (chunks <= 1 || chunks > kMostChunks || workers_.empty()) {
       for (int chunk = 0; chunk < chunks; ++chunk) work(chunk, 0);
       return;
     }
@@ -48,18 +50,18 @@ class ThreadPool final {
 
  private:
   using Function = void (*)(const void* context, int chunk, int thread);
+  static constexpr int kChunkBits = 18, kMostChunks = (1 << kChunkBits) - 1;
 
   void start(Function function, const void* context, int chunks);
   bool take_chunk(int thread);  // false where none is left
   void work(int thread);
 
-  // The job, its number and the chunks that nobody has taken yet in one word. Who takes a chunk by exchanging the
+  // The job, and in one word its number and the chunks [begin, end) that nobody has taken yet. Who takes a chunk by exchanging the
   // word knows that function and context, read before, are of that job: they change only when no chunk is left. What
   // different threads write all the time has a cache line of its own.
   std::atomic<Function> function_{nullptr};
   std::atomic<const void*> context_{nullptr};
-  std::atomic<int> chunks_{0};
-  alignas(64) std::atomic<uint64_t> ticket_{0};  // job << 32 | chunks left
+  alignas(64) std::atomic<uint64_t> ticket_{0};  // job << 2 * kChunkBits | begin << kChunkBits | end
   alignas(64) std::atomic<int> done_{0};         // chunks
 
   std::atomic<bool> awake_{false};

@@ -247,3 +247,25 @@ def test_export_writes_what_the_engine_runs(capsys):
         output, gates = load_run("run")[1](pixels, return_gates=True)
     assert torch.allclose(torch.from_numpy(result.output), output, atol=1e-4)
     assert all((result.gates[name] == record.open.bool().numpy()).all() for name, record in gates.items())
+
+
+def test_predict_says_of_a_file_what_evaluation_saw(capsys):
+    printed(capsys, "train", "small.yaml", "--out", "run")
+    printed(capsys, "export", "run", "-o", "net.sluice")
+    test = load("digits", "test", limit=1)
+    Image.fromarray(test.images[0, 0].numpy()).save("digit.png")
+    found = printed(capsys, "predict", "net.sluice", "digit.png")
+    with torch.no_grad():
+        output = load_run("run")[1](Normalize(test.mean, test.std)(test.images))
+    assert found["class"] == test.classes[int(output.argmax())]
+    assert found["probability"] == pytest.approx(float(output.softmax(1).max()), abs=1e-4)
+
+
+def test_evaluate_sweeps_and_repeats(capsys):
+    printed(capsys, "train", "small.yaml", "--out", "run")
+    swept = printed(capsys, "evaluate", "run", "--sweep", "[0.1,0.9]")["points"]
+    assert [point["macs"]["repeats"] for point in swept.values()] == [1, 1]
+    assert list(swept) == sorted(swept, key=lambda name: -swept[name]["macs"]["mean"])
+    repeated = printed(capsys, "evaluate", "run", "--strategy", "stochastic", "--repeats", "3")["points"]
+    (point,) = repeated.values()
+    assert point["accuracy"]["repeats"] == 3 and point["macs"]["std"] > 0

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 import sluicegate as sg
-from sluicegate.methods import channel_only, convnet_aig, dense, dlcg
+from sluicegate.methods import batch_shaping, channel_only, convnet_aig, dense, dlcg, fbs, stochastic_gates
 from sluicegate.nets import build_net
+from sluicegate.objectives import WeightedSum
 
 IMAGES = torch.zeros(1, 3, 32, 32)
 
@@ -56,3 +57,33 @@ def test_aig_pulls_each_layer_to_its_target() -> None:
 def test_estimators_by_name(estimator) -> None:
     _, gates = _gated(dlcg(estimator=estimator))(torch.randn(4, 3, 32, 32), return_gates=True)
     assert all(set(r.open.unique().tolist()) <= {0.0, 1.0} for r in gates.values())
+
+
+def test_batch_shaping_fades_and_then_presses() -> None:
+    method = batch_shaping()
+    gated = _gated(method)
+    assert method.objective is not None
+    objective = method.objective(gated)
+    assert isinstance(objective, WeightedSum)
+    weights = {name: [weight(epoch / 500) for epoch in (0, 50, 100, 200, 300, 500)]
+               for name, weight in objective.weights.items()}  # fmt: skip
+    assert weights["shaping"] == pytest.approx([0.75, 0.375, 0, 0, 0, 0])
+    assert weights["l0"] == pytest.approx([0, 0, 0, 0.025, 0.05, 0.05])
+    assert sum(site.gates for site in gated.sites.values()) == 336
+
+
+def test_stochastic_gates_stand_at_three_places_and_prune_without_looking() -> None:
+    gated = _gated(stochastic_gates(conditional=False))
+    assert len(gated.sites) == 3 * 9
+    assert sum(site.gates for name, site in gated.sites.items() if name.endswith("conv2")) == 336
+    gated.eval()
+    _, gates = gated(torch.randn(4, 3, 32, 32), return_gates=True)
+    assert all((record.logits == record.logits[:1]).all() for record in gates.values())
+    heads = sum(macs.dense for macs in gated.macs.by_module().values() if macs.kind == "gate")
+    assert heads == 0
+
+
+def test_fbs_keeps_the_same_share_for_every_image() -> None:
+    gated = _gated(fbs(share=0.25)).eval()
+    _, gates = gated(torch.randn(4, 3, 32, 32), return_gates=True)
+    assert all((record.open.mean(1) == 0.25).all() for record in gates.values())

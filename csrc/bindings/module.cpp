@@ -78,6 +78,16 @@ nb::tuple run(sluice::Engine& engine, const Array& images, std::optional<float> 
                         array_of(std::move(exits), {count}), array_of(std::move(decisions), {count, flags}));
 }
 
+std::vector<std::pair<double, int64_t>> profile(sluice::Engine& engine, const Array& image, int repeats) {
+  if (image.size() != static_cast<size_t>(engine.input_floats()))
+    throw std::invalid_argument("image: the shape is not that of the program's input");
+  nb::gil_scoped_release unlocked;
+  std::vector<std::pair<double, int64_t>> costs;
+  for (const sluice::Engine::Cost& cost : engine.profile(image.data(), repeats))
+    costs.emplace_back(cost.seconds, cost.macs);
+  return costs;
+}
+
 }  // namespace
 
 NB_MODULE(_engine, module) {
@@ -101,6 +111,7 @@ NB_MODULE(_engine, module) {
           },
           "values"_a, "ops"_a, "input"_a, "output"_a, "threads"_a, "all_candidates"_a = false)
       .def("run", &run, "images"_a, "threshold"_a.none())
+      .def("profile", &profile, "image"_a, "repeats"_a)
       .def("candidates", &sluice::Engine::candidates, "op"_a)
       .def("time", &sluice::Engine::time, "op"_a, "candidate"_a, "eighths"_a, "repeats"_a,
            nb::call_guard<nb::gil_scoped_release>())

@@ -155,7 +155,7 @@ struct Pool {
   View in, out;
   Window window;
   bool maximum, count_padding;
-  int block_begin, block_end;
+  int block_begin, block_end, row_begin, row_end;  // this call's share of the output
 };
 
 struct GlobalPool {

@@ -287,6 +287,50 @@ class Select final : public Operator {
   int in_, out_;
 };
 
+// The same vector for every image.
+class Constant final : public Operator {
+ public:
+  explicit Constant(const OpSpec& op) : out_(op.output) {
+    values_.assign(blocks_of(static_cast<int>(op.bias.shape[0])) * kLanes, 0.0f);
+    std::copy_n(op.bias.data, op.bias.shape[0], values_.begin());
+  }
+  void run(Run& run) const override { std::copy(values_.begin(), values_.end(), run.views[out_].data); }
+
+ private:
+  int out_;
+  std::vector<float> values_;
+};
+
+// Each stored channel times its factor.
+class Scale final : public Operator {
+ public:
+  Scale(const Plan& plan, const OpSpec& op)
+      : in_(op.inputs[0]),
+        factors_(op.inputs[1]),
+        out_(op.output),
+        repeat_(plan.value(in_).channels() / plan.value(factors_).channels()) {}
+
+  void run(Run& run) const override {
+    const OpenList open = run.open(in_);
+    const View &in = run.views[in_], &out = run.views[out_];
+    const float* factors = run.views[factors_].data;
+    run.pool.run(blocks_of(open.count), [&](int block, int) {
+      const int stored = std::min(kLanes, open.count - block * kLanes);
+      float lanes[kLanes] = {};
+      for (int i = 0; i < stored; ++i) lanes[i] = factors[open.channels[block * kLanes + i] / repeat_];
+      for (int y = 0; y < out.height; ++y) {
+        const float* from = row_of(in, block, y);
+        float* to = row_of(out, block, y);
+        for (int x = 0; x < out.width; ++x, from += kLanes, to += kLanes)
+          for (int lane = 0; lane < kLanes; ++lane) to[lane] = lane < stored ? from[lane] * lanes[lane] : 0.0f;
+      }
+    });
+  }
+
+ private:
+  int in_, factors_, out_, repeat_;
+};
+
 }  // namespace
 
 OperatorPtr make_load(const Plan& plan) { return std::make_unique<Load>(plan); }
@@ -300,6 +344,8 @@ OperatorPtr make_elementwise(const Plan& plan, const OpSpec& op) {
     case OpKind::subsample: return std::make_unique<Subsample>(plan, op);
     case OpKind::flatten: return std::make_unique<Flatten>(plan, op);
     case OpKind::slice: return std::make_unique<Slice>(plan, op);
+    case OpKind::constant: return std::make_unique<Constant>(op);
+    case OpKind::scale: return std::make_unique<Scale>(plan, op);
     default: return std::make_unique<Select>(op);
   }
 }

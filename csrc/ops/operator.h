@@ -37,7 +37,8 @@ struct Run {
   OpenList open(int value) const;                                   // channels of a value that are stored
   const int32_t* in_order() const { return all_channels_.data(); }  // 0, 1, 2, ...
   bool is_open(int gate) const { return flags[gate][0] != 0; }
-  void set_flags(int gate, const float* logits, float threshold);  // and the open-lists that follow from them
+  void set_flags(int gate, const float* logits, float threshold);
+  void set_flags(int gate, const std::vector<uint8_t>& open);  // and the open-lists that follow from them
   void close_all();                                                // every gate, before a sample
   float* scratch(int thread) const { return scratch_[thread].get(); }
 

@@ -1,6 +1,8 @@
 // Pooling over windows and over whole planes. Blocks are pooled as they are stored, so closed channels cost
 // nothing.
-#include "operator.h"
+#include <cmath>
+
+#include "conv.h"
 
 namespace sluice {
 namespace {
@@ -20,8 +22,12 @@ class WindowPool final : public Operator {
   }
 
   void run(Run& run) const override {
-    run.pool.run(blocks_of(run.open(in_).count), [&](int block, int) {
-      run.kernels.pool({run.views[in_], run.views[out_], window_, maximum_, count_padding_, block, block + 1});
+    const View& out = run.views[out_];
+    // Cut as the convolution before it was: a thread finds in its own cache what it wrote itself.
+    const Shares shares(run.pool.threads(), out.height, blocks_of(run.open(in_).count), 1);
+    run.pool.run(shares.chunks, [&](int chunk, int) {
+      run.kernels.pool({run.views[in_], out, window_, maximum_, count_padding_, shares.unit_begin(chunk),
+                        shares.unit_end(chunk), shares.row_begin(chunk), shares.row_end(chunk)});
     });
   }
 
@@ -34,18 +40,35 @@ class WindowPool final : public Operator {
 class PlanePool final : public Operator {
  public:
   explicit PlanePool(const OpSpec& op)
-      : in_(op.inputs[0]), out_(op.output), counted_(attribute(op, "counted") != 0) {}
+      : in_(op.inputs[0]),
+        out_(op.output),
+        counted_(attribute(op, "counted") != 0),
+        absolute_(attribute(op, "absolute") != 0) {}
 
   void run(Run& run) const override {
     const int channels = run.open(in_).count;
     const View& in = run.views[in_];
-    run.kernels.global_pool({in, run.views[out_].data, 0, blocks_of(channels)});
+    if (absolute_)
+      for (int block = 0; block < blocks_of(channels); ++block) mean_size(in, block, run.views[out_].data);
+    else
+      run.kernels.global_pool({in, run.views[out_].data, 0, blocks_of(channels)});
     if (counted_) run.macs += int64_t{channels} * in.height * in.width;
   }
 
  private:
+  static void mean_size(const View& in, int block, float* out) {
+    float sums[kLanes] = {};
+    for (int y = 0; y < in.height; ++y) {
+      const float* row = in.data + block * in.block + y * in.row;
+      for (int x = 0; x < in.width; ++x)
+        for (int lane = 0; lane < kLanes; ++lane) sums[lane] += std::fabs(row[x * kLanes + lane]);
+    }
+    const float share = 1.0f / (static_cast<float>(in.height) * static_cast<float>(in.width));
+    for (int lane = 0; lane < kLanes; ++lane) out[block * kLanes + lane] = sums[lane] * share;
+  }
+
   int in_, out_;
-  bool counted_;
+  bool counted_, absolute_;
 };
 
 }  // namespace

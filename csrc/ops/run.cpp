@@ -41,8 +41,13 @@ OpenList Run::open(int value) const {
 
 void Run::set_flags(int gate, const float* logits, float own_threshold) {
   const float cut = threshold_given ? threshold : own_threshold;
-  std::vector<uint8_t>& flag = flags[gate];
+  std::vector<uint8_t> flag(flags[gate].size());
   for (size_t g = 0; g < flag.size(); ++g) flag[g] = logits[g] > cut;
+  set_flags(gate, flag);
+}
+
+void Run::set_flags(int gate, const std::vector<uint8_t>& flag) {
+  std::copy(flag.begin(), flag.end(), flags[gate].begin());
   for (size_t i = 0; i < lists_.size(); ++i) {
     const OpenListSpec& spec = plan.lists()[i];
     if (spec.gate != gate) continue;

@@ -13,12 +13,15 @@ from sluicegate.errors import RunError as RunError
 from sluicegate.export import export as export
 from sluicegate.gates import AlwaysOn as AlwaysOn
 from sluicegate.gates import BinConcrete as BinConcrete
+from sluicegate.gates import Ensemble as Ensemble
+from sluicegate.gates import FreeLogits as FreeLogits
 from sluicegate.gates import GateRecord as GateRecord
 from sluicegate.gates import GateRecords as GateRecords
 from sluicegate.gates import GateSite as GateSite
 from sluicegate.gates import GumbelSoftmax as GumbelSoftmax
 from sluicegate.gates import ImprovedSemHash as ImprovedSemHash
 from sluicegate.gates import PooledHead as PooledHead
+from sluicegate.gates import SaliencyHead as SaliencyHead
 from sluicegate.gates import Stochastic as Stochastic
 from sluicegate.gates import StraightThrough as StraightThrough
 from sluicegate.gates import Threshold as Threshold

@@ -1,4 +1,4 @@
-"""The command line: sluicegate demo | train | evaluate | export | frontier | recipes.
+"""The command line: sluicegate demo | train | evaluate | export | predict | frontier | recipes.
 
 Results go to standard output, as tables or, with `--json`, as one JSON object; everything else goes to standard error.
 Exit status: 0, 1 (the run failed), 2 (bad usage). An error is one line.
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import jsonargparse
@@ -25,14 +26,16 @@ from sluicegate.convert import GatedModel
 from sluicegate.data import ImageSet, Normalize, known_statistics
 from sluicegate.errors import InputError, SluicegateError
 from sluicegate.export import export
-from sluicegate.gates import AlwaysOn, Stochastic, Strategy, Threshold
+from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Strategy, Threshold
 from sluicegate.recipes import demo as demo_recipes
 from sluicegate.recipes import paper, recipe, recipes
 from sluicegate.tables import result_tables, speed_table
 from sluicegate.train import (
     DataRecipe,
+    Evaluation,
     NetRecipe,
     Recipe,
+    Subject,
     as_subject,
     build_subject,
     load_run,
@@ -45,7 +48,7 @@ from sluicegate.train import (
     run,
 )
 from sluicegate.train import evaluate as measure
-from sluicegate_runtime import Preprocessing, Session, time_sessions
+from sluicegate_runtime import Preprocessing, Session, prediction, time_sessions
 
 _NOTES = Console(stderr=True, highlight=False)
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
@@ -95,24 +98,23 @@ def evaluate(config: jsonargparse.Namespace) -> None:
     started = time.perf_counter()
     name, net, images = _what_to_measure(config)
     subject = as_subject(net, images)
-    if isinstance(net, GatedModel):
-        net.strategy = _strategy(config)
-    measured = measure(
-        subject,
-        images,
-        normalize=known_statistics(config.normalize) if config.normalize else None,
-        batch_size=config.batch_size,
-        device=config.device or ("cuda" if torch.cuda.is_available() else "cpu"),
-        progress=True,
-    )
+    found = {}
+    for label, strategy in _strategies(config, name).items():
+        if isinstance(net, GatedModel):
+            net.strategy = strategy
+        found[label] = [_measured(config, subject, images) for _ in range(config.repeats)]
+    measured = next(iter(found.values()))[0]
     report = {
         "name": name,
         **asdict(measured),
+        **({"points": {label: _spread(runs) for label, runs in found.items()}} if _many(found) else {}),
         "by_module": {module: macs._asdict() for module, macs in subject.macs.by_module().items()},
         "seconds": round(time.perf_counter() - started, 3),
         **provenance.provenance(),
     }
-    _show(config, report, *result_tables({name: measured}))
+    first = {label: runs[0] for label, runs in found.items()}
+    repeated = {label: runs for label, runs in found.items() if len(runs) > 1}
+    _show(config, report, *result_tables(first), *(_spread_line(*item) for item in repeated.items()))
 
 
 def export_run(config: jsonargparse.Namespace) -> None:
@@ -121,6 +123,11 @@ def export_run(config: jsonargparse.Namespace) -> None:
     images = load_split(begun.data, "test", config.data_dir)
     file = _export(config.run, images, config.output, config.weights)
     _show(config, {"file": str(file), "bytes": file.stat().st_size}, f"file: {file}")
+
+
+def predict(config: jsonargparse.Namespace) -> None:
+    """Say what an exported classifier sees in image files, as JSON lines."""
+    prediction.command(config)
 
 
 def frontier(config: jsonargparse.Namespace) -> None:
@@ -145,6 +152,7 @@ _VERBS: dict[str, Callable[[jsonargparse.Namespace], None]] = {
     "train": train,
     "evaluate": evaluate,
     "export": export_run,
+    "predict": predict,
     "frontier": frontier,
     "recipes": list_recipes,
 }
@@ -187,8 +195,11 @@ def _evaluate_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int | None, help="measure on so many images")
     parser.add_argument("--size", type=int | None, help="resize and crop images to this size")
     parser.add_argument("--normalize", type=str | None, help="'imagenet' or a data set, whose mean and std to use")
-    parser.add_argument("--strategy", choices=["threshold", "stochastic", "always-on"], default="threshold")
+    parser.add_argument("--strategy", choices=["threshold", "stochastic", "always-on", "ensemble"], default="threshold")
     parser.add_argument("--tau", type=float, default=0.5, help="of the threshold strategy")
+    parser.add_argument("--sweep", type=list[float] | None, help="measure at each of these tau: [0.3,0.5,0.7]")
+    parser.add_argument("--passes", type=int, default=5, help="of the ensemble strategy")
+    parser.add_argument("--repeats", type=int, default=1, help="measure so often; print mean and standard deviation")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--device", type=str | None, help="cpu, cuda, ...; the GPU if there is one")
 
@@ -216,6 +227,7 @@ _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "train": _train_arguments,
     "evaluate": _evaluate_arguments,
     "export": _export_arguments,
+    "predict": prediction.add_arguments,
     "frontier": _frontier_arguments,
     "recipes": _no_arguments,
 }
@@ -267,7 +279,7 @@ _TIMED = 100  # images that the demo times the engine with
 def _export(folder: Path, images: ImageSet, file: Path, weights: Path | None = None) -> Path:
     """A run's network as a file, with what an image needs on its way in."""
     net = load_run(folder, images, weights)[1]
-    size = images.images.shape[-1]
+    size = min(images.images.shape[2:])
     preprocessing = Preprocessing(size, size, images.mean, images.std)
     return export(net, file, torch.zeros(1, *images.images.shape[1:]), preprocessing, images.classes)
 
@@ -289,12 +301,52 @@ def _data(config: jsonargparse.Namespace, data: DataRecipe) -> DataRecipe:
     )
 
 
+def _strategies(config: jsonargparse.Namespace, name: str) -> dict[str, Strategy]:
+    """What to measure with, by the name that tables call it."""
+    if config.repeats < 1:
+        raise InputError(f"repeats: {config.repeats} must be at least 1")
+    if config.sweep is None:
+        return {name: _strategy(config)}
+    return {f"{name} tau={tau:g}": Threshold(tau) for tau in config.sweep}
+
+
+def _measured(config: jsonargparse.Namespace, subject: Subject, images: ImageSet) -> Evaluation:
+    return measure(
+        subject,
+        images,
+        normalize=known_statistics(config.normalize) if config.normalize else None,
+        batch_size=config.batch_size,
+        device=config.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        progress=True,
+    )
+
+
+def _many(found: Mapping[str, Sequence[Evaluation]]) -> bool:
+    return sum(map(len, found.values())) > 1
+
+
+def _spread(runs: Sequence[Evaluation]) -> dict[str, Any]:
+    """Mean and standard deviation (of a sample; 0 of one) over repeats."""
+    figures = {"accuracy": [run.accuracy for run in runs], "macs": [run.macs.mean for run in runs]}
+    return {
+        name: {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else 0.0, "repeats": len(values)}
+        for name, values in figures.items()
+    }
+
+
+def _spread_line(label: str, runs: Sequence[Evaluation]) -> str:
+    figures = (f"{name} {figure['mean']:.6g} +- {figure['std']:.2g}" for name, figure in _spread(runs).items())
+    return f"{label}, {len(runs)} times: {', '.join(figures)}"
+
+
 def _strategy(config: jsonargparse.Namespace) -> Strategy:
     match config.strategy:
         case "stochastic":
             return Stochastic()
         case "always-on":
             return AlwaysOn()
+        case "ensemble":
+            return Ensemble(config.passes)
     return Threshold(config.tau)
 
 

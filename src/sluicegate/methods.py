@@ -10,12 +10,33 @@ from functools import partial
 from typing import Any, Literal
 
 from sluicegate.convert import GATER, ChannelGating, GatedModel, GaterGating, Gating, JointGating, LayerGating
-from sluicegate.gates import BinConcrete, Estimator, GumbelSoftmax, PooledHead, StraightThrough
+from sluicegate.gates import (
+    BinConcrete,
+    Estimator,
+    FreeLogits,
+    GumbelSoftmax,
+    ImprovedSemHash,
+    PooledHead,
+    SaliencyHead,
+    StraightThrough,
+    TopK,
+)
 from sluicegate.nets import build_net
-from sluicegate.objectives import L1, Objective, Reduction, SquaredRates, TargetRate, WeightedSum
-from sluicegate.schedule import Schedule
+from sluicegate.objectives import (
+    L0,
+    L1,
+    BatchShaping,
+    Beta,
+    MacTarget,
+    Objective,
+    Reduction,
+    SquaredRates,
+    TargetRate,
+    WeightedSum,
+)
+from sluicegate.schedule import Schedule, linear
 
-EstimatorName = Literal["bin_concrete", "gumbel_softmax", "straight_through"]
+EstimatorName = Literal["bin_concrete", "gumbel_softmax", "straight_through", "semhash"]
 
 Weight = float | Schedule
 """Of an objective: a number, or a schedule over training."""
@@ -24,6 +45,7 @@ _ESTIMATORS: dict[EstimatorName, type[Estimator]] = {
     "bin_concrete": BinConcrete,
     "gumbel_softmax": GumbelSoftmax,
     "straight_through": StraightThrough,
+    "semhash": ImprovedSemHash,
 }
 
 
@@ -146,6 +168,99 @@ def convnet_aig(
         return WeightedSum({"layer": (weight, TargetRate(rates))})
 
     return Method("convnet_aig", gating, objective)
+
+
+def batch_shaping(
+    shaping: float = 0.75,
+    shaped_until: float | None = 100 / 500,
+    sparsity: float = 0.05,
+    ramp: tuple[float, float] = (100 / 500, 300 / 500),
+    a: float = 0.6,
+    b: float = 0.4,
+    reduction: Reduction = "mean",
+    at: str | list[str] = "mid",
+    granularity: int = 1,
+    hidden: int = 16,
+    initial_open_rate: float = 0.97,
+) -> Method:
+    """Channel gates that are shaped to fire sometimes, then pressed to close (batch shaping, sections 4 and 5).
+
+    Args:
+        shaping: lambda of eq. 2 at the start.
+        shaped_until: share of the training in which it falls to 0 in a straight line: by epoch 100 of 500 on CIFAR-10,
+            by 20 of 150 on ImageNet; None for a lambda that stays.
+        sparsity: gamma of eq. 5, once it is fully on.
+        ramp: shares of the training between which gamma rises from 0; epochs 100 to 300, on ImageNet 30 to 60.
+        a, b: of the Beta prior.
+        reduction: how both losses sum over gates (see `objectives/reduction.py`).
+        at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate.
+        hidden: neurons of a head's hidden layer, which is batch-normalised.
+        initial_open_rate: probability with which a gate starts out open.
+    """
+    gating = ChannelGating(
+        at,
+        granularity,
+        estimator=BinConcrete(2 / 3),
+        head=partial(PooledHead, hidden=hidden, batch_norm=True),
+        initial_open_rate=initial_open_rate,
+    )
+
+    fading = shaping if shaped_until is None else linear(shaping, 0.0, 0.0, shaped_until)
+
+    def objective(gated: GatedModel) -> Objective:
+        return WeightedSum(
+            {
+                "shaping": (fading, BatchShaping(Beta(a, b), reduction=reduction)),
+                "l0": (linear(0.0, sparsity, *ramp), L0(reduction=reduction)),
+            }
+        )
+
+    return Method("batch_shaping", gating, objective)
+
+
+def stochastic_gates(
+    target: Weight = 0.5,
+    weight: Weight = 1.0,
+    conditional: bool = True,
+    at: str | tuple[str, ...] = ("inp", "mid", "out"),
+    granularity: int = 1,
+    hidden: int = 16,
+    temperature: Weight = 1.0,
+    initial_open_rate: float = 0.97,
+) -> Method:
+    """Channel gates trained towards a share of the MACs (stochastic gates, sections 3 and 3.4).
+
+    Args:
+        target: t, the share of the plain network's MACs; a schedule anneals it (section S1.1).
+        weight: of the objective beside cross entropy; the paper has 1.
+        conditional: gates look at the image; else their logits are parameters, which prunes.
+        at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate (section 4.2).
+        hidden: neurons of a conditional head's hidden layer, which is batch-normalised.
+        temperature: of Gumbel softmax.
+        initial_open_rate: probability with which a gate starts out open.
+    """
+    gating = ChannelGating(
+        at,
+        granularity,
+        estimator=GumbelSoftmax(temperature),
+        head=partial(PooledHead, hidden=hidden, batch_norm=True) if conditional else FreeLogits,
+        initial_open_rate=initial_open_rate,
+    )
+
+    def objective(gated: GatedModel) -> Objective:
+        return WeightedSum({"macs": (weight, MacTarget(gated.macs, target))})
+
+    return Method("stochastic_gates", gating, objective)
+
+
+def fbs(share: float = 0.5, at: str | list[str] = "mid", granularity: int = 1) -> Method:
+    """Feature boosting and suppression (Gao et al., ICLR 2019): the k most salient channels, scaled by their saliency.
+
+    Args:
+        share: k as a share of a site's gates, the density d; the same for every image.
+        at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate.
+    """
+    return Method("fbs", ChannelGating(at, granularity, estimator=TopK(share, boost=True), head=SaliencyHead))
 
 
 def gaternet(

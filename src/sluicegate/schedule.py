@@ -161,9 +161,8 @@ def staircase(start: float, end: float, by: float, every: float) -> Schedule:
     count = math.ceil(abs(end - start) / by - _ROUNDING)
     if count * every > 1:
         raise InputError(f"staircase: {count} steps of every={every} end at {count * every:g}; the rule is 1 or before")
-    return steps(
-        {n * every: end if n == count else start + math.copysign(n * by, end - start) for n in range(count + 1)}
-    )
+    levels = [start + math.copysign(n * by, end - start) for n in range(count)] + [end]
+    return steps({round(n * every, 12): level for n, level in enumerate(levels)})
 
 
 def geometric(start: float, end: float, begin: float = 0.0, finish: float = 1.0) -> Schedule:

@@ -6,6 +6,7 @@ from .artifact import save as save
 from .errors import InputError as InputError
 from .errors import RunError as RunError
 from .errors import SluicegateError as SluicegateError
+from .prediction import predict as predict
 from .program import Op as Op
 from .program import Preprocessing as Preprocessing
 from .program import Program as Program

@@ -51,8 +51,9 @@ class Op:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From an image to the program's input: resize the shorter side, crop the centre (both in pixels), scale
-    to [0, 1], subtract `mean`, divide by `std` (one figure per channel)."""
+    """From an image to the program's input: what the shorter side is resized to and what is cropped of its centre
+    (both in pixels; left out, nothing is cut off but what another aspect sticks out), then pixels in [0, 1] minus
+    `mean`, over `std` (one figure per channel). `preprocess.py` says it exactly."""
 
     resize: int | None = None
     crop: int | None = None

@@ -212,7 +212,7 @@ def _global_pool(op: Op, has: Attributes, sample: _Sample) -> np.ndarray:
     x = sample.arrays[op.inputs[0]]
     if has["counted"]:
         sample.macs += int(sample.open_channels(op.inputs[0]).sum()) * x.shape[1] * x.shape[2]
-    return x.mean((1, 2))
+    return (np.abs(x) if has["absolute"] else x).mean((1, 2))
 
 
 def _add(op: Op, has: Attributes, sample: _Sample) -> np.ndarray:
@@ -280,8 +280,22 @@ def _slice(op: Op, has: Attributes, sample: _Sample) -> np.ndarray:
 
 
 def _gate(op: Op, has: Attributes, sample: _Sample) -> np.ndarray:
+    """Above the threshold; with `top_k` the k largest whatever the threshold, of equals the first."""
+    if has["top_k"]:
+        logits = sample.arrays[op.inputs[0]]
+        return np.isin(np.arange(len(logits)), np.argsort(-logits, kind="stable")[: has["top_k"]])
     cut = has["threshold"] if sample.threshold is None else sample.threshold
     return sample.arrays[op.inputs[0]] > cut
+
+
+def _constant(op: Op, has: Attributes, sample: _Sample) -> np.ndarray:
+    return sample.tensor(op, "bias")
+
+
+def _scale(op: Op, has: Attributes, sample: _Sample) -> np.ndarray:
+    """Channels times factors, each of which serves C / G adjacent channels."""
+    x, factors = (sample.arrays[name] for name in op.inputs)
+    return x * _column(np.repeat(factors, len(x) // len(factors)), x)
 
 
 EXECUTORS: dict[str, Callable[[Op, Attributes, _Sample], np.ndarray]] = {
@@ -300,4 +314,6 @@ EXECUTORS: dict[str, Callable[[Op, Attributes, _Sample], np.ndarray]] = {
     "lstm": _lstm,
     "slice": _slice,
     "gate": _gate,
+    "constant": _constant,
+    "scale": _scale,
 }

@@ -33,7 +33,7 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "linear": {"activation": "none"},
     "max_pool": {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "ceil": False},
     "avg_pool": {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "count_padding": True},
-    "global_pool": {"counted": False},
+    "global_pool": {"counted": False, "absolute": False},
     "add": {"activation": "none"},
     "concat": {},
     "activation": {"function": "relu"},
@@ -43,17 +43,26 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "select": {},
     "lstm": {},
     "slice": {"size": 1},
-    "gate": {"threshold": 0.0},
+    "gate": {"threshold": 0.0, "top_k": 0},
     "exit": {},
+    "constant": {},
+    "scale": {},
 }
 
-_WEIGHTED = ("conv", "linear", "lstm")
+# The roles of the tensors that a kind of op may carry; the others carry none.
+TENSORS: dict[str, tuple[str, ...]] = {
+    "conv": ("weight", "bias"),
+    "linear": ("weight", "bias"),
+    "lstm": ("weight", "bias"),
+    "constant": ("bias",),
+}
 
 # Limits that keep a hostile file from asking for unbounded memory or time; real networks stay far below.
 MAX_OPS = 10_000
 MAX_SIDE = 16_384
 MAX_CHANNELS = 1 << 20
 MAX_ELEMENTS = 1 << 26  # of one value, per sample
+MAX_ATTRIBUTE = (1 << 31) - 1  # of whole numbers: the engine keeps them in 32 bits
 MAX_WORK = 1 << 41  # multiply-adds or window elements of one sample
 
 Shape = tuple[int, ...]
@@ -67,6 +76,7 @@ def attributes_of(op: Op) -> Attributes:
     for key, content in op.attributes.items():
         _require(key in defaults, op, f"unknown attribute {key!r}; known: {', '.join(defaults) or 'none'}")
         _require(_same_type(content, defaults[key]), op, f"{key}={content!r} must be like {defaults[key]!r}")
+        _require(_is_small(content), op, f"{key}={content!r} is beyond {MAX_ATTRIBUTE}")
     return {**defaults, **op.attributes}
 
 
@@ -79,6 +89,7 @@ def verify_program(program: Program, tensors: Mapping[str, np.ndarray]) -> None:
     for op in program.ops:
         _verify_op(op, scope)
     _verify_output(program, scope)
+    _verify_labels(program, scope)
 
 
 def dense_work(program: Program, tensors: Mapping[str, np.ndarray]) -> int:
@@ -158,6 +169,18 @@ def _verify_output(program: Program, scope: _Scope) -> None:
     _require_limit("program: multiply-adds", work, MAX_WORK)
 
 
+def _verify_labels(program: Program, scope: _Scope) -> None:
+    """What travels with a program for those who feed it images and read its answers."""
+    how, channels = program.preprocessing, scope.values[program.input].shape[0]
+    if len(how.mean) not in (0, channels) or len(how.std) != len(how.mean) or not all(std > 0 for std in how.std):
+        raise InputError(f"preprocessing: mean {how.mean}, std {how.std} must have {channels} figures, std above 0")
+    if (how.resize is None) != (how.crop is None) or (how.resize and how.crop and how.crop > how.resize):
+        raise InputError(f"preprocessing: crop {how.crop} must be at most resize {how.resize}; both or none are given")
+    outputs = scope.values[program.output].shape[0]
+    if len(program.classes) not in (0, outputs):
+        raise InputError(f"program: {len(program.classes)} classes, but {outputs} outputs")
+
+
 def _verify_op(op: Op, scope: _Scope) -> None:
     _require(op.kind in ATTRIBUTES, op, f"unknown kind {op.kind!r}; known: {', '.join(ATTRIBUTES)}")
     made_under = _regions(op, scope)
@@ -166,7 +189,7 @@ def _verify_op(op: Op, scope: _Scope) -> None:
         crosses = not set(scope.defined[name]) <= set(made_under)
         _require(not crosses or op.kind == "add", op, f"reads {name!r} out of a region that may be skipped")
         _require(scope.values[name].kind == _input_kind(op, position), op, f"{name!r} is of the wrong kind")
-    stray = set(op.tensors) - ({"weight", "bias"} if op.kind in _WEIGHTED else set())
+    stray = set(op.tensors) - set(TENSORS.get(op.kind, ()))
     _require(not stray, op, f"has no use for tensor {min(stray, default='')!r}")
     shape = RULES[op.kind](op, attributes_of(op), [scope.values[name] for name in op.inputs], scope)
     _verify_write(op, shape, made_under, scope)
@@ -377,6 +400,7 @@ def _gate(op: Op, has: Attributes, inputs: list[Value], scope: _Scope) -> Shape:
     _require_inputs(op, inputs, 1)
     _require(len(inputs[0].shape) == 1 and inputs[0].gate is None, op, "logits must be (G,) without a gate")
     _require(np.isfinite(has["threshold"]), op, "threshold must be finite")
+    _require(0 <= has["top_k"] <= inputs[0].shape[0], op, f"top_k {has['top_k']} is outside 0..{inputs[0].shape[0]}")
     return inputs[0].shape
 
 
@@ -384,6 +408,24 @@ def _exit(op: Op, has: Attributes, inputs: list[Value], scope: _Scope) -> None:
     _require_inputs(op, inputs, 2)
     _require(inputs[0].gate is None, op, f"{inputs[0].name!r} must not be gated")
     _require(inputs[1].shape == (1,), op, f"gate {inputs[1].name!r} must have one flag")
+
+
+def _constant(op: Op, has: Attributes, inputs: list[Value], scope: _Scope) -> Shape:
+    _require_inputs(op, inputs, 0)
+    bias = scope.tensor(op, "bias")
+    _require(bias.ndim == 1, op, f"bias has shape {bias.shape}, must be (F,)")
+    _require_ungated_output(op, scope)
+    return bias.shape
+
+
+def _scale(op: Op, has: Attributes, inputs: list[Value], scope: _Scope) -> Shape:
+    _require_inputs(op, inputs, 2)
+    factors = inputs[1]
+    _require(len(factors.shape) == 1 and factors.gate is None, op, f"{factors.name!r} must be (G,) without a gate")
+    fits = inputs[0].shape[0] % factors.shape[0] == 0
+    _require(fits, op, f"{inputs[0].shape[0]} channels are no multiple of {factors.shape[0]} factors")
+    _require_same_gate(op, inputs[0], scope)
+    return inputs[0].shape
 
 
 Rule = Callable[[Op, Attributes, list[Value], _Scope], Shape | None]
@@ -404,6 +446,8 @@ RULES: dict[str, Rule] = {
     "slice": _slice,
     "gate": _gate,
     "exit": _exit,
+    "constant": _constant,
+    "scale": _scale,
 }
 
 
@@ -429,7 +473,7 @@ def _windows(
 
 
 def _work(op: Op, values: Mapping[str, Value], tensors: Mapping[str, np.ndarray]) -> int:
-    if op.kind in _WEIGHTED:
+    if "weight" in TENSORS.get(op.kind, ()):
         weight = tensors[op.tensors["weight"]]
         return prod(weight.shape) * prod(values[str(op.output)].shape[1:])
     if op.kind in ("max_pool", "avg_pool"):
@@ -493,6 +537,12 @@ def _output(op: Op, scope: _Scope) -> Value:
 def _plane(op: Op, value: Value) -> tuple[int, int, int]:
     _require(len(value.shape) == 3, op, f"{value.name!r} has shape {value.shape}, must be (C, H, W)")
     return value.shape[0], value.shape[1], value.shape[2]
+
+
+def _is_small(content: Attribute) -> bool:
+    """Whether its whole numbers fit the engine; a stride may be large where there is one window alone."""
+    numbers = content if isinstance(content, tuple) else (content,)
+    return all(abs(number) <= MAX_ATTRIBUTE for number in numbers if isinstance(number, int))
 
 
 def _same_type(content: Attribute, default: Attribute) -> bool:

@@ -83,7 +83,12 @@ class Builder:
         pattern."""
         hidden = self.linear(self.pooled(x), 16, "relu")
         logits = self.linear(hidden, flags, offset=self.offsets(flags, pattern))
-        return self.op("gate", [logits], (flags,), threshold=float(self.rng.normal() * 0.1))
+        top_k = int(self.rng.integers(1, flags + 1)) if flags > 1 and self.rng.random() < 0.2 else 0
+        return self.op("gate", [logits], (flags,), threshold=float(self.rng.normal() * 0.1), top_k=top_k)
+
+    def constant(self, features) -> str:
+        """Random numbers in [0.5, 1.5]."""
+        return self.op("constant", [], (features,), tensors={"bias": self.rng.uniform(0.5, 1.5, features)})
 
     def lstm(self, x, hidden, state=None) -> str:
         columns = self.shape(x)[0] + (hidden if state else 0)
@@ -218,6 +223,26 @@ def masked_input(b: Builder, x: str) -> str:
     return b.op("add", [y, x], b.shape(x), activation=b.pick("none", "relu"))
 
 
+def boosted(b: Builder, x: str) -> str:
+    """Feature boosting: saliencies of the mean sizes open the k largest gates and scale what these let through."""
+    mid = b.channels()
+    flags = mid // b.granularity(mid)
+    sizes = b.op("global_pool", [x], b.shape(x)[:1], counted=True, absolute=True)
+    saliency = b.linear(sizes, flags, "relu") if b.rng.random() < 0.7 else b.constant(flags)
+    gate = b.op("gate", [saliency], (flags,), top_k=int(b.rng.integers(1, flags + 1)))
+    y = b.conv(x, mid, 3, gate=gate, activation="relu")
+    y = b.op("scale", [y, saliency], b.shape(y), gate)
+    return b.conv(y, b.channels(), b.pick(1, 3))
+
+
+def pruned(b: Builder, x: str) -> str:
+    """Gates that do not look at the image."""
+    mid = b.channels()
+    flags = mid // b.granularity(mid)
+    gate = b.op("gate", [b.constant(flags)], (flags,), threshold=1.0)
+    return b.conv(b.conv(x, mid, 3, gate=gate, activation="relu"), b.channels(), 1)
+
+
 def pools(b: Builder, x: str) -> str:
     kernel = tuple(min(b.pick(1, 2, 3), side) for side in b.shape(x)[1:])
     padding = tuple(b.pick(0, k // 2) for k in kernel)
@@ -280,5 +305,5 @@ def exit_early(b: Builder, x: str, classes: int) -> None:
 
 BLOCKS = (
     *(basic, basic, basic, pre_activation, bottleneck, inverted, grouped),
-    *(masked_output, masked_input, pools, dense_join, resize, shortcut_a, recurrent),
+    *(masked_output, masked_input, pools, dense_join, resize, shortcut_a, recurrent, boosted, pruned),
 )

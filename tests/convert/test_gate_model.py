@@ -110,6 +110,12 @@ def test_records_are_in_order_of_execution() -> None:
     assert list(gates.of_kind("layer")) == names[::2]
 
 
+def test_granularity_may_differ_by_site() -> None:
+    gating = sg.ChannelGating(granularity={"layer1.0.conv1": 4, "layer3.0.conv1": 16})
+    gated = sg.gate_model(build_net("resnet8"), gating, torch.zeros(1, 3, 32, 32))
+    assert [site.gates for site in gated.sites.values()] == [4, 32, 4]
+
+
 def test_gates_learn_from_the_task_alone() -> None:
     torch.manual_seed(0)
     gated = sg.gate_model(build_net("resnet8"), sg.JointGating(initial_open_rate=0.5), torch.zeros(1, 3, 32, 32))

@@ -21,6 +21,9 @@ GATINGS = {
     "pairs": sg.ChannelGating(granularity=2, estimator=sg.GumbelSoftmax(), initial_open_rate=0.5),
     "layer": sg.LayerGating(initial_open_rate=0.5),
     "joint": sg.JointGating(initial_open_rate=0.5),
+    "pruned": sg.ChannelGating(head=sg.FreeLogits, estimator=sg.GumbelSoftmax(), initial_open_rate=0.5),
+    "boosted": sg.ChannelGating(["mid", "out"], 2, estimator=sg.TopK(0.4, boost=True), head=sg.SaliencyHead),
+    "outputs": sg.ChannelGating(at="out", initial_open_rate=0.5),
     "inputs": sg.ChannelGating(at="inp", initial_open_rate=0.5),
     "gater": sg.GaterGating(build_net("resnet8"), at=["out", "mid"], initial_open_rate=0.5),
     "everywhere": sg.JointGating(sg.ChannelGating(at=["inp", "mid", "out"]), initial_open_rate=0.5),
@@ -30,6 +33,7 @@ GATINGS = {
 def _check(net: nn.Module, gating: Gating, size: int, images: int) -> None:
     torch.manual_seed(0)
     gated = sg.gate_model(randomise_norms(net), gating, torch.zeros(1, 3, size, size)).eval()
+    _mix_free_logits(gated)
     x = torch.randn(images, 3, size, size)
     with torch.no_grad():
         output, gates = gated(x, return_gates=True)
@@ -42,6 +46,14 @@ def _check(net: nn.Module, gating: Gating, size: int, images: int) -> None:
         assert all(np.array_equal(result.gates[name], record.open.bool().numpy()) for name, record in gates.items())
 
 
+def _mix_free_logits(gated: sg.GatedModel) -> None:
+    """Logits that start out alike are drawn at random, so that some gates are open and some closed."""
+    for gate in gated.gates.values():
+        if isinstance(gate.head, sg.FreeLogits):
+            for parameter in gate.parameters():
+                nn.init.normal_(parameter)
+
+
 @settings(max_examples=40)
 @given(seed=st.integers(0, 2**20), gating=st.sampled_from(sorted(GATINGS)))
 def test_random_residual_nets(seed: int, gating: str) -> None:
@@ -52,6 +64,16 @@ def test_random_residual_nets(seed: int, gating: str) -> None:
 @given(seed=st.integers(0, 2**20))
 def test_random_chains(seed: int) -> None:
     _check(random_chain(seed), sg.ChannelGating(at="all", initial_open_rate=0.5), 12, 2)
+
+
+@pytest.mark.parametrize("head", [sg.PooledHead, sg.FreeLogits])
+def test_gates_kept_open(head) -> None:
+    gating = sg.ChannelGating("all", head=head, initial_open_rate=0.1, keep_open=2)
+    _check(random_chain(1), gating, 12, 3)
+    gated = sg.gate_model(random_chain(1), gating, torch.zeros(1, 3, 12, 12))
+    for training in (True, False):
+        _, gates = gated.train(training)(torch.randn(8, 3, 12, 12), return_gates=True)
+        assert all(record.open[:, :2].min() == 1 and record.open[:, 2:].min() == 0 for record in gates.values())
 
 
 @pytest.mark.parametrize(

@@ -3,23 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from gate_records import random_records
 from torch.multiprocessing.spawn import spawn
 
 import sluicegate as sg
 from sluicegate.objectives import Objective, SquaredRates, TargetRate, WeightedSum, batch_rate
 from sluicegate.schedule import linear
-
-
-def _records(dtype: torch.dtype = torch.float64) -> sg.GateRecords:
-    torch.manual_seed(0)
-    sites = [
-        sg.GateSite("a", "layer", 1, 1, "x", "y"),
-        sg.GateSite("a.conv", "channel", 4, 4, "x", "y"),
-        sg.GateSite("b", "layer", 1, 1, "x", "y"),
-        sg.GateSite("b.conv", "channel", 6, 12, "x", "y"),
-    ]
-    opens = [torch.bernoulli(torch.full((8, s.gates), 0.6, dtype=dtype)).requires_grad_() for s in sites]
-    return sg.GateRecords({s.name: sg.GateRecord(s, torch.zeros_like(o), o) for s, o in zip(sites, opens, strict=True)})
 
 
 def _rates(gates: sg.GateRecords, *names: str) -> list[np.ndarray]:
@@ -37,14 +26,14 @@ def _rates(gates: sg.GateRecords, *names: str) -> list[np.ndarray]:
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_squared_rates(kind, reduction, formula, dtype: torch.dtype) -> None:
-    gates = _records(dtype)
+    gates = random_records(dtype)
     names = ("a", "b") if kind == "layer" else ("a.conv", "b.conv")
     value = SquaredRates(kind, reduction)(gates, 0.0)
     np.testing.assert_allclose(value.item(), formula(*_rates(gates, *names)), rtol=1e-6)
 
 
 def test_gradient_of_squared_rates() -> None:
-    gates = _records()
+    gates = random_records()
     (grad,) = torch.autograd.grad(SquaredRates("channel", "sum")(gates, 0.0), gates["a.conv"].open)
     (rate,) = _rates(gates, "a.conv")
     np.testing.assert_allclose(grad.numpy(), np.tile(2 * rate / 8, (8, 1)), rtol=1e-12)
@@ -52,7 +41,7 @@ def test_gradient_of_squared_rates() -> None:
 
 @pytest.mark.parametrize("target", [0.25, {"a": 0.25, "b": 1.0}, {"b": 0.5}])
 def test_target_rate(target) -> None:
-    gates = _records()
+    gates = random_records()
     a, b = _rates(gates, "a", "b")
     targets = target if isinstance(target, dict) else {"a": target, "b": target}
     expected = sum(((rate - targets[name]) ** 2).sum() for name, rate in (("a", a), ("b", b)) if name in targets)
@@ -60,7 +49,7 @@ def test_target_rate(target) -> None:
 
 
 def test_weighted_sum_follows_its_schedules() -> None:
-    gates = _records()
+    gates = random_records()
     parts: dict[str, tuple[float, Objective]] = {"layer": (2.0, SquaredRates("layer"))}
     both = WeightedSum({**parts, "channel": (linear(1.0, 0.0), SquaredRates("channel"))})
     layer, channel = (SquaredRates(kind)(gates, 0.0).item() for kind in ("layer", "channel"))
@@ -73,8 +62,11 @@ def test_weighted_sum_follows_its_schedules() -> None:
     [
         (lambda: SquaredRates("layer", "max"), "reduction: 'max' must be one of sum, site_mean, mean"),  # type: ignore[arg-type]
         (lambda: TargetRate(1.5), "target: 1.5 must lie between 0 and 1"),
-        (lambda: TargetRate({"c": 0.5})(_records(), 0.0), "target: 'c' is not a layer site"),
-        (lambda: SquaredRates("exit")(_records(), 0.0), "kind: the network has no 'exit' gates"),
+        (
+            lambda: TargetRate({"c": 0.5})(random_records(), 0.0),
+            "target: 'c' is not a site of the network's layer gates",
+        ),
+        (lambda: SquaredRates("exit")(random_records(), 0.0), "kind: the network has no 'exit' gates"),
         (lambda: WeightedSum({}), "parts: .* at least one objective"),
     ],
 )

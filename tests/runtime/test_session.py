@@ -176,3 +176,19 @@ def test_idle_workers_are_parked():
     run = [sys.executable, "-c", code]
     printed = subprocess.run(run, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path})
     assert float(printed.stdout) < 0.1
+
+
+def test_a_profile_shares_out_the_macs_of_a_run():
+    session = Session(network()[0])
+    profile = session.profile(images(1)[0], repeats=3)
+    assert list(profile) == [op.name for op in session.program.ops]
+    assert sum(macs for _, macs in profile.values()) == session.run(images(1)).macs[0]
+    assert all(milliseconds > 0 for milliseconds, _ in profile.values())
+
+
+def test_a_profile_refuses_what_a_run_refuses():
+    session = Session(network()[0])
+    with pytest.raises(InputError, match="repeats: 0 is not 1 or more"):
+        session.profile(images(1)[0], repeats=0)
+    with pytest.raises(InputError, match="images"):
+        session.profile(images(1))

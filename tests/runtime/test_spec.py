@@ -170,3 +170,13 @@ def test_tensors_must_be_float32():
     tensors["conv8.weight"] = tensors["conv8.weight"].astype(np.float64)
     with pytest.raises(InputError, match="is float64, must be float32"):
         verify_program(program, tensors)
+
+
+def test_a_number_that_the_engine_cannot_hold_is_refused():
+    """With one window alone any stride gives the right shape."""
+    b = Builder(np.random.default_rng(0))
+    x = b.value((3, 4, 4))
+    program = b.program(x, b.conv(x, 2, 4, 1, 0))
+    op = dataclasses.replace(program.ops[0], attributes={"stride": (1 << 40, 1)})
+    with pytest.raises(InputError, match="beyond 2147483647"):
+        verify_program(dataclasses.replace(program, ops=(op,)), b.tensors)

@@ -3,7 +3,7 @@ import torch
 
 from sluicegate.convert import GatedModel, JointGating, gate_model
 from sluicegate.data import Normalize, load
-from sluicegate.gates import AlwaysOn, Stochastic, Threshold
+from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Threshold
 from sluicegate.nets import build_net
 from sluicegate.train import evaluate
 
@@ -68,3 +68,12 @@ def test_normalisation_can_be_given(gated, images):
     own, other = evaluate(gated, images), evaluate(gated, images, normalize=((0.0,), (0.01,)))
     assert own.macs != other.macs
     assert evaluate(gated, images, normalize=(images.mean, images.std)) == own
+
+
+def test_an_ensemble_adds_up_the_macs_of_its_passes(gated, images) -> None:
+    gated.strategy = Stochastic()
+    once = evaluate(gated, images)
+    gated.strategy = Ensemble(4)
+    four = evaluate(gated, images)
+    assert four.macs.mean == pytest.approx(4 * once.macs.mean, rel=0.1)
+    assert four.open_rate == pytest.approx(once.open_rate, abs=0.1)

@@ -5,7 +5,7 @@ Legend: C channels, G gates.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -70,18 +70,22 @@ class ChannelGating(Gating):
             first one's outputs and the second one's inputs), "all" for every such place in a branch or out of one,
             "out" for the end of a branch, before it is added to the shortcut (saves outputs), "inp" for what a branch
             reads, the shortcut unmasked (saves inputs), the name of a module after which to mask; or a list of these.
-        granularity: adjacent channels that share a gate; must divide the channels of every site.
+        granularity: adjacent channels that share a gate, for all sites or by site name (1 where it is not named); must
+            divide the channels of every site.
         estimator: copied for each site.
         head: makes the heads.
         initial_open_rate: probability with which a gate starts out open. No paper states it; at 0.88, a common
             choice, its noise costs a quarter of the accuracy of a short training (docs/dlcg.md).
+        keep_open: gates that are always open at places outside of residual branches, where no shortcut carries what
+            closed channels leave out (stochastic gates, section 4.2).
     """
 
     at: str | Sequence[str] = "mid"
-    granularity: int = 1
+    granularity: int | Mapping[str, int] = 1
     estimator: Estimator = field(default_factory=BinConcrete)
     head: HeadFactory = PooledHead
     initial_open_rate: float = 0.97
+    keep_open: int = 0
 
     def channels(self, graph_module: fx.GraphModule) -> list[Channels]:
         """The places themselves, in order of execution for each entry of `at`."""
@@ -94,12 +98,18 @@ class ChannelGating(Gating):
 
     def site(self, channels: Channels) -> GateSite:
         """Describe the gates of one place."""
-        if self.granularity < 1 or channels.count % self.granularity:
+        shared = self.granularity if isinstance(self.granularity, int) else self.granularity.get(channels.name, 1)
+        if shared < 1 or channels.count % shared:
             raise InputError(
-                f"granularity: {self.granularity} does not divide the {channels.count} channels of {channels.name!r}"
+                f"granularity: {shared} does not divide the {channels.count} channels of {channels.name!r}"
             )
-        gates = channels.count // self.granularity
-        return GateSite(channels.name, "channel", gates, channels.count, channels.reads.name, channels.value.name)
+        gates = channels.count // shared
+        keep_open = 0 if channels.branch else self.keep_open
+        if not 0 <= keep_open <= gates:
+            raise InputError(f"keep_open: {keep_open} is not in 0..{gates}, the gates of {channels.name!r}")
+        return GateSite(
+            channels.name, "channel", gates, channels.count, channels.reads.name, channels.value.name, keep_open
+        )
 
     def served(self, channels: Channels) -> "Served":
         """Describe what a head does for one place."""

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.errors import InputError
-from sluicegate.gates import Head, PooledHead
+from sluicegate.gates import FreeLogits, Head, PooledHead, SaliencyHead
 from sluicegate.graph import Role, module_of, role, shape
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -142,3 +142,16 @@ def _(head: PooledHead, reads: tuple[int, ...]) -> HeadMacs:
     outputs = tuple(output.weight.numel() for output in head.outputs if isinstance(output, nn.Linear))
     pooling = math.prod(reads[2:]) if len(reads) > 2 else 0
     return HeadMacs(pooling, head.hidden.out_features, outputs)
+
+
+@head_macs.register
+def _(head: FreeLogits, reads: tuple[int, ...]) -> HeadMacs:
+    return HeadMacs(0, 0, (0,) * len(head.outputs))
+
+
+@head_macs.register
+def _(head: SaliencyHead, reads: tuple[int, ...]) -> HeadMacs:
+    """Its one layer reads the pooled channels, as a hidden layer does."""
+    (output,) = head.outputs
+    assert isinstance(output, nn.Linear)
+    return HeadMacs(math.prod(reads[2:]), output.out_features, (0,))

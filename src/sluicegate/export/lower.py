@@ -19,7 +19,19 @@ from sluicegate.convert import GatedModel
 from sluicegate.costs import Liveness, liveness
 from sluicegate.errors import InputError
 from sluicegate.export.passes import Fused, activation_of, does_nothing, folded, folded_linear, fuse, norm_alone
-from sluicegate.gates import Gate, Head, PooledHead, mask_channels, mask_layer
+from sluicegate.gates import (
+    OPEN_LOGIT,
+    Constant,
+    Estimator,
+    FreeLogits,
+    Gate,
+    Head,
+    PooledHead,
+    SaliencyHead,
+    TopK,
+    mask_channels,
+    mask_layer,
+)
 from sluicegate.graph import Role, module_of, role, shape, trace
 from sluicegate.nets.cifar_resnet import SubsampleAndPad
 from sluicegate_runtime.program import Attribute, Op, Preprocessing, Program, Value
@@ -79,6 +91,7 @@ class _Lowering:
         self.ops: list[Op] = []
         self.tensors: dict[str, np.ndarray] = {}
         self.names: dict[fx.Node, str] = {}
+        self.boosted: set[str] = set()  # sites whose open channels are scaled
 
     def run(self) -> str:
         """Lower every node; returns the name of the output."""
@@ -205,21 +218,47 @@ class _Lowering:
         self.names[mask] = value.name
         if value.gate != site.name:
             self._emit(mask, "select", (value.name, site.name), value.shape)
+        if site.name in self.boosted:
+            boosted = Value(f"{mask.name}.boosted", value.shape, gate=site.name)
+            self._add("scale", boosted, (self.names[mask], f"{site.name}.logits"), when=self._when(mask))
+            self.names[mask] = boosted.name
 
     def _gate(self, node: fx.Node, gate: Gate) -> None:
         """The head's features, and for each site an output layer and its decision; the layer's comes first."""
         when = self._when(node)
         features = self._features(node, gate.head, when)
-        for site, output, estimator in zip(gate.sites, gate.head.outputs, gate.estimators, strict=True):
-            assert isinstance(output, nn.Linear)
+        for i, (site, estimator) in enumerate(zip(gate.sites, gate.estimators, strict=True)):
             logits = Value(f"{site.name}.logits", (site.gates,))
-            weights = self._weights(logits.name, *_difference(output, estimator.logits_per_gate))
-            self._add("linear", logits, (features,), tensors=weights, when=when)
-            self._add("gate", Value(site.name, (site.gates,), "gate"), (logits.name,), when=when)
+            self._logits(logits, gate.head, i, features, estimator.logits_per_gate, when)
+            self._keep_open(logits.name, site.keep_open)
+            is_open = Value(site.name, (site.gates,), "gate")
+            self._add("gate", is_open, (logits.name,), _rule(estimator, site.gates), when=when)
+            self.boosted |= {site.name} if isinstance(estimator, TopK) and estimator.boost else set()
             when = site.name if site.kind == "layer" else when
 
-    def _features(self, node: fx.Node, head: Head, when: str | None) -> str:
-        """What a head's output layers read."""
+    def _logits(
+        self, value: Value, head: Head, index: int, features: str | None, logits_per_gate: int, when: str | None
+    ) -> None:
+        """What a head says of one site."""
+        output = head.outputs[index]
+        activation = {"activation": "relu"} if isinstance(head, SaliencyHead) else {}
+        if isinstance(output, Constant):
+            values = self._weights(value.name, None, _difference(output.values, logits_per_gate))
+            self._add("constant", value, (), tensors=values, when=when)
+            return
+        assert isinstance(output, nn.Linear) and features is not None
+        weight, bias = _difference(output.weight, logits_per_gate), _difference(output.bias, logits_per_gate)
+        self._add("linear", value, (features,), activation, self._weights(value.name, weight, bias), when)
+
+    def _keep_open(self, logits: str, count: int) -> None:
+        """Let the first logits be those of open gates, whatever a head says."""
+        for part, fixed in ((f"{logits}.weight", 0.0), (f"{logits}.bias", OPEN_LOGIT)):
+            if count and part in self.tensors:
+                self.tensors[part] = self.tensors[part].copy()
+                self.tensors[part][:count] = fixed
+
+    def _features(self, node: fx.Node, head: Head, when: str | None) -> str | None:
+        """What a head's output layers read, if they read anything."""
         match head:
             case PooledHead():
                 pooled = self._pooled(node, when)
@@ -227,14 +266,18 @@ class _Lowering:
                 weights = self._weights(hidden.name, *folded_linear(head.hidden, head.norm))
                 self._add("linear", hidden, (pooled,), {"activation": "relu"}, weights, when)
                 return hidden.name
+            case SaliencyHead():
+                return self._pooled(node, when, absolute=True)
+            case FreeLogits():
+                return None
         raise InputError(f"head: the engine has no {type(head).__name__}")
 
-    def _pooled(self, node: fx.Node, when: str | None) -> str:
+    def _pooled(self, node: fx.Node, when: str | None, absolute: bool = False) -> str:
         read = self._value(self._read(node))
         if len(read.shape) == 1:
             return read.name
         pooled = Value(f"{node.name}.pool", read.shape[:1], gate=read.gate)
-        self._add("global_pool", pooled, (read.name,), {"counted": True}, when=when)
+        self._add("global_pool", pooled, (read.name,), {"counted": True, "absolute": absolute}, when=when)
         return pooled.name
 
     def _emit(
@@ -270,8 +313,8 @@ class _Lowering:
         self.values.append(value)
         self.ops.append(Op(kind, value.name, reads, value.name, tensors or {}, attributes or {}, when))
 
-    def _weights(self, name: str, weight: Tensor, bias: Tensor | None) -> dict[str, str]:
-        roles = {"weight": weight} | ({} if bias is None else {"bias": bias})
+    def _weights(self, name: str, weight: Tensor | None, bias: Tensor | None) -> dict[str, str]:
+        roles = {part: tensor for part, tensor in (("weight", weight), ("bias", bias)) if tensor is not None}
         for part, tensor in roles.items():
             self.tensors[f"{name}.{part}"] = tensor.detach().cpu().float().numpy()
         return {part: f"{name}.{part}" for part in roles}
@@ -292,11 +335,14 @@ class _Lowering:
         return next(value for value in self.values if value.name == name)
 
 
-def _difference(output: nn.Linear, logits_per_gate: int) -> tuple[Tensor, Tensor]:
+def _difference(rows: Tensor, logits_per_gate: int) -> Tensor:
     """One logit a gate: of a pair (off, on) only the difference matters, and it is linear too."""
-    if logits_per_gate == 1:
-        return output.weight, output.bias
-    return output.weight[1::2] - output.weight[::2], output.bias[1::2] - output.bias[::2]
+    return rows if logits_per_gate == 1 else rows[1::2] - rows[::2]
+
+
+def _rule(estimator: Estimator, gates: int) -> dict[str, Attribute]:
+    """How a gate decides, where that is not by its threshold."""
+    return {"top_k": estimator.count(gates)} if isinstance(estimator, TopK) else {}
 
 
 def _window_of(conv: nn.Conv2d) -> dict[str, Attribute]:

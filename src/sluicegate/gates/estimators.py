@@ -17,13 +17,16 @@ In evaluation every estimator is `logit > threshold`, but for `TopK`: export and
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from sluicegate.errors import InputError
-from sluicegate.schedule import Schedule
+
+Temperature = float | Callable[[float], float]
+"""A number, or a schedule: training progress in [0, 1] -> number."""
 
 
 class Estimator(nn.Module, ABC):
@@ -64,7 +67,7 @@ class BinConcrete(Estimator):
         temperature: T > 0, or a schedule of it; batch shaping and DLCG use 2/3.
     """
 
-    def __init__(self, temperature: float | Schedule = 2 / 3) -> None:
+    def __init__(self, temperature: Temperature = 2 / 3) -> None:
         super().__init__()
         self.relax = _Relaxation(temperature)
 
@@ -84,7 +87,7 @@ class GumbelSoftmax(Estimator):
 
     logits_per_gate = 2
 
-    def __init__(self, temperature: float | Schedule = 1.0, hard: bool = True) -> None:
+    def __init__(self, temperature: Temperature = 1.0, hard: bool = True) -> None:
         super().__init__()
         self.relax = _Relaxation(temperature)
         self.hard = hard
@@ -174,7 +177,7 @@ class _Relaxation(nn.Module):
     """sigmoid(x / T). A scheduled T is a buffer, so that setting it compiles nothing anew; it is no part of the state,
     since progress sets it before each step."""
 
-    def __init__(self, temperature: float | Schedule) -> None:
+    def __init__(self, temperature: Temperature) -> None:
         super().__init__()
         self.schedule = temperature if callable(temperature) else None
         self.temperature: float | Tensor

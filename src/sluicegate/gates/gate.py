@@ -63,8 +63,10 @@ class Gate(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Decision, ...]:
         """What the head reads, e.g. [N, C, H, W] -> a decision per site."""
-        raw_and_estimators = zip(self.head(x), self.estimators, strict=True)
-        all_logits = [_gate_logits(raw, estimator.logits_per_gate) for raw, estimator in raw_and_estimators]
+        all_logits = [
+            _kept_open(_gate_logits(raw, estimator.logits_per_gate), site.keep_open)
+            for site, raw, estimator in zip(self.sites, self.head(x), self.estimators, strict=True)
+        ]
         decisions = []
         layer_open = None
         of_site = zip(self.sites, self.estimators, all_logits, self._open(all_logits), strict=True)
@@ -84,6 +86,17 @@ class Gate(nn.Module):
             return drawn.split([logits.shape[1] for logits in all_logits], 1)
         pairs = zip(self.estimators, all_logits, strict=True)
         return [self.strategy(estimator, logits, self.training) for estimator, logits in pairs]
+
+
+OPEN_LOGIT = 100.0
+"""Of a gate that is kept open: no noise and no threshold closes it."""
+
+
+def _kept_open(logits: Tensor, count: int) -> Tensor:
+    """[N, G] -> [N, G], the first ones open for certain."""
+    if count == 0:
+        return logits
+    return torch.cat([torch.full_like(logits[:, :count], OPEN_LOGIT), logits[:, count:]], dim=1)
 
 
 def _gate_logits(raw: Tensor, logits_per_gate: int) -> Tensor:

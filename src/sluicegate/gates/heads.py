@@ -63,6 +63,66 @@ class PooledHead(Head):
             _start_at(open_rate, output.bias, logits)
 
 
+class FreeLogits(Head):
+    """Logits that are parameters and look at nothing: the gates prune (stochastic gates, "data-independent").
+
+    Args:
+        channels: of what it does not look at, for the sake of a common signature.
+        outputs: P_i of each output.
+    """
+
+    def __init__(self, channels: int, outputs: Sequence[int]) -> None:
+        super().__init__()
+        self.outputs = nn.ModuleList(Constant(n) for n in outputs)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(output(x) for output in self.outputs)
+
+    def start_at(self, open_rate: float, logits_per_gate: Sequence[int]) -> None:
+        for output, logits in zip(self.outputs, logits_per_gate, strict=True):
+            assert isinstance(output, Constant)
+            _start_at(open_rate, output.values, logits)
+
+
+class Constant(nn.Module):
+    """Learned numbers, the same for every image."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.zeros(count))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.values.expand(len(x), -1)  # [N, P]
+
+
+class SaliencyHead(Head):
+    """Feature boosting and suppression (FBS, eq. 5): ReLU(W s + b), s the mean size |x| of each channel.
+
+    Its outputs are saliencies, not log-odds; they go with the estimator `TopK(boost=True)`.
+
+    Args:
+        channels: C of the feature map.
+        outputs: P, of the one site that it serves.
+    """
+
+    def __init__(self, channels: int, outputs: Sequence[int]) -> None:
+        super().__init__()
+        if len(outputs) != 1:
+            raise InputError(f"outputs: a saliency head serves one site, not {len(outputs)}")
+        self.outputs = nn.ModuleList([nn.Linear(channels, outputs[0])])
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (self.relu(self.outputs[0](_pool(x.abs()))),)
+
+    def start_at(self, open_rate: float, logits_per_gate: Sequence[int]) -> None:
+        """Saliencies start around 1, so that boosting changes little; how many are open is the estimator's."""
+        (output,) = self.outputs
+        assert isinstance(output, nn.Linear)
+        nn.init.ones_(output.bias)
+        nn.init.normal_(output.weight, std=0.01)
+
+
 def _pool(x: Tensor) -> Tensor:
     """[N, C, H, W] or [N, C] -> [N, C]; unlike that of mean, the backward of a sum is a view."""
     return x if x.dim() == 2 else x.sum(dim=tuple(range(2, x.dim()))) / math.prod(x.shape[2:])

@@ -20,6 +20,7 @@ class GateSite(NamedTuple):
         channels: C, how many channels they switch; a multiple of G (each gate switches C / G adjacent ones).
         reads: graph node whose value the head looks at.
         masks: graph node whose value the gates close.
+        keep_open: so many gates, the first ones, are open always.
     """
 
     name: str
@@ -28,6 +29,7 @@ class GateSite(NamedTuple):
     channels: int
     reads: str
     masks: str
+    keep_open: int = 0
 
     @property
     def granularity(self) -> int:

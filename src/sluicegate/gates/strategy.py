@@ -49,6 +49,26 @@ class Stochastic(Strategy):
 
 
 @dataclass(frozen=True)
+class Ensemble(Strategy):
+    """Several stochastic passes over each image, whose probabilities are averaged (stochastic gates, section 3.3).
+
+    One pass of the network is one of them; `train.evaluate` makes them all and adds up their MACs.
+
+    Args:
+        passes: how many; the paper has 5.
+    """
+
+    passes: int = 5
+
+    def __post_init__(self) -> None:
+        if self.passes < 1:
+            raise InputError(f"passes: {self.passes} must be at least 1")
+
+    def __call__(self, estimator: Estimator, logits: Tensor, training: bool) -> Tensor:
+        return estimator(logits) if training else estimator.sample(logits)
+
+
+@dataclass(frozen=True)
 class AlwaysOn(Strategy):
     """Every gate is open, in training too: the gated network is the plain one."""
 

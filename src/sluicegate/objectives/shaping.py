@@ -39,7 +39,14 @@ def batch_shaping(x: Tensor, prior: Distribution) -> Tensor:
 
     Returns:
         [...], in [0, 1], differentiable once. In float32 where x is of half precision.
+
+    Raises:
+        InputError: x has no rows, or is not of a floating dtype.
     """
+    if not x.is_floating_point():
+        raise InputError(f"x: {x.dtype} is not a floating dtype")
+    if x.dim() == 0 or len(x) == 0:
+        raise InputError(f"x: shape {tuple(x.shape)} has no batch; it must be (N, ...) with N > 0")
     x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     return _CramerVonMises.apply(gather_batch(x), prior)  # pyright: ignore[reportReturnType]
 
@@ -63,7 +70,7 @@ class BatchShaping(Objective):
     """`batch_shaping` of every gate.
 
     Args:
-        prior: what each gate's values over a batch shall be distributed as.
+        prior: what each gate's values over a batch shall be distributed as; None: the paper's Beta(0.6, 0.4).
         shaped: of which values. `probability`: sigmoid(logit), without noise; `sample`: the relaxed sample
             sigmoid((logit + L) / temperature), L ~ Logistic(0, 1), drawn anew.
         temperature: of the relaxed sample.
@@ -82,6 +89,8 @@ class BatchShaping(Objective):
         super().__init__()
         if shaped not in get_args(Shaped):
             raise InputError(f"shaped: {shaped!r} must be one of {', '.join(get_args(Shaped))}")
+        if not temperature > 0:
+            raise InputError(f"temperature: {temperature} must be greater than 0")
         self.prior = Beta(0.6, 0.4) if prior is None else prior
         self.shaped: Shaped = shaped
         self.temperature = temperature
@@ -91,10 +100,11 @@ class BatchShaping(Objective):
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
         records = records_of(gates, self.kind)
         logits = torch.cat([record.logits for record in records], dim=1)  # [N, K]
-        per_gate = batch_shaping(self._values(logits), self.prior)  # [K]
+        per_gate = batch_shaping(self.values(logits), self.prior)  # [K]
         return reduce_gates(per_gate.split([record.logits.shape[1] for record in records]), self.reduction)
 
-    def _values(self, logits: Tensor) -> Tensor:
+    def values(self, logits: Tensor) -> Tensor:
+        """[N, K] logits -> [N, K], what is shaped."""
         if self.shaped == "probability":
             return logits.sigmoid()
         return ((logits + draw_uniform(logits).logit()) / self.temperature).sigmoid()

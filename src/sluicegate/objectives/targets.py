@@ -52,7 +52,7 @@ class VariableTarget(nn.Module):
         for name, value in (("decay", decay), ("restart", restart)):
             if value is not None and not 0 < value < 1:
                 raise InputError(f"{name}: {value} must lie between 0 and 1")
-        self.start = _checked_rate(start)
+        self.start = _checked_rate("start", start)
         self.decay, self.restart = decay, restart
         self.register_buffer("average", torch.tensor(float(start)))
         self.register_buffer("seen", torch.tensor(1))
@@ -98,7 +98,7 @@ class Distance(nn.Module):
     def __init__(self, target: Target, free: Side | None = None) -> None:
         super().__init__()
         self.target = target if isinstance(target, VariableTarget) else checked_target(target)
-        self.free = _checked_side(free)
+        self.free: Side | None = _checked_side(free)
 
     def forward(self, rate: Tensor, progress: float) -> Tensor:
         """[] -> []."""
@@ -129,7 +129,7 @@ class SiteTargets:
             return dict.fromkeys(names, self.common(progress))
         unknown = sorted(self.named.keys() - set(names))
         if unknown:
-            raise InputError(f"target: {unknown[0]!r} is not a {records[0].site.kind} site of the network")
+            raise InputError(f"target: {unknown[0]!r} is not a site of the network's {records[0].site.kind} gates")
         return {name: self.named[name](progress) for name in names if name in self.named}
 
 
@@ -183,7 +183,7 @@ class ExitTarget(Objective):
     def __init__(self, target: SiteTarget, free: Side | None = "above") -> None:
         super().__init__()
         self.targets = SiteTargets(target)
-        self.free = _checked_side(free)
+        self.free: Side | None = _checked_side(free)
 
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
         records = records_of(gates, "exit")
@@ -205,7 +205,7 @@ def checked_target(target: float | Schedule) -> Schedule:
     """
     schedule = parse_schedule(target)
     for progress in (0.0, 1.0):
-        _checked_rate(schedule(progress))
+        _checked_rate("target", schedule(progress))
     return schedule
 
 
@@ -218,9 +218,9 @@ def _distance(rate: Tensor, target: Tensor | float, free: Side | None) -> Tensor
     return excess.square()
 
 
-def _checked_rate(value: float) -> float:
+def _checked_rate(name: str, value: float) -> float:
     if not 0 <= value <= 1:
-        raise InputError(f"target: {value} must lie between 0 and 1")
+        raise InputError(f"{name}: {value} must lie between 0 and 1")
     return value
 
 

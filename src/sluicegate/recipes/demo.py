@@ -6,6 +6,7 @@ batch norm, unlike DLCG's: without it gates hardly tell images apart after so fe
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from sluicegate.train.recipe import DataRecipe, MethodRecipe, NetRecipe, OptimizerRecipe, Recipe
 
@@ -20,6 +21,11 @@ _WEIGHTS = {"light": (0.06, 1.6), "middle": (0.1, 2.2), "strong": (0.1, 2.6), "h
 def recipes() -> dict[str, Callable[[], Recipe]]:
     """The dense baseline and the operating points, from the most open to the most closed."""
     return {name: partial(_recipe, name, _method(point)) for point, name in NAMES.items()}
+
+
+def digits(method: str, options: dict[str, Any], variant: str = "") -> Recipe:
+    """A method on digits, in seconds: it shows that the method trains."""
+    return _recipe(f"{method}-digits{variant}", MethodRecipe(method, options))
 
 
 def _method(point: str) -> MethodRecipe:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from sluicegate.analysis import Series
 from sluicegate.errors import InputError
-from sluicegate.recipes import demo, dlcg
+from sluicegate.recipes import batch_shaping, demo, dlcg, fbs, gaternet, stochastic_gates
 from sluicegate.train.recipe import Recipe
 
 _PAPERS: dict[str, Callable[[], Series]] = {"dlcg": dlcg.table_1}
@@ -13,7 +13,8 @@ _PAPERS: dict[str, Callable[[], Series]] = {"dlcg": dlcg.table_1}
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
     """Name -> a function that makes the recipe, in the order of the papers."""
-    return {**dlcg.recipes(), **demo.recipes()}
+    by_paper = (dlcg, batch_shaping, stochastic_gates, gaternet, fbs, demo)
+    return {name: make for module in by_paper for name, make in module.recipes().items()}
 
 
 def recipe(name: str) -> Recipe:

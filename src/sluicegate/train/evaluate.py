@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from sluicegate.convert import GatedModel
 from sluicegate.data import Batches, ImageSet, Normalize
-from sluicegate.gates import GateRecords, GateSite
+from sluicegate.gates import Ensemble, GateRecords, GateSite
 from sluicegate.train.build import Subject, as_subject
 
 
@@ -154,9 +154,22 @@ def evaluate(
     for batch, labels in track(
         batches, "evaluating", console=console, transient=True, disable=not (progress and console.is_terminal)
     ):
-        output, gates = subject.run(prepare(batch).to(dtype))
-        tally.update(output, labels, gates, subject.image_macs(gates, batch))
+        tally.update(*_passes(subject, prepare(batch).to(dtype), labels))
     return tally.finish()
+
+
+def _passes(subject: Subject, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, GateRecords, Tensor]:
+    """Output, labels, records and MACs; of an ensemble the mean probabilities, mean decisions and all passes' MACs."""
+    strategy = subject.net.strategy if isinstance(subject.net, GatedModel) else None
+    if not isinstance(strategy, Ensemble):
+        output, gates = subject.run(images)
+        return output, labels, gates, subject.image_macs(gates, images)
+    runs = [subject.run(images) for _ in range(strategy.passes)]
+    output = torch.stack([run.output.softmax(1) for run in runs]).mean(0)
+    macs = torch.stack([subject.image_macs(run.gates, images) for run in runs]).sum(0)
+    opens = {name: torch.stack([run.gates[name].open for run in runs]).mean(0) for name in runs[0].gates}
+    gates = GateRecords({name: record._replace(open=opens[name]) for name, record in runs[0].gates.items()})
+    return output, labels, gates, macs
 
 
 def _statistics(dense: int, macs: Tensor) -> MacStatistics:

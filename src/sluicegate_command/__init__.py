@@ -1,0 +1,26 @@
+"""The console command `sluicegate`: what NumPy can do is done without importing the PyTorch side.
+
+A package of its own, because importing anything of `sluicegate` imports torch, and the runtime knows nothing of
+`sluicegate`.
+"""
+
+import sys
+
+
+def main() -> int:
+    """Run one command; returns the exit status."""
+    if sys.argv[1:2] == ["predict"]:
+        from sluicegate_runtime.__main__ import main as run
+    else:
+        try:
+            from sluicegate.cli import main as run
+        except ModuleNotFoundError as error:
+            return _lacks(error)
+    return run()
+
+
+def _lacks(error: ModuleNotFoundError) -> int:
+    verb = sys.argv[1] if len(sys.argv) > 1 else "this command"
+    needs = f"{verb}: needs {error.name}, which is not installed; pip install 'sluicegate[train]' brings it"
+    print(f"sluicegate: error: {needs}; 'predict' works without", file=sys.stderr)
+    return 1

@@ -1,0 +1,82 @@
+"""Image files as pixels, with NumPy alone where that is possible.
+
+Pillow, where it is installed, reads whatever it knows. Without it there are `.npy`, PGM and PPM (binary, 8 bits) and
+most PNG files (see `png.py`). What the network never sees goes: alpha is dropped, as Pillow's conversion drops it.
+
+H W pixels, C channels: 1 (grey) or 3 (red, green, blue); a `.npy` may have any number.
+"""
+
+import io
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from .errors import InputError
+from .png import SIGNATURE, decode_png
+
+# Magic, width, height and largest value, apart by white space and comments; one white space, then the pixels.
+_PNM_HEADER = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,9})" + rb"\s")
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """The pixels of a file, uint8 [H, W, C]. InputError, one line with the path, where it is no image that can be
+    read here."""
+    try:
+        return _decode(Path(path).read_bytes())
+    except OSError as error:
+        raise InputError(f"image: {path} cannot be read: {error.strerror}") from None
+    except InputError as error:
+        raise InputError(f"image: {path} {error}") from None
+
+
+def _decode(content: bytes) -> np.ndarray:
+    if content.startswith(b"\x93NUMPY"):
+        return _from_npy(content)
+    try:
+        from PIL import Image
+    except ImportError:
+        return _without_pillow(content)
+    try:
+        picture = Image.open(io.BytesIO(content))
+        grey = picture.mode in ("L", "1")
+        return _with_channels(np.asarray(picture.convert("L" if grey else "RGB")))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # the kinds that Pillow raises
+        raise InputError(f"is not a readable image ({' '.join(str(error).split())})") from None
+
+
+def _without_pillow(content: bytes) -> np.ndarray:
+    if content.startswith(SIGNATURE):
+        return decode_png(content)
+    if content[:2] in (b"P5", b"P6"):
+        return _from_pnm(content)
+    raise InputError("is not .npy, PNG, PGM or PPM; Pillow reads other kinds, but is not installed")
+
+
+def _from_npy(content: bytes) -> np.ndarray:
+    try:
+        pixels = np.load(io.BytesIO(content), allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError):
+        raise InputError("is a damaged .npy file") from None
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or not pixels.size:
+        raise InputError(f"holds {pixels.dtype} {pixels.shape}, not uint8 [H, W] or [H, W, C]")
+    return _with_channels(pixels)
+
+
+def _from_pnm(content: bytes) -> np.ndarray:
+    header = _PNM_HEADER.match(content)
+    if header is None:
+        raise InputError("is a damaged PGM or PPM file")
+    kind, width, height, most = (int(number) for number in header.groups())
+    if most != 255:
+        raise InputError(f"counts to {most}; without Pillow only PGM and PPM of 8 bits, to 255, are read")
+    pixels = np.frombuffer(content, np.uint8, offset=header.end())
+    channels = 1 if kind == 5 else 3
+    if not pixels.size or pixels.size != height * width * channels:
+        raise InputError(f"is cut short: {pixels.size} bytes are no {width}x{height} pixels")
+    return pixels.reshape(height, width, channels)
+
+
+def _with_channels(pixels: np.ndarray) -> np.ndarray:
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels

@@ -1,0 +1,105 @@
+"""`predict`: images in, JSON lines out, with the same answer as the session gives."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import environment
+from conformance.generate import Builder
+
+from sluicegate_runtime import InputError, Preprocessing, Program, Session, predict, save
+from sluicegate_runtime.__main__ import main
+
+pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.2, 0.5)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    b = Builder(np.random.default_rng(0))
+    x = b.value((3, 8, 8))
+    gate = b.gate(x, 8, "random")
+    y = b.conv(b.conv(x, 8, gate=gate, activation="relu"), 8)
+    made = b.program(x, b.linear(b.pooled(y), 2))
+    program = Program(made.input, made.output, made.values, made.ops, Preprocessing(8, 8, MEAN, STD), ("cat", "dog"))
+    save(tmp_path / "model.sluice", program, b.tensors)
+    return tmp_path / "model.sluice"
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    np.save(tmp_path / "a.npy", np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    return tmp_path / "a.npy"
+
+
+def test_a_prediction_is_what_the_session_says(model: Path, image: Path) -> None:
+    session = Session(model)
+    (found,) = predict(session, [image])
+    pixels = (np.load(image).transpose(2, 0, 1) / 255 - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))
+    result = session.run(pixels[None].astype(np.float32))
+    scores = np.exp(result.output[0].astype(float))
+    assert found["class"] == ("cat", "dog")[scores.argmax()]
+    assert found["probability"] == pytest.approx(scores.max() / scores.sum(), abs=1e-5)
+    assert found["macs"] == result.macs[0]
+    assert found["open_rate"] == np.mean(list(result.gates.values()))
+    assert found["ms"] > 0
+
+
+def test_the_command_prints_a_line_for_each_image(model: Path, image: Path, capsys) -> None:
+    assert main(["predict", str(model), str(image), str(image), "--threshold", "1"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["open_rate"] for line in lines] == [0, 0]
+    assert lines[0].keys() == {"file", "class", "probability", "macs", "ms", "open_rate"}
+
+
+def test_it_runs_where_nothing_but_numpy_is(model: Path, image: Path) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'PIL', 'sluicegate', 'safetensors'): sys.modules[name] = None\n"
+        "import sluicegate_command; sys.exit(sluicegate_command.main())"
+    )
+    run = [sys.executable, "-c", code, "predict", str(model), str(image)]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, env=environment())
+    assert json.loads(done.stdout)["file"] == str(image)
+    done = subprocess.run([*run[:3], "train"], capture_output=True, text=True, env=environment())
+    assert done.returncode == 1 and "sluicegate[train]" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "verb"),
+        (["predict", "absent.sluice", "a.png"], "absent.sluice"),
+        (["predict", "MODEL", "absent.png"], "absent.png"),
+        (["predict", "MODEL", "IMAGE", "--threads", "0"], "threads: 0"),
+        (["predict", "MODEL", "IMAGE", "--threshold", "2"], "threshold: 2"),
+        (["predict", "MODEL", "IMAGE", "--colour"], "--colour"),
+    ],
+)
+def test_bad_usage_is_status_2(arguments: list[str], message: str, model: Path, image: Path, capsys) -> None:
+    places = {"MODEL": str(model), "IMAGE": str(image)}
+    assert main([places.get(a, a) for a in arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "classes", "message"),
+    [
+        (Preprocessing(mean=(0.5,), std=(1.0,)), (), "must have 3 figures"),
+        (Preprocessing(mean=MEAN, std=(1.0, 0.0, 1.0)), (), "above 0"),
+        (Preprocessing(8, 9), (), "crop 9 must be at most resize 8"),
+        (Preprocessing(), ("cat",), "1 classes, but 2 outputs"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(preprocessing, classes, message, tmp_path: Path) -> None:
+    b = Builder(np.random.default_rng(0))
+    x = b.value((3, 8, 8))
+    made = b.program(x, b.linear(b.pooled(x), 2))
+    program = Program(made.input, made.output, made.values, made.ops, preprocessing, classes)
+    with pytest.raises(InputError, match=message):
+        save(tmp_path / "model.sluice", program, b.tensors)
