@@ -5,8 +5,8 @@ networks trained on the same task: train a `gaternet-pretrain-...` for each (wit
 name their files in `net.weights` and `method.options.gater_weights`.
 
 The paper trains by "the training scheme proposed in the original papers": that of He et al. 2016, section 4.2, is 64k
-steps of batch 128, SGD with momentum 0.9 at 0.1, divided by 10 at 32k and 48k, weight decay 1e-4, a crop out of 4 pixels
-of padding, and flips. It states no weight of the sparsity term.
+steps of batch 128, SGD with momentum 0.9 at 0.1, divided by 10 at 32k and 48k, weight decay 1e-4, a crop out of 4
+pixels of padding, and flips. It states no weight of the sparsity term.
 """
 
 from collections.abc import Callable
