@@ -24,6 +24,7 @@ METHODS = {
     "batch_shaping": recipe("batch_shaping-digits").method,
     "stochastic_gates": recipe("stochastic_gates-digits").method,
     "stochastic_gates-pruning": recipe("stochastic_gates-digits-pruning").method,
+    "gaternet": recipe("gaternet-digits").method,
     "fbs": recipe("fbs-digits").method,
 }
 

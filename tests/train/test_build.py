@@ -7,6 +7,7 @@ from sluicegate.convert import GatedModel
 from sluicegate.data import ImageSet
 from sluicegate.errors import InputError
 from sluicegate.gates import GateRecords
+from sluicegate.nets import build_net
 from sluicegate.schedule import linear
 from sluicegate.train import DataRecipe, MethodRecipe, NetRecipe, Recipe, build_method, build_subject
 
@@ -99,3 +100,25 @@ def test_unreadable_weights_are_refused(content, tmp_path):
     with pytest.raises(InputError, match=r"weights\.safetensors.* cannot be read") as refusal:
         build_subject(recipe(weights=str(path)), images())
     assert "\n" not in str(refusal.value)
+
+
+def test_a_gater_starts_from_dense_weights_of_its_own(tmp_path):
+    pretrained = build_net("resnet8", in_channels=1, classes=7)
+    save_file(pretrained.state_dict(), tmp_path / "gater.safetensors")
+    options = {"gater": "resnet8", "gater_options": {"in_channels": 1}}
+    options["gater_weights"] = str(tmp_path / "gater.safetensors")
+    made = Recipe("small", DataRecipe("digits"), NetRecipe("resnet8"), MethodRecipe("gaternet", options))
+    conv = "network.gates.gater.conv1"
+    gated = build_subject(made, images()).net
+    assert torch.equal(gated.get_submodule(conv).weight, pretrained.conv1.weight)
+    untouched = build_subject(made, images(), read_weights=False).net
+    assert not torch.equal(untouched.get_submodule(conv).weight, pretrained.conv1.weight)
+
+
+def test_a_gater_refuses_the_weights_of_another_network(tmp_path):
+    save_file(build_net("resnet14", in_channels=1).state_dict(), tmp_path / "other.safetensors")
+    options = {"gater": "resnet20", "gater_options": {"in_channels": 1}}
+    options["gater_weights"] = str(tmp_path / "other.safetensors")
+    made = Recipe("small", DataRecipe("digits"), NetRecipe("resnet8"), MethodRecipe("gaternet", options))
+    with pytest.raises(InputError, match=r"other.safetensors' does not fit the network: it lacks 'layer1.2"):
+        build_subject(made, images())

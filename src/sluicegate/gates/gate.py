@@ -63,8 +63,10 @@ class Gate(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Decision, ...]:
         """What the head reads, e.g. [N, C, H, W] -> a decision per site."""
-        of_output = zip(self.sites, self.head(x), self.estimators, strict=True)
-        all_logits = [_kept_open(_gate_logits(raw, e.logits_per_gate), site.keep_open) for site, raw, e in of_output]
+        all_logits = [
+            _kept_open(_gate_logits(raw, estimator.logits_per_gate), site.keep_open)
+            for site, raw, estimator in zip(self.sites, self.head(x), self.estimators, strict=True)
+        ]
         decisions = []
         layer_open = None
         of_site = zip(self.sites, self.estimators, all_logits, self._open(all_logits), strict=True)
