@@ -1,0 +1,180 @@
+"""Every preset at the same small budget: does its knob move the open rate, and what is its accuracy at equal MACs?
+
+    python benchmarks/presets.py digits  [--json results/presets_digits.json]
+    python benchmarks/presets.py cifar10 [--json results/presets_cifar10.json]
+
+Each preset has one knob, given here at a few settings from the lightest pressure on the gates to the heaviest; all else
+is equal, the network, the images and the epochs. A preset's accuracy at a share of the dense MACs lies on the straight
+line between its points on either side; where it has none on one side, there is no figure. One run a point, and far from
+converged: it shows that the presets work, not which one is best. Finished runs are kept in the folder of `--runs` and
+not trained again.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from sluicegate.analysis import Point, Series, save_frontier
+from sluicegate.train import (
+    AugmentRecipe,
+    DataRecipe,
+    MethodRecipe,
+    NetRecipe,
+    OptimizerRecipe,
+    Recipe,
+    Result,
+    provenance,
+    read_result,
+    run,
+)
+from sluicegate.train.files import write_json
+
+SHARES = (0.7, 0.5)  # of the dense MACs, at which presets are compared
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A preset and what turns it: the settings of one option, from the lightest pressure to the heaviest."""
+
+    preset: str
+    option: str
+    settings: tuple[float, ...]
+    fixed: dict[str, Any] = field(default_factory=dict)
+
+
+BUDGETS: dict[str, Recipe] = {
+    "digits": Recipe(
+        "digits",
+        DataRecipe("digits", batch_size=64),
+        NetRecipe("resnet8"),
+        optimizer=OptimizerRecipe(lr=0.1, schedule="one-cycle"),
+        epochs=12,
+    ),
+    "cifar10": Recipe(
+        "cifar10",
+        DataRecipe("cifar10", batch_size=128, augment=AugmentRecipe(pad_crop=4, flip=True), limit_train=10_000),
+        NetRecipe("resnet14"),
+        optimizer=OptimizerRecipe(lr=0.1, schedule="one-cycle"),
+        epochs=4,
+    ),
+}
+
+KNOBS: dict[str, tuple[Knob, ...]] = {
+    "digits": (
+        Knob("dlcg", "channel_weight", (1.0, 2.2, 3.0), {"layer_weight": 0.1, "batch_norm": True}),
+        Knob("channel_only", "channel_weight", (1.0, 2.2, 3.0), {"batch_norm": True}),
+        Knob("convnet_aig", "target", (0.9, 0.6, 0.3)),
+    ),
+    "cifar10": (
+        Knob("dlcg", "channel_weight", (0.5, 1.0, 2.0), {"layer_weight": 0.1, "batch_norm": True}),
+        Knob("channel_only", "channel_weight", (0.5, 1.0, 2.0), {"batch_norm": True}),
+        Knob("convnet_aig", "target", (0.9, 0.6, 0.3)),
+    ),
+}
+
+
+def main() -> None:
+    options = _options()
+    budget, runs = BUDGETS[options.data], options.runs / options.data
+    dense = _trained(budget, MethodRecipe("dense"), runs / "dense")
+    rows = [_row(knob, budget, runs) for knob in KNOBS[options.data]]
+    _print(dense, rows)
+    if options.json:
+        report = {
+            "question": __doc__.splitlines()[0],
+            "budget": asdict(budget),
+            "dense": _point(dense),
+            "presets": rows,
+        }
+        write_json(options.json, report | provenance.provenance())
+        save_frontier(_series(dense, rows), options.json, f"{options.data}: one short run a point")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", choices=sorted(BUDGETS))
+    parser.add_argument("--runs", type=Path, default=Path("runs/presets"), help="folder of the runs")
+    parser.add_argument("--json", type=Path, help="write the figures here, and the frontier beside them")
+    return parser.parse_args()
+
+
+def _row(knob: Knob, budget: Recipe, runs: Path) -> dict[str, Any]:
+    """One preset's points, whether its open rate falls from each to the next, and its accuracy at each share."""
+    points = []
+    for setting in knob.settings:
+        method = MethodRecipe(knob.preset, {**knob.fixed, knob.option: setting})
+        result = _trained(budget, method, runs / f"{knob.preset}-{knob.option}-{setting}")
+        points.append({knob.option: setting, **_point(result)})
+    rates = [point["open_rate"] for point in points]
+    return {
+        "preset": knob.preset,
+        "knob": knob.option,
+        "fixed": knob.fixed,
+        "points": points,
+        "monotone": all(left > right for left, right in pairwise(rates)),
+        "accuracy_at": {str(share): _accuracy_at(share, points) for share in SHARES},
+    }
+
+
+def _trained(budget: Recipe, method: MethodRecipe, folder: Path) -> Result:
+    if (folder / "result.json").exists():
+        return read_result(folder)
+    return run(replace(budget, name=folder.name, method=method), folder, resume=folder.exists())
+
+
+def _point(result: Result) -> dict[str, Any]:
+    rates = list(result.sites.values())
+    macs = result.macs
+    return {
+        "accuracy": result.accuracy,
+        "open_rate": float(np.mean(rates)) if rates else 1.0,
+        "macs": asdict(macs),
+        "macs_share": macs.mean / macs.dense,
+        "seconds": result.seconds,
+    }
+
+
+def _accuracy_at(share: float, points: Sequence[dict[str, Any]]) -> float | None:
+    by_macs = sorted(points, key=lambda point: point["macs_share"])
+    shares = [point["macs_share"] for point in by_macs]
+    if not shares[0] <= share <= shares[-1]:
+        return None
+    return float(np.interp(share, shares, [point["accuracy"] for point in by_macs]))
+
+
+def _print(dense: Result, rows: Sequence[dict[str, Any]]) -> None:
+    table = Table("preset", "knob", "open rate", "MACs of dense", "accuracy", *(f"at {share:.0%}" for share in SHARES))
+    table.add_row("dense", "", "", "100%", f"{dense.accuracy:.2%}")
+    for row in rows:
+        for number, point in enumerate(row["points"]):
+            at = (
+                [f"{a:.2%}" if (a := row["accuracy_at"][str(share)]) else "" for share in SHARES] if number == 0 else []
+            )
+            knob = f"{row['knob']}={point[row['knob']]:g}"
+            figures = [f"{point[key]:.0%}" for key in ("open_rate", "macs_share")] + [f"{point['accuracy']:.2%}"]
+            table.add_row(row["preset"] if number == 0 else "", knob, *figures, *at)
+        if not row["monotone"]:
+            table.add_row("", "[red]does not move the open rate monotonically[/red]")
+    Console().print(table)
+
+
+def _series(dense: Result, rows: Sequence[dict[str, Any]]) -> list[Series]:
+    found = [Series("dense", (Point("dense", dense.accuracy, dense.macs.dense),), "dense")]
+    for row in rows:
+        points = tuple(
+            Point(f"{point[row['knob']]:g}", point["accuracy"], *(point["macs"][k] for k in ("mean", "min", "max")))
+            for point in row["points"]
+        )
+        found.append(Series(row["preset"], points))
+    return found
+
+
+if __name__ == "__main__":
+    main()
