@@ -21,7 +21,7 @@ def test_logits_are_those_of_one_lstm_over_the_blocks() -> None:
     read: list[torch.Tensor] = []
     for module in gated.modules():
         if isinstance(module, PooledFeatures):
-            module.register_forward_hook(lambda module, args, output: read.append(output))
+            module.register_forward_hook(lambda module, args, output: read.append(output))  # pyright: ignore[reportArgumentType]
     _, gates = gated(torch.randn(3, 3, 32, 32), return_gates=True)
     cell, logit = gated.network.get_submodule("gates.lstm"), gated.network.get_submodule("gates.logit")
     assert isinstance(cell, LstmCell)

@@ -4,7 +4,7 @@ import torch
 
 from sluicegate.errors import InputError
 from sluicegate.gates import GateRecord, GateRecords, GateSite
-from sluicegate.objectives import reinforce
+from sluicegate.objectives import Reinforce, reinforce
 
 
 def records(logits, opens):
@@ -38,3 +38,12 @@ def test_a_loss_of_another_length_is_refused():
         reinforce(torch.zeros(2), records(torch.zeros(5, 1), torch.ones(5, 1)))
     with pytest.raises(InputError, match="gates: no records"):
         reinforce(torch.zeros(2), GateRecords())
+
+
+def test_rewards_begin_at_their_time():
+    loss, gates = torch.ones(5), records(torch.zeros(5, 2), torch.ones(5, 2))
+    reward = Reinforce(begin=0.5, alpha=0.3, weight=0.02)
+    assert reward(loss, gates, 0.49).item() == 0
+    assert reward(loss, gates, 0.5).item() == reinforce(loss, gates, 0.3, 0.02).item() != 0
+    with pytest.raises(InputError, match=r"begin: 1.5 must lie in \[0, 1\]"):
+        Reinforce(begin=1.5)
