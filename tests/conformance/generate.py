@@ -78,12 +78,13 @@ class Builder:
         bias = self.rng.normal(size=out) * 0.2 if offset is None else offset
         return self.op("linear", [x], (out,), None, {"weight": weight, "bias": bias}, activation=activation)
 
-    def gate(self, x, flags, pattern=None) -> str:
+    def gate(self, x, flags, pattern=None, top_k=None) -> str:
         """Pooled head: global pool, linear to 16, relu, linear, threshold; the last bias forces the
         pattern."""
         hidden = self.linear(self.pooled(x), 16, "relu")
         logits = self.linear(hidden, flags, offset=self.offsets(flags, pattern))
-        top_k = int(self.rng.integers(1, flags + 1)) if flags > 1 and self.rng.random() < 0.2 else 0
+        if top_k is None:
+            top_k = int(self.rng.integers(1, flags + 1)) if flags > 1 and self.rng.random() < 0.2 else 0
         return self.op("gate", [logits], (flags,), threshold=float(self.rng.normal() * 0.1), top_k=top_k)
 
     def constant(self, features) -> str:

@@ -26,6 +26,7 @@ METHODS = {
     "stochastic_gates-pruning": recipe("stochastic_gates-digits-pruning").method,
     "gaternet": recipe("gaternet-digits").method,
     "fbs": recipe("fbs-digits").method,
+    "skipnet": MethodRecipe("skipnet", {"pressure": 0.1}),
 }
 
 

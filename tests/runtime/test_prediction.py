@@ -22,7 +22,7 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.2, 0.5)
 def model(tmp_path: Path) -> Path:
     b = Builder(np.random.default_rng(0))
     x = b.value((3, 8, 8))
-    gate = b.gate(x, 8, "random")
+    gate = b.gate(x, 8, "random", top_k=0)
     y = b.conv(b.conv(x, 8, gate=gate, activation="relu"), 8)
     made = b.program(x, b.linear(b.pooled(y), 2))
     program = Program(made.input, made.output, made.values, made.ops, Preprocessing(8, 8, MEAN, STD), ("cat", "dog"))
