@@ -14,6 +14,7 @@ class Conv final : public Operator {
         out_(op.output),
         residual_(op.inputs.size() == 2 ? op.inputs[1] : -1),
         groups_(attribute(op, "groups")),
+        counted_(attribute(op, "counted") != 0),
         taps_(op.weight.shape[2] * op.weight.shape[3]),
         function_(static_cast<Activation>(attribute(op, "activation"))),
         activation_(applied(function_)),
@@ -38,7 +39,7 @@ class Conv final : public Operator {
     const ConvCall call = {run.views[in_],   run.views[out_], residual_ == -1 ? nullptr : run.views[residual_].data,
                            run.open(in_),    run.open(out_),  run.in_order(),
                            activation_.clamp};
-    count(run, call);
+    if (counted_) count(run, call);
     if (call.open_out.count == 0) return;
     candidates_[picks_[eighths_of(call)]]->run(run, call);
     apply_curve(run, activation_, call.out, blocks_of(call.open_out.count));
@@ -109,6 +110,7 @@ class Conv final : public Operator {
   }
 
   int in_, out_, residual_, groups_;
+  bool counted_;
   int64_t taps_;
   Activation function_;
   Applied activation_;

@@ -153,7 +153,8 @@ def _conv(op: Op, has: Attributes, sample: _Sample) -> np.ndarray:
     columns = windows.reshape(groups, -1, out[0] * out[1])  # [groups, C / groups * kh * kw, OH * OW]
     rows = weight.reshape(groups, -1, columns.shape[1])  # [groups, O / groups, C / groups * kh * kw]
     y = (rows @ columns).reshape(-1, *out) + sample.bias(op)[:, None, None]
-    _count_conv(op, groups, out, weight, sample)
+    if has["counted"]:
+        _count_conv(op, groups, out, weight, sample)
     if len(op.inputs) == 2:
         y = y + sample.arrays[op.inputs[1]]
     return activate(y, has["activation"])

@@ -22,7 +22,14 @@ ACTIVATIONS = ("none", "relu", "relu6", "silu", "hardswish", "sigmoid")
 # What each kind of op may carry, with the value that holds where it is left out. The type of the default is
 # the type.
 ATTRIBUTES: dict[str, dict[str, Attribute]] = {
-    "conv": {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "activation": "none"},
+    "conv": {
+        "stride": (1, 1),
+        "padding": (0, 0),
+        "dilation": (1, 1),
+        "groups": 1,
+        "activation": "none",
+        "counted": True,
+    },
     "linear": {"activation": "none"},
     "max_pool": {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "ceil": False},
     "avg_pool": {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "count_padding": True},
@@ -220,6 +227,11 @@ def _conv(op: Op, has: Attributes, inputs: list[Value], scope: _Scope) -> Shape:
         f"weight {weight.shape} x {groups} groups, {channels} in",
     )
     _require(out % groups == 0, op, f"{out} output channels are no multiple of {groups} groups")
+    _require(
+        has["counted"] or weight.shape == (groups, 1, 1, 1),
+        op,
+        "only a norm, one weight a channel, may be left out of the count",
+    )
     _require_bias(op, out, scope)
     stride, padding, dilation = has["stride"], has["padding"], has["dilation"]
     _require(

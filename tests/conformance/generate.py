@@ -55,6 +55,7 @@ class Builder:
         residual: str | None = None,
         activation: str = "none",
         bias: bool = True,
+        counted: bool = True,
     ) -> str:
         kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
         if padding is None:  # as much as keeps the size, for odd kernels
@@ -69,7 +70,7 @@ class Builder:
             tensors["bias"] = self.rng.normal(size=out) * 0.2
         inputs = [x] if residual is None else [x, residual]
         return self.op("conv", inputs, (out, *out_sides), gate, tensors, stride=stride, padding=padding,
-                       dilation=dilation, groups=groups, activation=activation)  # fmt: skip
+                       dilation=dilation, groups=groups, activation=activation, counted=counted)  # fmt: skip
 
     def linear(self, x, out, activation="none", offset=None) -> str:
         fan = self.shape(x)[0]
@@ -150,6 +151,15 @@ def basic(b: Builder, x: str) -> str:
     y = b.conv(y, out, 3, residual=shortcut, activation=b.pick("relu", "none"), bias=b.pick(True, False))
     b.when = None
     return y
+
+
+def pre_activation(b: Builder, x: str) -> str:
+    """A norm that no convolution stands before, perhaps behind a mask on what the branch reads."""
+    channels = b.shape(x)[0]
+    gate = b.gate(x, channels // b.granularity(channels)) if b.rng.random() < 0.3 else None
+    y = b.op("select", [x, gate], b.shape(x), gate) if gate else x
+    y = b.conv(y, channels, 1, groups=channels, gate=gate, activation=b.pick("relu", "none"), counted=False)
+    return b.conv(y, channels, 3, residual=x)
 
 
 def bottleneck(b: Builder, x: str) -> str:
@@ -252,6 +262,6 @@ def exit_early(b: Builder, x: str, classes: int) -> None:
 
 
 BLOCKS = (
-    *(basic, basic, basic, bottleneck, inverted, grouped),
+    *(basic, basic, basic, pre_activation, bottleneck, inverted, grouped),
     *(masked_output, masked_input, pools, dense_join, resize, shortcut_a),
 )

@@ -59,17 +59,22 @@ def test_random_chains(seed: int) -> None:
         (torchvision.models.resnet18, 64),
         (torchvision.models.resnet50, 64),
         (torchvision.models.mobilenet_v2, 64),
+        (lambda: build_net("preact_resnet29"), 32),
         (lambda: timm.create_model("resnet26d"), 64),
         (lambda: timm.create_model("resnet33ts"), 64),
     ],
-    ids=("cifar-A", "cifar-B", "resnet18", "resnet50", "mobilenet_v2", "timm-d", "timm-normact"),
+    ids=("cifar-A", "cifar-B", "resnet18", "resnet50", "mobilenet_v2", "pre-activation", "timm-d", "timm-normact"),
 )
 def test_known_networks(build, size: int) -> None:
     _check(build(), GATINGS["joint"], size, 1)
 
 
-def test_a_plain_network_lowers_too() -> None:
-    net = build_net("resnet8").eval()
+@pytest.mark.parametrize(
+    "build", [lambda: build_net("resnet8"), torchvision.models.densenet121], ids=("resnet8", "densenet")
+)
+def test_a_plain_network_lowers_too(build) -> None:
+    torch.manual_seed(0)
+    net = randomise_norms(build()).eval()
     images = torch.randn(2, 3, 32, 32)
     program, tensors = lower(net, images[:1])
     result = Session(Artifact(program, tensors)).run(images.numpy())

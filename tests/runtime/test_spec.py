@@ -56,6 +56,7 @@ def test_random_programs_are_accepted(seed):
         ("conv", {"attributes": {"padding": (3, 1)}}, "padding 3 must be less than"),
         ("conv", {"attributes": {"dilation": (9, 9)}}, "exceeds the padded side"),
         ("conv", {"attributes": {"groups": 3}}, "x 3 groups"),
+        ("conv", {"attributes": {"counted": False}}, "may be left out of the count"),
         ("conv", {"attributes": {"activation": "swoosh"}}, "unknown activation 'swoosh'"),
         ("conv", {"attributes": {"stride": (2, 2)}}, "the rule gives"),
         ("conv", {"when": "v0"}, "must be a written gate of one flag"),

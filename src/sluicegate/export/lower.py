@@ -1,6 +1,6 @@
 """GatedModel -> Program: the gated graph as the engine runs it.
 
-    norms        folded into the convolutions before them
+    norms        folded into the convolutions before them; one that has none is a convolution of one weight a channel
     masks        gone: a value bears the gate that closes its channels, an op the layer gate that skips it
     gate heads   ops like any other: pool, linear, linear, gate; behind a layer gate the channel half is skipped with it
 
@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from sluicegate.convert import GatedModel
 from sluicegate.costs import Liveness, liveness
 from sluicegate.errors import InputError
-from sluicegate.export.passes import Fused, activation_of, does_nothing, folded, folded_linear, fuse
+from sluicegate.export.passes import Fused, activation_of, does_nothing, folded, folded_linear, fuse, norm_alone
 from sluicegate.gates import Gate, PooledHead, mask_channels, mask_layer
 from sluicegate.graph import Role, module_of, role, shape, trace
 from sluicegate.nets.cifar_resnet import SubsampleAndPad
@@ -177,29 +177,23 @@ class _Lowering:
         return True
 
     def _convolution(self, fused: Fused) -> None:
-        conv = self.graph_module.get_submodule(str(fused.conv.target))
+        conv = self.graph_module.get_submodule(str(fused.conv.target)) if fused.conv else None
         norm = self.graph_module.get_submodule(str(fused.norm.target)) if fused.norm else None
-        assert isinstance(conv, nn.Conv2d) and (norm is None or isinstance(norm, nn.BatchNorm2d))
-        if isinstance(conv.padding, str) or conv.padding_mode != "zeros":
-            raise InputError(
-                f"net: {fused.conv.name!r} pads by {conv.padding!r}, {conv.padding_mode}; the engine by zeros"
-            )
-        attributes: dict[str, Attribute] = {
-            "stride": _pair(conv.stride),
-            "padding": _pair(conv.padding),
-            "dilation": _pair(conv.dilation),
-            "groups": conv.groups,
-            "activation": fused.activation,
-        }
-        reads = [fused.conv.all_input_nodes[0], *([fused.residual] if fused.residual else [])]
+        assert norm is None or isinstance(norm, nn.BatchNorm2d)
+        if isinstance(conv, nn.Conv2d):
+            attributes, weights = _window_of(conv), folded(conv, norm)
+        else:
+            assert norm is not None
+            attributes, weights = {"groups": norm.num_features, "counted": False}, norm_alone(norm)
+        reads = [fused.head.all_input_nodes[0], *([fused.residual] if fused.residual else [])]
         self._emit(
             fused.tail,
             "conv",
             tuple(self.names[n] for n in reads),
             shape(fused.tail)[1:],
-            attributes,
-            self._weights(fused.conv.name, *folded(conv, norm)),
-            when=self._when(fused.conv),
+            attributes | {"activation": fused.activation},
+            self._weights(fused.head.name, *weights),
+            when=self._when(fused.head),
         )
 
     def _gate(self, node: fx.Node, gate: Gate) -> None:
@@ -277,6 +271,17 @@ def _difference(output: nn.Linear, logits_per_gate: int) -> tuple[Tensor, Tensor
     if logits_per_gate == 1:
         return output.weight, output.bias
     return output.weight[1::2] - output.weight[::2], output.bias[1::2] - output.bias[::2]
+
+
+def _window_of(conv: nn.Conv2d) -> dict[str, Attribute]:
+    if isinstance(conv.padding, str) or conv.padding_mode != "zeros":
+        raise InputError(f"net: a convolution pads by {conv.padding!r}, {conv.padding_mode}; the engine by zeros")
+    return {
+        "stride": _pair(conv.stride),
+        "padding": _pair(conv.padding),
+        "dilation": _pair(conv.dilation),
+        "groups": conv.groups,
+    }
 
 
 def _windows_fit(module: nn.AvgPool2d, node: fx.Node) -> bool:

@@ -2,6 +2,7 @@
 
     conv -> [norm] -> [activation]                     conv with folded weights, bias and activation
     conv -> [norm] -> [layer mask] -> + shortcut -> [activation]   the same with a residual input
+    norm -> [activation]                               conv of one weight a channel, left out of the count of MACs
 
 Each step is taken only if nobody else reads what is in between. Masks are no ops: a channel mask says which gate a
 value bears, a layer mask says which region is skipped.
@@ -43,20 +44,29 @@ _IDLE_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d)
 
 @dataclass(frozen=True)
 class Fused:
-    """A convolution and what it absorbs; the op is emitted at `tail`, where all that it reads exists."""
+    """A convolution and what it absorbs; the op is emitted at `tail`, where all that it reads exists. A norm that no
+    convolution stands before (those of pre-activation blocks) makes one of its own: `conv` is None."""
 
-    conv: fx.Node
+    conv: fx.Node | None
     norm: fx.Node | None
     residual: fx.Node | None
     activation: str
     tail: fx.Node
+
+    @property
+    def head(self) -> fx.Node:
+        """Where it begins."""
+        head = self.conv or self.norm
+        assert head is not None
+        return head
 
 
 def fuse(graph_module: fx.GraphModule) -> dict[fx.Node, Fused]:
     """Every node that goes into a fused convolution -> that fusion."""
     found: dict[fx.Node, Fused] = {}
     for node in graph_module.graph.nodes:
-        if isinstance(module_of(graph_module, node), nn.Conv2d):
+        module = module_of(graph_module, node)
+        if isinstance(module, nn.Conv2d) or (isinstance(module, nn.BatchNorm2d) and node not in found):
             members, fused = _grow(graph_module, node, set(found))
             found.update(dict.fromkeys(members, fused))
     return found
@@ -86,6 +96,13 @@ def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor
     return fuse_conv_bn_weights(conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias)
 
 
+def norm_alone(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor | None]:
+    """Weight [C, 1, 1, 1] and bias [C] of a batch norm, in evaluation, as a convolution of one weight a channel."""
+    mean, variance = _statistics(norm)
+    unit = torch.ones_like(mean)[:, None, None, None]
+    return fuse_conv_bn_weights(unit, None, mean, variance, norm.eps, norm.weight, norm.bias)
+
+
 def folded_linear(linear: nn.Linear, norm: nn.Module) -> tuple[Tensor, Tensor | None]:
     """Weight [out, in] and bias [out] of a linear layer with a batch norm, or with an identity, behind it."""
     if not isinstance(norm, nn.BatchNorm1d):
@@ -94,10 +111,11 @@ def folded_linear(linear: nn.Linear, norm: nn.Module) -> tuple[Tensor, Tensor | 
     return fuse_linear_bn_weights(linear.weight, linear.bias, mean, variance, norm.eps, norm.weight, norm.bias)
 
 
-def _grow(graph_module: fx.GraphModule, conv: fx.Node, taken: set[fx.Node]) -> tuple[list[fx.Node], Fused]:
-    chain = _Chain(graph_module, conv)
+def _grow(graph_module: fx.GraphModule, head: fx.Node, taken: set[fx.Node]) -> tuple[list[fx.Node], Fused]:
+    chain = _Chain(graph_module, head)
     residual, activation = None, "none"
-    norm = chain.take(lambda n: isinstance(module_of(graph_module, n), nn.BatchNorm2d))
+    conv = head if isinstance(module_of(graph_module, head), nn.Conv2d) else None
+    norm = chain.take(lambda n: isinstance(module_of(graph_module, n), nn.BatchNorm2d)) if conv else head
     if norm:
         activation = _activation_inside(graph_module.get_submodule(str(norm.target)))
     if activation == "none":
