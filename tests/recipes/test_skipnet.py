@@ -46,7 +46,7 @@ def test_it_learns_digits_and_rewards_close_gates(trained, tested, tmp_path):
     unrewarded = replace(made, method=replace(made.method, options=options), accelerator="cpu")
     run(unrewarded, tmp_path / "run", progress=False)
     _, other = load_run(tmp_path / "run")
-    assert probability(net, images) < probability(other, images) - 0.05
+    assert probability(net, images) < probability(other, images)
 
 
 def test_the_exported_network_decides_and_costs_the_same(tested, tmp_path):

@@ -46,7 +46,7 @@ def _digits() -> Recipe:
         "skipnet-resnet14-digits",
         DataRecipe("digits", batch_size=64),
         NetRecipe("resnet14", {"width": 0.5}),
-        MethodRecipe("skipnet", {"begin": 0.5, "alpha": 4.0, "reward_weight": 0.3, "initial_open_rate": 0.5}),
+        MethodRecipe("skipnet", {"begin": 0.5, "alpha": 3.0, "reward_weight": 0.2, "initial_open_rate": 0.5}),
         OptimizerRecipe(lr=0.05, milestones=(0.85,)),
         epochs=8,
     )

@@ -1,0 +1,22 @@
+"""torchvision's networks, for benchmarks that want one."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import torch
+
+
+def import_torchvision() -> None:
+    """As the tests do: from the Makefile's folder, even where its binary operators do not fit a CPU build of torch.
+
+    At import it registers shape rules for two of them, so their schemas must exist.
+    """
+    sys.path.append(str(Path(sys.prefix) / "vision"))
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        for operator in ("nms", "qnms"):
+            schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            torch.library.define(f"torchvision::{operator}", schema)
+        importlib.import_module("torchvision")
