@@ -59,9 +59,9 @@ def test_masks_are_fused_until_somebody_listens(monkeypatch: pytest.MonkeyPatch)
     gated = _gated()
     gated(torch.zeros(2, 3, 32, 32))
     assert _masks(monkeypatch, gated) == {"masked_relu", "masked_sum"}
-    seen: list[Tensor] = []
+    seen: list[object] = []
     relu = gated.network.get_submodule("layer1.0.relu1")
-    hook = relu.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    hook = relu.register_forward_hook(lambda *call: seen.append(call))
     assert _masks(monkeypatch, gated) == {"mask_channels", "mask_layer"}
     assert len(seen) == 1
     hook.remove()
