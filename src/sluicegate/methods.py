@@ -108,10 +108,10 @@ def dlcg(
         estimator: the paper trains "with the Gumbel max trick with sigmoid relaxation": `bin_concrete`.
         initial_open_rate: probability with which a gate starts out open.
     """
-    sample = _ESTIMATORS[estimator]
+    sample = _ESTIMATORS[estimator]()
     gating = JointGating(
-        channel=ChannelGating(at, granularity, estimator=sample()),
-        layer=LayerGating(estimator=sample()),
+        channel=ChannelGating(at, granularity, estimator=sample),
+        layer=LayerGating(estimator=sample),
         head=partial(PooledHead, hidden=hidden, batch_norm=batch_norm),
         initial_open_rate=initial_open_rate,
     )

@@ -16,7 +16,7 @@ name: small
 data: {name: digits, batch_size: 32, limit_train: 512, limit_test: 101, augment: {pad_crop: 2, flip: true}}
 net: {name: resnet8, options: {width: 0.25}}
 method: {name: dlcg, options: {layer_weight: 0.05, channel_weight: 3}}
-optimizer: {lr: 0.3, schedule: cosine}
+optimizer: {lr: 0.1, schedule: cosine}
 batch_norm: frozen
 epochs: 4
 precision: 64-true

@@ -222,6 +222,6 @@ def _placement(
     name: str, reads: fx.Node, served: Sequence[Served], head: HeadFactory, initial_open_rate: float
 ) -> Placement:
     outputs = [s.site.gates * s.estimator.logits_per_gate for s in served]
-    estimators = [copy.deepcopy(s.estimator) for s in served]
+    estimators = copy.deepcopy([s.estimator for s in served])  # of one for several sites there stays one
     gate = Gate(head(shape(reads)[1], outputs), [s.site for s in served], estimators, initial_open_rate)
     return Placement(name, reads, tuple(s.masked for s in served), gate)

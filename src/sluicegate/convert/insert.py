@@ -102,6 +102,7 @@ def _unpack(graph: fx.Graph, decisions: fx.Node, index: int, after: fx.Node) -> 
 def _read_masked(value: fx.Node, mask: fx.Node, place: Masked) -> None:
     """Let those for whom a value is masked read the mask in its place."""
     mask.meta["tensor_meta"] = value.meta["tensor_meta"]
+    mask.meta["is_wrapped"] = True  # so that unpickling, which traces the code again, does not look into it
     value.replace_all_uses_with(
         mask, delete_user_cb=lambda user: user is not mask and (place.users is None or user in place.users)
     )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from torch import Tensor, fx, nn
 
+from sluicegate.convert.fused import FusedForward
 from sluicegate.costs import MacModel
 from sluicegate.errors import InputError
 from sluicegate.gates import Gate, GateRecord, GateRecords, GateSite, Strategy
@@ -40,6 +41,7 @@ class GatedModel(nn.Module):
         self.macs = MacModel(network)
         self.sites: dict[str, GateSite] = {site.name: site for gate in self.gates.values() for site in gate.sites}
         self._input_shapes = tuple(input_shapes)
+        self._run = FusedForward(network)
 
     @property
     def gates(self) -> dict[str, Gate]:
@@ -84,7 +86,7 @@ class GatedModel(nn.Module):
             InputError: an input has another shape than the network was gated for.
         """
         self._check(inputs)
-        output, decisions = self.network(*inputs)
+        output, decisions = self._run(*inputs)
         if not return_gates:
             return output
         return GatedOutput(

@@ -18,6 +18,7 @@ In evaluation every estimator is `logit > threshold`, but for `TopK`: export and
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -36,6 +37,8 @@ class Estimator(nn.Module, ABC):
     """
 
     logits_per_gate: int = 1
+    per_gate: bool = True
+    """Whether a gate's decision depends on its own logit alone, and not on those of its site."""
 
     def set_progress(self, progress: float) -> None:
         """Training has come so far, in [0, 1]: schedules inside move on."""
@@ -151,6 +154,8 @@ class TopK(Estimator):
         boost: open channels are multiplied by their logit (FBS boosts by saliency), which is how the head learns.
     """
 
+    per_gate = False
+
     def __init__(self, share: float = 0.5, boost: bool = False) -> None:
         super().__init__()
         if not 0 < share <= 1:
@@ -183,9 +188,9 @@ def draw_uniform(like: Tensor) -> Tensor:
     processes would otherwise share their noise, and a run on R processes would differ from a run on one.
     """
     world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
-    noise = torch.rand(like.shape[0] * world, *like.shape[1:], dtype=like.dtype, device=like.device)[rank::world]
+    noise = torch.rand(like.shape[0] * world, *like.shape[1:], dtype=like.dtype, device=like.device)
     tiny = torch.finfo(like.dtype).eps
-    return noise.clamp(tiny, 1 - tiny)
+    return (noise[rank::world] if world > 1 else noise).clamp_(tiny, 1 - tiny)
 
 
 def _logistic(like: Tensor) -> Tensor:
@@ -223,8 +228,19 @@ class _Relaxation(nn.Module):
 
 def _hardened(soft: Tensor) -> Tensor:
     """1 above a half, else 0, with the gradient of the soft sample."""
-    hard = (soft > 0.5).to(soft.dtype)
-    return hard + (soft - soft.detach())  # the bracket is exactly 0: forward is hard, backward is soft
+    return _Hardened.apply(soft)  # type: ignore[no-any-return]
+
+
+class _Hardened(torch.autograd.Function):
+    """Forward is hard, backward is soft."""
+
+    @staticmethod
+    def forward(ctx: Any, soft: Tensor) -> Tensor:
+        return (soft > 0.5).to(soft.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0]
 
 
 def _positive(name: str, value: float) -> float:

@@ -41,7 +41,8 @@ class Gate(nn.Module):
     Args:
         head: makes the raw outputs, one per site.
         sites: what is gated, the layer site first.
-        estimators: one per site; one and the same for all of them draws once for all.
+        estimators: one per site; one and the same for all of them draws once for all, e.g. half of the images soft at
+            every site.
         initial_open_rate: probability in (0, 1) with which a gate starts out open.
     """
 
@@ -81,7 +82,7 @@ class Gate(nn.Module):
     def _open(self, all_logits: Sequence[Tensor]) -> Sequence[Tensor]:
         """[N, G] of each site, looked at on its own."""
         first, *others = self.estimators
-        if others and all(estimator is first for estimator in others):  # e.g. half of the images soft at every site
+        if others and first.per_gate and all(estimator is first for estimator in others):
             drawn = self.strategy(first, torch.cat(list(all_logits), 1), self.training)
             return drawn.split([logits.shape[1] for logits in all_logits], 1)
         pairs = zip(self.estimators, all_logits, strict=True)

@@ -2,52 +2,123 @@
 
 Legend: N images, C channels, H W pixels, G gates.
 
-Graph nodes with these two targets are what costs and export look for. The product has a backward of its own because it
-runs twice in every block: one buffer serves both gradients, and on a CPU a fresh feature map costs more than its
-arithmetic.
+    mask_channels, mask_layer          x f
+    masked_relu                        relu(x) f
+    masked_sum                         s + x f, or relu(s + x f)
+
+Graph nodes with the first two targets are what costs and export look for; the others are what the same nodes run as
+together with their neighbours (convert/fused.py). All have a backward of their own, since a mask and its neighbour run
+twice in every block: a step is bound by memory there, and counted in maps that are read, written or kept, a mask alone
+costs more than a ReLU. One buffer serves the gradients of both factors.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
-def mask_channels(x: Tensor, is_open: Tensor) -> Tensor:
-    """x [N, C, H, W] and is_open [N, G] -> x with the channels of closed gates zero; a gate switches C / G adjacent
+def mask_channels(x: Tensor, factor: Tensor) -> Tensor:
+    """x [N, C, H, W] and factor [N, G] -> x with the channels of closed gates zero; a gate switches C / G adjacent
     ones."""
-    return _GatedProduct.apply(x, is_open.to(x.dtype))  # type: ignore[no-any-return]
+    return _Product.apply(x, factor.to(x.dtype))  # type: ignore[no-any-return]
 
 
-def mask_layer(x: Tensor, is_open: Tensor) -> Tensor:
-    """x [N, C, H, W], the end of a residual branch, and is_open [N, 1] -> x, zero for the images that skip the
+def mask_layer(x: Tensor, factor: Tensor) -> Tensor:
+    """x [N, C, H, W], the end of a residual branch, and factor [N, 1] -> x, zero for the images that skip the
     branch."""
-    return _GatedProduct.apply(x, is_open.to(x.dtype))  # type: ignore[no-any-return]
+    return _Product.apply(x, factor.to(x.dtype))  # type: ignore[no-any-return]
 
 
-class _GatedProduct(torch.autograd.Function):
-    """x times is_open, each gate over its C / G channels."""
+def masked_relu(x: Tensor, factor: Tensor) -> Tensor:
+    """mask_channels(relu(x), factor); x is overwritten, so what made it must not need it for its gradient."""
+    return _ReluProduct.apply(x, factor.to(x.dtype))  # type: ignore[no-any-return]
+
+
+def masked_sum(x: Tensor, factor: Tensor, shortcut: Tensor, relu: bool = False) -> Tensor:
+    """shortcut + mask_layer(x, factor), and the ReLU of that where it is asked for."""
+    if x.dtype == shortcut.dtype:
+        return _Sum.apply(x, factor.to(x.dtype), shortcut, relu)  # type: ignore[no-any-return]
+    total = shortcut + mask_layer(x, factor)
+    return total.relu() if relu else total
+
+
+class _Product(torch.autograd.Function):
+    """x times factor, each gate over its C / G channels."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, is_open: Tensor) -> Tensor:
-        ctx.save_for_backward(x, is_open)
-        return x * _spread(is_open, x)
+    def forward(ctx: Any, x: Tensor, factor: Tensor) -> Tensor:
+        ctx.save_for_backward(x, factor)
+        return x * _spread(factor, x)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, is_open = ctx.saved_tensors
+        x, factor = ctx.saved_tensors
         (grad,) = grads
         if not ctx.needs_input_grad[1]:
-            return grad * _spread(is_open, x), None
+            return grad * _spread(factor, x), None
         product = grad * x
-        per_channel = product.sum(tuple(range(2, x.dim())))  # [N, C]
-        d_open = per_channel.unflatten(1, (is_open.shape[1], -1)).sum(-1)  # [N, G]
-        return torch.mul(grad, _spread(is_open, x), out=product), d_open
+        d_factor = _gathered(product, factor)
+        return torch.mul(grad, _spread(factor, x), out=product), d_factor
 
 
-def _spread(is_open: Tensor, x: Tensor) -> Tensor:
+class _ReluProduct(torch.autograd.Function):
+    """relu(x) times factor; what is kept is relu(x), in the memory of x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: Tensor) -> Tensor:
+        positive = x.detach().relu_()
+        ctx.save_for_backward(positive, factor)
+        return positive * _spread(factor, x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None]:
+        positive, factor = ctx.saved_tensors
+        (grad,) = grads
+        product = grad * positive
+        d_factor = _gathered(product, factor) if ctx.needs_input_grad[1] else None
+        torch.ops.aten.threshold_backward.grad_input(grad, positive, 0, grad_input=product)
+        return product.mul_(_spread(factor, positive)), d_factor
+
+
+class _Sum(torch.autograd.Function):
+    """shortcut plus x times factor, and ReLU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: Tensor, shortcut: Tensor, relu: bool) -> Tensor:
+        total = torch.addcmul(shortcut, x, _spread(factor, x))
+        if relu:
+            total.relu_()
+        ctx.save_for_backward(x, factor, total if relu else None)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, Tensor, None]:
+        x, factor, total = ctx.saved_tensors
+        (grad,) = grads
+        if total is not None:
+            grad = torch.ops.aten.threshold_backward(grad, total, 0)
+        if not ctx.needs_input_grad[1]:
+            return grad * _spread(factor, x), None, grad, None
+        product = grad * x
+        d_factor = _gathered(product, factor)
+        return torch.mul(grad, _spread(factor, x), out=product), d_factor, grad, None
+
+
+def _spread(factor: Tensor, x: Tensor) -> Tensor:
     """[N, G] -> [N, C, 1, 1], or [N, 1, 1, 1] where one gate switches all channels."""
-    gates, channels = is_open.shape[1], x.shape[1]
+    gates, channels = factor.shape[1], x.shape[1]
     if 1 < gates < channels:
-        is_open = is_open.repeat_interleave(channels // gates, dim=1)
-    return is_open.view(*is_open.shape, *(1,) * (x.dim() - 2))
+        factor = factor.repeat_interleave(channels // gates, dim=1)
+    return factor.view(*factor.shape, *(1,) * (x.dim() - 2))
+
+
+def _gathered(product: Tensor, factor: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, G], the sum over the channels and pixels of each gate."""
+    per_channel = product.sum(tuple(range(2, product.dim())))  # [N, C]
+    gates = factor.shape[1]
+    return per_channel if gates == per_channel.shape[1] else per_channel.unflatten(1, (gates, -1)).sum(-1)

@@ -62,7 +62,7 @@ def module_of(graph_module: fx.GraphModule, node: fx.Node) -> nn.Module | None:
 
 
 class _Tracer(fx.Tracer):
-    def __init__(self, leaf_modules: tuple[type[nn.Module], ...]) -> None:
+    def __init__(self, leaf_modules: tuple[type[nn.Module], ...] = ()) -> None:
         super().__init__()
         self._leaf_modules = leaf_modules
 

@@ -14,9 +14,12 @@ reading trains to.
 On several processes z is the rate over the global batch.
 """
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
-from sluicegate.gates import GateRecords, SiteKind
+from sluicegate.gates import GateRecord, GateRecords, SiteKind
 from sluicegate.objectives.objective import Objective, batch_rate
 from sluicegate.objectives.reduction import Reduction, checked_reduction, records_of, reduce_gates
 from sluicegate.objectives.targets import SiteTarget, SiteTargets
@@ -36,7 +39,7 @@ class SquaredRates(Objective):
         self.reduction: Reduction = checked_reduction(reduction)
 
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
-        return reduce_gates([batch_rate(r.open).square() for r in records_of(gates, self.kind)], self.reduction)
+        return reduce_gates([z.square() for z in _rates(records_of(gates, self.kind))], self.reduction)
 
 
 class TargetRate(Objective):
@@ -57,6 +60,11 @@ class TargetRate(Objective):
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
         records = records_of(gates, self.kind)
         targets = self.targets.at(progress, records)
-        return reduce_gates(
-            [(batch_rate(gates[name].open) - target).square() for name, target in targets.items()], self.reduction
-        )
+        rates = _rates([gates[name] for name in targets])
+        return reduce_gates([(z - t).square() for z, t in zip(rates, targets.values(), strict=True)], self.reduction)
+
+
+def _rates(records: Sequence[GateRecord]) -> tuple[Tensor, ...]:
+    """z of each site, [G]; all in one mean, and so one message between processes."""
+    rates = batch_rate(torch.cat([r.open for r in records], dim=1))
+    return rates.split([r.site.gates for r in records])
