@@ -15,4 +15,5 @@ from .reference import run_reference as run_reference
 from .result import Result as Result
 from .session import Session as Session
 from .spec import verify_program as verify_program
+from .timing import time_in_turns as time_in_turns
 from .timing import time_sessions as time_sessions
