@@ -3,6 +3,7 @@
 from .artifact import Artifact as Artifact
 from .artifact import load as load
 from .artifact import save as save
+from .dense import dense_program as dense_program
 from .errors import InputError as InputError
 from .errors import RunError as RunError
 from .errors import SluicegateError as SluicegateError
