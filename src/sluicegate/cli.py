@@ -1,4 +1,4 @@
-"""The command line: sluicegate demo | train | evaluate | export | predict | frontier | recipes.
+"""The command line: sluicegate demo | train | evaluate | export | predict | bench | frontier | recipes.
 
 Results go to standard output, as tables or, with `--json`, as one JSON object; everything else goes to standard error.
 Exit status: 0, 1 (the run failed), 2 (bad usage). An error is one line.
@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -16,12 +17,16 @@ from statistics import fmean, stdev
 from typing import Any
 
 import jsonargparse
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Column, Table
 from torch import nn
 
 from sluicegate.analysis import Point, Series, save_frontier
+from sluicegate.analysis.peers import missing_peers
+from sluicegate.analysis.peers import versions as peer_versions
+from sluicegate.bench import compare
 from sluicegate.convert import GatedModel
 from sluicegate.data import ImageSet, Normalize, known_statistics
 from sluicegate.errors import InputError, SluicegateError
@@ -29,7 +34,7 @@ from sluicegate.export import export
 from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Strategy, Threshold
 from sluicegate.recipes import demo as demo_recipes
 from sluicegate.recipes import paper, recipe, recipes
-from sluicegate.tables import result_tables, speed_table
+from sluicegate.tables import bench_table, result_tables, speed_table
 from sluicegate.train import (
     DataRecipe,
     Evaluation,
@@ -48,7 +53,9 @@ from sluicegate.train import (
     run,
 )
 from sluicegate.train import evaluate as measure
-from sluicegate_runtime import Preprocessing, Session, prediction, time_sessions
+from sluicegate_runtime import Preprocessing, Session, load, prediction, time_sessions
+from sluicegate_runtime.images import read_image
+from sluicegate_runtime.preprocess import prepare
 
 _NOTES = Console(stderr=True, highlight=False)
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
@@ -130,6 +137,25 @@ def predict(config: jsonargparse.Namespace) -> None:
     prediction.command(config)
 
 
+def bench(config: jsonargparse.Namespace) -> None:
+    """Time an exported network, gated and dense, against other engines."""
+    absent = missing_peers()
+    with tempfile.TemporaryDirectory() as folder:
+        file, pixels, source = _what_to_time(config, Path(folder))
+        _NOTES.print("preparing the other engines", soft_wrap=True)
+        timings = compare(file, pixels, config.threads, config.images, config.repeats, config.tune)
+    report = {
+        "model": str(config.model),
+        "timed_on": source,
+        **{key: config[key] for key in ("threads", "images", "repeats", "tune")},
+        "timings": [asdict(one) for one in timings],
+        "left_out": absent,
+        **_versioned(provenance.provenance()),
+    }
+    notes = [f"left out: {peer}, {package} is not installed" for peer, package in absent.items()]
+    _show(config, report, bench_table(timings), f"timed on {source}, {config.images} at a call", *notes)
+
+
 def frontier(config: jsonargparse.Namespace) -> None:
     """Draw accuracy against MACs for finished runs."""
     series = _series(config.runs) + ([paper(config.paper)] if config.paper else [])
@@ -153,6 +179,7 @@ _VERBS: dict[str, Callable[[jsonargparse.Namespace], None]] = {
     "evaluate": evaluate,
     "export": export_run,
     "predict": predict,
+    "bench": bench,
     "frontier": frontier,
     "recipes": list_recipes,
 }
@@ -211,6 +238,16 @@ def _export_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
 
 
+def _bench_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL|RUN", help=".sluice file, or a run folder")
+    parser.add_argument("files", nargs="*", type=Path, default=[], metavar="IMAGE", help="images to time it on")
+    parser.add_argument("--threads", type=int, default=2, help="of each engine")
+    parser.add_argument("--images", type=int, default=1, help="at a call")
+    parser.add_argument("--repeats", type=int, default=100, help="timed calls of each engine")
+    parser.add_argument("--tune", action="store_true", help="measure the fastest algorithms first, once a machine")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of a run's data set")
+
+
 def _frontier_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
     parser.add_argument("-o", "--output", type=Path, default=Path("frontier.png"), help="PNG; SVG and JSON beside it")
@@ -228,6 +265,7 @@ _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "evaluate": _evaluate_arguments,
     "export": _export_arguments,
     "predict": prediction.add_arguments,
+    "bench": _bench_arguments,
     "frontier": _frontier_arguments,
     "recipes": _no_arguments,
 }
@@ -273,7 +311,7 @@ def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Im
     return config.target, build_subject(wanted, images).net, images
 
 
-_TIMED = 100  # images that the demo times the engine with
+_TIMED = 100  # images that the engine is timed with
 
 
 def _export(folder: Path, images: ImageSet, file: Path, weights: Path | None = None) -> Path:
@@ -290,6 +328,27 @@ def _milliseconds(folders: Mapping[str, Path]) -> dict[str, float]:
     files = {name: _export(folder, images, folder / "model.sluice") for name, folder in folders.items()}
     pixels = Normalize(images.mean, images.std)(images.images[:_TIMED]).numpy()
     return time_sessions({name: Session(file, threads=1) for name, file in files.items()}, pixels)
+
+
+def _what_to_time(config: jsonargparse.Namespace, scratch: Path) -> tuple[Path, np.ndarray, str]:
+    """The file, images [N, C, H, W] as it takes them, and what these are."""
+    if config.model.is_dir():
+        data = read_run_recipe(config.model).data
+        images = load_split(data, "test", config.data_dir)
+        pixels = Normalize(images.mean, images.std)(images.images[:_TIMED]).numpy()
+        return _export(config.model, images, scratch / "model.sluice"), pixels, f"{len(pixels)} images of {data.name}"
+    program = load(config.model).program
+    if config.files:
+        pixels = np.stack([prepare(read_image(file), program) for file in config.files])
+        return config.model, pixels, f"{len(pixels)} image files"
+    shape = next(value.shape for value in program.values if value.name == program.input)
+    pixels = np.random.default_rng(0).standard_normal((_TIMED, *shape), np.float32)
+    return config.model, pixels, f"{_TIMED} images of noise (name image files, for gates as these open them)"
+
+
+def _versioned(came_from: dict[str, Any]) -> dict[str, Any]:
+    """A provenance with the peers' versions."""
+    return came_from | {"versions": came_from["versions"] | peer_versions()}
 
 
 def _data(config: jsonargparse.Namespace, data: DataRecipe) -> DataRecipe:

@@ -9,6 +9,7 @@ Shapes: images [N, C, H, W] float32, outputs [N, classes] float32.
 """
 
 import importlib
+import logging
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -97,6 +98,7 @@ def to_onnx(net: nn.Module, example: Tensor) -> bytes:
     """The network as an ONNX file in one piece, for inputs of exactly this shape."""
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # the exporter's, of itself
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # else it lists torchvision's ops that it does without
         path = Path(folder) / "net.onnx"
         torch.onnx.export(net, (example,), path, dynamo=True, external_data=False, verbose=False)
         return path.read_bytes()

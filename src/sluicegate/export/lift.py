@@ -71,7 +71,6 @@ class _Lifting:
     def _module(self, op: Op) -> nn.Module:
         has = dict(attributes_of(op))
         tensors = {role: torch.from_numpy(self.artifact.tensors[name]) for role, name in op.tensors.items()}
-        window = {"kernel_size": has.get("kernel"), "stride": has.get("stride"), "padding": has.get("padding")}
         match op.kind:
             case "conv" if not has["counted"]:
                 return _norm(tensors)
@@ -86,9 +85,11 @@ class _Lifting:
                 out, features = tensors["weight"].shape
                 return _filled(skip_init(nn.Linear, features, out, bias="bias" in tensors), tensors)
             case "max_pool":
-                return nn.MaxPool2d(**window, ceil_mode=has["ceil"])
+                return nn.MaxPool2d(has["kernel"], has["stride"], has["padding"], ceil_mode=has["ceil"])
             case "avg_pool":
-                return nn.AvgPool2d(**window, count_include_pad=has["count_padding"])
+                return nn.AvgPool2d(
+                    has["kernel"], has["stride"], has["padding"], count_include_pad=has["count_padding"]
+                )
             case "global_pool" if not has["absolute"]:
                 return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
             case "activation":
