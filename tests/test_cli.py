@@ -14,7 +14,7 @@ from sluicegate.cli import main
 from sluicegate.data import Normalize, load
 from sluicegate.recipes import demo
 from sluicegate.train import load_run
-from sluicegate_runtime import Session
+from sluicegate_runtime import Session, read_table
 
 SMALL = """
 name: small
@@ -275,7 +275,8 @@ def test_bench_times_a_file_or_a_run_on_images_that_it_names(capsys, quick_peers
     for number, image in enumerate(test.images):
         Image.fromarray(image[0].numpy()).save(f"{number}.png")
     timed_on = {
-        ("run",): "40 images of digits",
+        ("run",): "40 test images",
+        ("small.yaml",): "40 test images",
         ("net.sluice", "0.png", "1.png", "2.png"): "3 image files",
         ("net.sluice",): "100 images of noise",
     }
@@ -305,6 +306,25 @@ def test_bench_refuses_what_it_cannot_time(capsys, quick_peers):
     }.items():
         assert main(["bench", *arguments]) == 2
         assert named in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_table_is_measured_trained_towards_and_compared(capsys, quick_peers):
+    method = ["method.options.layer_weight=0", "method.options.channel_weight=0"]
+    found = printed(capsys, "bench", "small.yaml", "--table", "--threads", "1", "-o", "tables/small.json")
+    assert found.keys() == {"file", "dense_ms", "overhead_ms", "ops", "threads"}
+    table = read_table("tables/small.json")
+    assert table.came_from.keys() == {"machine", "versions", "command"}
+    ms = 0.8 * table.dense
+    aimed = ("latency.table=tables/small.json", f"latency.ms={ms}", "latency.weight=20", *method)
+    printed(capsys, "train", "small.yaml", *aimed, "--out", "run")
+    Path("tables/small.json").rename("moved.json")
+    found = printed(capsys, "bench", "run", "--threads", "1", "--repeats", "1", "--latency", "moved.json")
+    assert 0 < found["predicted_ms"] < 2 * table.dense
+    assert main(["bench", "run", "--threads", "2", "--latency", "moved.json"]) == 2
+    assert "table: its threads is 1, here it is 2" in capsys.readouterr().err
+    assert "latency: table None" in refused(capsys, 2, "train", "small.yaml", "latency.ms=1", "--out", "no")
+    unreachable = ("latency.table=moved.json", "latency.ms=1000")
+    assert "ms: 1000 is not from" in refused(capsys, 2, "train", "small.yaml", *unreachable, "--out", "no")
 
 
 def test_evaluate_sweeps_and_repeats(capsys):

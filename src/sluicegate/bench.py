@@ -20,7 +20,7 @@ import torch
 from sluicegate.analysis.peers import PEERS_F32, dense_peers
 from sluicegate.errors import InputError
 from sluicegate.export import lift, lower
-from sluicegate_runtime import Artifact, Session, dense_program, load, time_in_turns
+from sluicegate_runtime import Artifact, LatencyTable, Session, dense_program, load, time_in_turns
 
 GATED, DENSE = "ours gated", "ours dense"
 
@@ -80,6 +80,17 @@ def compare(
     seconds = time_in_turns(contenders, batches, repeats)
     errors = _errors(contenders, batches[0])
     return [_timing(name, seconds, macs, errors) for name in contenders]
+
+
+def predicted(file: Path, images: np.ndarray, table: LatencyTable, threads: int = 2, tune: bool = False) -> float:
+    """What a latency table makes of a file's gates on these images: milliseconds of one image, the median.
+
+    Raises:
+        InputError: the table is of another program, machine or number of threads.
+    """
+    session = Session(file, threads, tune)
+    table.check(session)
+    return float(np.median(table.milliseconds(session.run(images).gates)))
 
 
 def _output(session: Session, images: np.ndarray) -> np.ndarray:

@@ -7,6 +7,9 @@ from .dense import dense_program as dense_program
 from .errors import InputError as InputError
 from .errors import RunError as RunError
 from .errors import SluicegateError as SluicegateError
+from .latency import LatencyTable as LatencyTable
+from .latency import measure_latency as measure_latency
+from .latency import read_table as read_table
 from .prediction import predict as predict
 from .program import Op as Op
 from .program import Preprocessing as Preprocessing
