@@ -66,7 +66,7 @@ class Engine final {
   int run_sample(const After& after);
   size_t first_step() const { return steps_.size() - program_.ops.size(); }  // 1 where a step loads the image
   Operator& operator_of(int op) const;
-  void force(int gate, const uint8_t* flags);  // what `flags`, of all gates, say of this one
+  void force(int value, const uint8_t* flags);  // if it is a gate: what `flags`, of all gates, say of it
   void open_evenly(int value, double share);  // the flags of its gate, as far apart as they can be
 
   ProgramSpec program_;

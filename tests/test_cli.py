@@ -314,12 +314,14 @@ def test_a_table_is_measured_trained_towards_and_compared(capsys, quick_peers):
     assert found.keys() == {"file", "dense_ms", "overhead_ms", "ops", "threads"}
     table = read_table("tables/small.json")
     assert table.came_from.keys() == {"machine", "versions", "command"}
-    ms = 0.8 * table.dense
+    # So small a network hardly gains by closed gates, and on a busy machine it may seem not to gain at all.
+    Path("tables/small.json").write_text(replace(table, dense=10 * table.dense).to_json())
+    ms = 5 * table.dense
     aimed = ("latency.table=tables/small.json", f"latency.ms={ms}", "latency.weight=20", *method)
     printed(capsys, "train", "small.yaml", *aimed, "--out", "run")
     Path("tables/small.json").rename("moved.json")
     found = printed(capsys, "bench", "run", "--threads", "1", "--repeats", "1", "--latency", "moved.json")
-    assert 0 < found["predicted_ms"] < 2 * table.dense
+    assert 0 < found["predicted_ms"] < 5 * table.dense
     assert main(["bench", "run", "--threads", "2", "--latency", "moved.json"]) == 2
     assert "table: its threads is 1, here it is 2" in capsys.readouterr().err
     assert "latency: table None" in refused(capsys, 2, "train", "small.yaml", "latency.ms=1", "--out", "no")

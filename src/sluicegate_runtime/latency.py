@@ -38,8 +38,10 @@ from .session import Session
 from .timing import PAUSE, TURN, time_in_turns
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # a prime number of them
-ROUNDS = 5  # of all passes; their median counts
+ROUNDS = 9  # of all passes; their median counts
 FORMAT = "sluicegate latency table 1"
+
+Pattern = Mapping[str, np.ndarray]  # gate -> [G], whether open
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ class LatencyTable:
 
     def milliseconds(self, gates: Mapping[str, np.ndarray]) -> np.ndarray:
         """Of each image: name -> [N, G] decisions, as `Result.gates` has them -> [N]."""
-        shares = {name: np.asarray(flags, np.float64).mean(1) for name, flags in gates.items()}
-        total: Any = np.full(len(next(iter(shares.values()), ())), self.overhead)
+        shares = {name: np.asarray(gates[name], np.float64).mean(1) for name in self.gates}
+        total = np.full(len(next(iter(shares.values()))), self.overhead)
         for op in self.ops.values():
             runs = math.prod(shares[layer] for layer in op.layers)
             total = total + op.closed + runs * (_between(op, shares) - op.closed)
@@ -164,19 +166,21 @@ def measure_latency(artifact: Artifact, threads: int = 2, tune: bool = False) ->
     """Measure a program's table; takes some hundred runs of it.
 
     Raises:
-        InputError: it has early exits, or a gate shares ops with too many others.
+        InputError: it has early exits, or no gates, or one that shares ops with too many others.
     """
     program = artifact.program
+    gates = {value.name: value.shape[0] for value in program.values if value.kind == "gate"}
+    if not gates:
+        raise InputError("table: the program has no gates, so it takes the same time for every image")
     design = _design(program)
     session, plain = Session(artifact, threads, tune), Session(dense_program(artifact), threads, tune)
     shape = next(value.shape for value in program.values if value.name == program.input)
-    image = np.random.default_rng(0).standard_normal(shape, np.float32)
-    gates = {value.name: value.shape[0] for value in program.values if value.kind == "gate"}
+    images = np.random.default_rng(0).standard_normal((TURN, *shape), np.float32)
     patterns = [{name: _evenly(gates[name], SHARES[k]) for name, k in one.items()} for one in design]
     closed = {name: np.zeros(size, bool) for name, size in gates.items()}
-    *opened, skipped = _measured(session, image, [*patterns, closed])
-    (own,) = _measured(session, image, [None])
-    whole = time_in_turns({"gated": session.run, "dense": plain.run}, [image[None]], 20 * ROUNDS)
+    *opened, skipped = _measured(session, images, [*patterns, closed])
+    (own,) = _measured(session, images, [None])
+    whole = time_in_turns({"gated": session.run, "dense": plain.run}, list(images[:, None]), 10 * ROUNDS)
     ms = {name: 1e3 * statistics.median(taken) for name, taken in whole.items()}
     ones = {name: np.ones(size, bool) for name, size in gates.items()}
     return LatencyTable(
@@ -185,28 +189,29 @@ def measure_latency(artifact: Artifact, threads: int = 2, tune: bool = False) ->
         isa=session.isa,
         threads=threads,
         gates=gates,
-        macs=sum(macs for _, macs in session.profile(image, 1, ones).values()),
+        macs=sum(macs for _, macs in session.profile(images[0], 1, ones).values()),
         dense=ms["dense"],
         overhead=ms["gated"] - sum(own.values()),
         ops={op.name: _op_latency(program, op, design, opened, skipped) for op in program.ops},
     )
 
 
-def _measured(
-    session: Session, image: np.ndarray, patterns: Sequence[Mapping[str, np.ndarray] | None]
-) -> list[dict[str, float]]:
-    """Milliseconds of each op under each pattern of decisions: medians over rounds of turns, as `timing` takes them."""
-    rounds = [[_turn(session, image, pattern) for pattern in patterns] for _ in range(ROUNDS)]
-    by_pattern = zip(*rounds, strict=True)
+def _measured(session: Session, images: np.ndarray, patterns: Sequence[Pattern | None]) -> list[dict[str, float]]:
+    """Milliseconds of each op under each pattern of decisions (None: the gates' own): medians over rounds of turns."""
+    rounds = [[_turn(session, images, pattern) for pattern in patterns] for _ in range(ROUNDS)]
+    by_pattern = [[one for turn in turns for one in turn] for turns in zip(*rounds, strict=True)]
     return [{op: statistics.median(one[op][0] for one in found) for op in found[0]} for found in by_pattern]
 
 
-def _turn(
-    session: Session, image: np.ndarray, pattern: Mapping[str, np.ndarray] | None
-) -> dict[str, tuple[float, int]]:
+def _turn(session: Session, images: np.ndarray, pattern: Pattern | None) -> list[dict[str, tuple[float, int]]]:
+    """As `timing` takes turns: which channels are open changes with every image, how many does not."""
     time.sleep(PAUSE)
-    session.profile(image, 1, pattern)
-    return session.profile(image, TURN, pattern)
+    session.profile(images[-1], 1, pattern)
+    return [session.profile(image, 1, _rolled(pattern, by)) for by, image in enumerate(images)]
+
+
+def _rolled(pattern: Pattern | None, by: int) -> Pattern | None:
+    return pattern and {name: np.roll(flags, by) for name, flags in pattern.items()}
 
 
 def _op_latency(
@@ -269,6 +274,6 @@ def _layers_around(program: Program, op: Op) -> tuple[str, ...]:
 
 
 def _evenly(count: int, share: float) -> np.ndarray:
-    """[G]: this share of the gates open, as far apart as they can be."""
+    """[G]: this share of the gates open, in whole gates, as far apart as they can be."""
     steps = np.arange(count + 1) * round(share * count) // count
     return np.diff(steps) > 0

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from conformance.generate import Builder, random_program
 
-from sluicegate_runtime import Artifact, InputError, LatencyTable, Session, latency, measure_latency, read_table
+from sluicegate_runtime import (
+    Artifact,
+    InputError,
+    LatencyTable,
+    Session,
+    dense_program,
+    latency,
+    measure_latency,
+    read_table,
+)
 
 pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
 
@@ -85,8 +94,8 @@ def test_each_pair_of_shares_comes_up_once(seed):
         reads, writes = latency._sides(program, op)
         if reads and writes:
             assert len({(shares[reads], shares[writes]) for shares in design}) == N * N
-        for gate in {op.when} - {None}:
-            assert {shares[gate] for shares in design} == {N - 1}, "layers are open while ops are timed"
+        if op.when:
+            assert {shares[op.when] for shares in design} == {N - 1}, "layers are open while ops are timed"
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 16, 100])
@@ -166,6 +175,11 @@ def test_early_exits_are_refused():
     seed = next(s for s in range(100) if any(op.kind == "exit" for op in random_program(s)[0].ops))
     with pytest.raises(InputError, match="table: the program has early exits"):
         measure_latency(Artifact(*random_program(seed)))
+
+
+def test_a_program_without_gates_is_refused():
+    with pytest.raises(InputError, match="table: the program has no gates"):
+        measure_latency(dense_program(network()))
 
 
 def test_a_gate_that_meets_too_many_others_is_refused():
