@@ -169,31 +169,44 @@ def measure_latency(artifact: Artifact, threads: int = 2, tune: bool = False) ->
         InputError: it has early exits, or no gates, or one that shares ops with too many others.
     """
     program = artifact.program
-    gates = {value.name: value.shape[0] for value in program.values if value.kind == "gate"}
-    if not gates:
-        raise InputError("table: the program has no gates, so it takes the same time for every image")
-    design = _design(program)
+    gates, design, images = _gates(program), _design(program), _noise(program)
     session, plain = Session(artifact, threads, tune), Session(dense_program(artifact), threads, tune)
-    shape = next(value.shape for value in program.values if value.name == program.input)
-    images = np.random.default_rng(0).standard_normal((TURN, *shape), np.float32)
     patterns = [{name: _evenly(gates[name], SHARES[k]) for name, k in one.items()} for one in design]
-    closed = {name: np.zeros(size, bool) for name, size in gates.items()}
-    *opened, skipped = _measured(session, images, [*patterns, closed])
-    (own,) = _measured(session, images, [None])
-    whole = time_in_turns({"gated": session.run, "dense": plain.run}, list(images[:, None]), 10 * ROUNDS)
-    ms = {name: 1e3 * statistics.median(taken) for name, taken in whole.items()}
-    ones = {name: np.ones(size, bool) for name, size in gates.items()}
+    closed, all_open = ({name: np.full(size, flag) for name, size in gates.items()} for flag in (False, True))
+    *opened, skipped, own = _measured(session, images, [*patterns, closed, None])
+    whole, dense = _whole([session, plain], images)
     return LatencyTable(
         program=digest(program),
         machine=processor(),
         isa=session.isa,
         threads=threads,
         gates=gates,
-        macs=sum(macs for _, macs in session.profile(images[0], 1, ones).values()),
-        dense=ms["dense"],
-        overhead=ms["gated"] - sum(own.values()),
+        macs=sum(macs for _, macs in session.profile(images[0], 1, all_open).values()),
+        dense=dense,
+        overhead=whole - sum(own.values()),
         ops={op.name: _op_latency(program, op, design, opened, skipped) for op in program.ops},
     )
+
+
+def _gates(program: Program) -> dict[str, int]:
+    """Gate -> G."""
+    gates = {value.name: value.shape[0] for value in program.values if value.kind == "gate"}
+    if not gates:
+        raise InputError("table: the program has no gates, so it takes the same time for every image")
+    return gates
+
+
+def _noise(program: Program) -> np.ndarray:
+    """[N, C, H, W]: the images of a turn."""
+    shape = next(value.shape for value in program.values if value.name == program.input)
+    return np.random.default_rng(0).standard_normal((TURN, *shape), np.float32)
+
+
+def _whole(sessions: Sequence[Session], images: np.ndarray) -> list[float]:
+    """Milliseconds of whole runs."""
+    runs = {str(number): session.run for number, session in enumerate(sessions)}
+    seconds = time_in_turns(runs, list(images[:, None]), 10 * ROUNDS)
+    return [1e3 * statistics.median(taken) for taken in seconds.values()]
 
 
 def _measured(session: Session, images: np.ndarray, patterns: Sequence[Pattern | None]) -> list[dict[str, float]]:

@@ -94,8 +94,8 @@ def test_each_pair_of_shares_comes_up_once(seed):
         reads, writes = latency._sides(program, op)
         if reads and writes:
             assert len({(shares[reads], shares[writes]) for shares in design}) == N * N
-        if op.when:
-            assert {shares[op.when] for shares in design} == {N - 1}, "layers are open while ops are timed"
+        if layer := op.when:
+            assert {shares[layer] for shares in design} == {N - 1}, "layers are open while ops are timed"
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 16, 100])
@@ -207,3 +207,5 @@ def test_profile_takes_decisions_from_outside():
     for wrong, named in (({}, name), ({**gates, "no": gates[name]}, "no"), ({**gates, name: gates[name][:0]}, name)):
         with pytest.raises(InputError, match=f"gates: '{named}'"):
             session.profile(image, 1, wrong)
+    with pytest.raises(ValueError, match="forced: there are not as many flags as gates have"):
+        session._engine.profile(image, 1, np.zeros(1, np.uint8))
