@@ -3,7 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# In the environment, so that the tools that build the engine are pinned too: pip up to 25.2 hands the first on to the
+# build, later ones the second.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
 
 # Torch's threads wait asleep: on cores that others use too, one that spins holds up the one that it waits for.
 export OMP_WAIT_POLICY ?= PASSIVE

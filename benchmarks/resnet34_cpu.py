@@ -12,8 +12,7 @@ call. MACs are those that the engine says it executed, heads included.
 where dense is the same engine without gates. "direct" is the engine kept to its direct kernels; else it takes for each
 layer and open rate what it measured as fastest. "slimmed" is what static pruning gives: the same network with the
 first channels of each block kept and the others gone, so that its MACs are those of the gated one, in OpenVINO f32.
-Contenders take turns of a few calls, so a machine that slows down slows all of them; a pause before each turn lets the
-threads of the one before fall asleep. Needs onnx, onnxscript, onnxruntime and openvino, and torchvision for its nets.
+Contenders take turns (`sluicegate_runtime.timing`). Needs `sluicegate[peers]`, and torchvision for its nets.
 """
 
 import argparse
@@ -22,7 +21,6 @@ import importlib
 import statistics
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,12 +28,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers import Predict, dense_peers, open_vino, to_onnx, torch_eager, versions
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, fx, nn
 from torch.nn.functional import interpolate
 
+from sluicegate.analysis.peers import PEERS_F32, Predict, dense_peers, open_vino, to_onnx, torch_eager, versions
 from sluicegate.convert import ChannelGating, GatedModel, gate_model
 from sluicegate.costs import MacModel
 from sluicegate.export import export
@@ -44,13 +42,10 @@ from sluicegate.graph import Channels, find_channels, module_of, trace
 from sluicegate.nets import build_net
 from sluicegate.train import provenance
 from sluicegate.train.files import write_json
-from sluicegate_runtime import Session
+from sluicegate_runtime import Session, time_in_turns
 
-PEERS_F32 = ("torch eager", "torch.compile frozen", "ONNX Runtime", "OpenVINO f32")
 OPEN_RATES = (0.70, 0.45, 0.25)
 IMAGES = 64  # different ones, and so that many patterns
-TURN = 5  # timed calls in a row
-PAUSE = 0.02  # seconds
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         contenders = [*_dense(net, images, options), *_gated(net, images, options, Path(folder))]
     batches = [images[i : i + options.images].numpy() for i in range(0, IMAGES - options.images + 1, options.images)]
-    measure(contenders, batches, options.repeats)
+    seconds = time_in_turns({c.name: c.predict for c in contenders}, batches, options.repeats)
+    for contender in contenders:
+        contender.seconds.extend(seconds[contender.name])
     rows = _rows(contenders, batches[0])
     _print(rows, options)
     if options.json:
@@ -168,7 +165,7 @@ def _randomise(open_rate: float, gate: Gate, inputs: tuple[Tensor]) -> None:
     head.hidden.bias.copy_(-head.hidden.weight @ pooled.mean(0))
     output.weight.normal_()
     output.bias.zero_()
-    output.bias.copy_(-output(head.features(inputs[0])).quantile(1 - open_rate, dim=0))
+    output.bias.copy_(-head(inputs[0])[0].quantile(1 - open_rate, dim=0))
 
 
 def slimmed(net: nn.Module, example: Tensor, share: float) -> nn.Module:
@@ -212,19 +209,6 @@ def keep_direct(session: Session) -> None:
         direct = 1 if min(c_in, c_out) >= 32 and min(h_in, w_in) >= 10 else 0
         for eighths in range(9):
             session._engine.pick(index, eighths, direct)
-
-
-def measure(contenders: list[Contender], batches: list[np.ndarray], repeats: int) -> None:
-    """Fill in `seconds`, turn by turn."""
-    for turn in range(-(-repeats // TURN)):
-        for contender in contenders:
-            time.sleep(PAUSE)
-            contender.predict(batches[(turn * TURN - 1) % len(batches)])  # awake, with warm caches
-            for call in range(TURN):
-                batch = batches[(turn * TURN + call) % len(batches)]
-                started = time.perf_counter()
-                contender.predict(batch)
-                contender.seconds.append(time.perf_counter() - started)
 
 
 def _rows(contenders: list[Contender], batch: np.ndarray) -> list[dict[str, Any]]:

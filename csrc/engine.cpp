@@ -91,7 +91,7 @@ void Engine::run(const float* images, int64_t count, std::optional<float> thresh
   }
 }
 
-std::vector<Engine::Cost> Engine::profile(const float* image, int repeats) {
+std::vector<Engine::Cost> Engine::profile(const float* image, int repeats, const uint8_t* forced) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const ThreadPool::Awake awake(pool_);
   Run& run = *run_;
@@ -105,11 +105,21 @@ std::vector<Engine::Cost> Engine::profile(const float* image, int repeats) {
       const auto now = std::chrono::steady_clock::now();
       costs[step].seconds += std::chrono::duration<double>(now - before).count();
       costs[step].macs = run.macs - macs;
-      before = now;
       macs = run.macs;
+      const Step& done = steps_[step];
+      if (forced != nullptr && (done.when == -1 || run.is_open(done.when))) force(done.output, forced);
+      before = std::chrono::steady_clock::now();
     });
   }
   return {costs.begin() + first_step(), costs.end()};
+}
+
+void Engine::force(int value, const uint8_t* flags) {
+  if (value == -1 || !program_.values[value].is_gate) return;
+  for (const auto& [gate, count] : gates()) {
+    if (gate == value) run_->set_flags(gate, std::vector<uint8_t>(flags, flags + count));
+    flags += count;
+  }
 }
 
 Operator& Engine::operator_of(int op) const {

@@ -33,12 +33,13 @@ class Engine final {
   void run(const float* images, int64_t count, std::optional<float> threshold, const Results& results);
 
   // Runs one image [C, H, W] `repeats` times; of each op of the program, the seconds of all its runs together and the
-  // multiply-adds of one. The loading of the image is not among them.
+  // multiply-adds of one. The loading of the image is not among them. Gates decide as they would, and take their
+  // time; with `forced`, the flags of all gates in the order of the values, these count instead of what they decided.
   struct Cost {
     double seconds;
     int64_t macs;
   };
-  std::vector<Cost> profile(const float* image, int repeats);
+  std::vector<Cost> profile(const float* image, int repeats, const uint8_t* forced);
 
   // For autotune.py: in how many ways an op can be computed, how many seconds one of them takes with some eighths of
   // its multiply-adds open (the best of `repeats`; it stays picked), and which one to use from now on.
@@ -65,6 +66,7 @@ class Engine final {
   int run_sample(const After& after);
   size_t first_step() const { return steps_.size() - program_.ops.size(); }  // 1 where a step loads the image
   Operator& operator_of(int op) const;
+  void force(int value, const uint8_t* flags);  // if it is a gate: what `flags`, of all gates, say of it
   void open_evenly(int value, double share);  // the flags of its gate, as far apart as they can be
 
   ProgramSpec program_;

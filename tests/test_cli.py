@@ -9,11 +9,12 @@ import torch
 from commands import only_line, sluicegate
 from PIL import Image
 
+from sluicegate.analysis.peers import torch_eager
 from sluicegate.cli import main
 from sluicegate.data import Normalize, load
 from sluicegate.recipes import demo
 from sluicegate.train import load_run
-from sluicegate_runtime import Session
+from sluicegate_runtime import Session, read_table
 
 SMALL = """
 name: small
@@ -259,6 +260,73 @@ def test_predict_says_of_a_file_what_evaluation_saw(capsys):
         output = load_run("run")[1](Normalize(test.mean, test.std)(test.images))
     assert found["class"] == test.classes[int(output.argmax())]
     assert found["probability"] == pytest.approx(float(output.softmax(1).max()), abs=1e-4)
+
+
+@pytest.fixture
+def quick_peers(monkeypatch):
+    """PyTorch as it comes stands in for what takes long to prepare."""
+    monkeypatch.setattr("sluicegate.bench.dense_peers", lambda net, example, threads: {"torch eager": torch_eager(net)})
+
+
+def test_bench_times_a_file_or_a_run_on_images_that_it_names(capsys, quick_peers):
+    printed(capsys, "train", "small.yaml", "--out", "run")
+    printed(capsys, "export", "run", "-o", "net.sluice")
+    test = load("digits", "test", limit=3)
+    for number, image in enumerate(test.images):
+        Image.fromarray(image[0].numpy()).save(f"{number}.png")
+    timed_on = {
+        ("run",): "40 test images",
+        ("small.yaml",): "40 test images",
+        ("net.sluice", "0.png", "1.png", "2.png"): "3 image files",
+        ("net.sluice",): "100 images of noise",
+    }
+    for arguments, source in timed_on.items():
+        found = printed(capsys, "bench", *arguments, "--threads", "1", "--repeats", "1")
+        assert found["timed_on"].startswith(source)
+        assert [one["name"] for one in found["timings"]] == ["ours gated", "ours dense", "torch eager"]
+        assert {"threads", "images", "repeats", "left_out", "machine", "versions", "command"} <= found.keys()
+    assert main(["bench", "net.sluice", "--repeats", "1", "--images", "2"]) == 0
+    assert "100 images of noise" in capsys.readouterr().out
+
+
+def test_bench_says_what_is_left_out(capsys, quick_peers, monkeypatch):
+    printed(capsys, "train", "small.yaml", "--out", "run")
+    monkeypatch.setattr("sluicegate.cli.missing_peers", lambda: {"ONNX Runtime": "onnx"})
+    assert main(["bench", "run", "--repeats", "1"]) == 0
+    assert "left out: ONNX Runtime, onnx is not installed" in capsys.readouterr().out.splitlines()
+
+
+def test_bench_refuses_what_it_cannot_time(capsys, quick_peers):
+    printed(capsys, "train", "small.yaml", "--out", "run")
+    for arguments, named in {
+        ("absent.sluice",): "absent.sluice",
+        ("run", "--threads", "0"): "threads: 0",
+        ("run", "--images", "41"): "images: 41 at a call is not in 1..40",
+        ("run", "--repeats", "0"): "repeats: 0",
+    }.items():
+        assert main(["bench", *arguments]) == 2
+        assert named in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_table_is_measured_trained_towards_and_compared(capsys, quick_peers):
+    method = ["method.options.layer_weight=0", "method.options.channel_weight=0"]
+    found = printed(capsys, "bench", "small.yaml", "--table", "--threads", "1", "-o", "tables/small.json")
+    assert found.keys() == {"file", "dense_ms", "overhead_ms", "ops", "threads"}
+    table = read_table("tables/small.json")
+    assert table.came_from.keys() == {"machine", "versions", "command"}
+    # So small a network hardly gains by closed gates, and on a busy machine it may seem not to gain at all.
+    Path("tables/small.json").write_text(replace(table, dense=10 * table.dense).to_json())
+    ms = 5 * table.dense
+    aimed = ("latency.table=tables/small.json", f"latency.ms={ms}", "latency.weight=20", *method)
+    printed(capsys, "train", "small.yaml", *aimed, "--out", "run")
+    Path("tables/small.json").rename("moved.json")
+    found = printed(capsys, "bench", "run", "--threads", "1", "--repeats", "1", "--latency", "moved.json")
+    assert 0 < found["predicted_ms"] < 5 * table.dense
+    assert main(["bench", "run", "--threads", "2", "--latency", "moved.json"]) == 2
+    assert "table: its threads is 1, here it is 2" in capsys.readouterr().err
+    assert "latency: table None" in refused(capsys, 2, "train", "small.yaml", "latency.ms=1", "--out", "no")
+    unreachable = ("latency.table=moved.json", "latency.ms=1000")
+    assert "ms: 1000 is not from" in refused(capsys, 2, "train", "small.yaml", *unreachable, "--out", "no")
 
 
 def test_evaluate_sweeps_and_repeats(capsys):

@@ -20,7 +20,7 @@ TIERS = (
     {"costs"},
     {"objectives", "convert"},
     {"methods", "export", "analysis"},
-    {"train", "gpu", "scale"},
+    {"train", "gpu", "scale", "bench"},
     {"recipes", "tables"},
     {"cli"},
     {"__init__", "__main__"},  # the package's front: public names and `python -m sluicegate`

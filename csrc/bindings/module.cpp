@@ -21,6 +21,7 @@ using namespace nb::literals;
 namespace {
 
 using Array = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
+using Flags = nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu>;
 using Value = std::tuple<bool, std::vector<int>, int>;  // is gate, shape, gate
 // name, kind, inputs, output, when, attributes, threshold, weight, bias
 using Op = std::tuple<std::string, int, std::vector<int>, int, int, std::map<std::string, int>, float,
@@ -55,17 +56,23 @@ nb::object array_of(std::unique_ptr<T[]> data, std::vector<size_t> shape) {
   return nb::cast(nb::ndarray<nb::numpy, T>(pointer, shape.size(), shape.data(), owner));
 }
 
+size_t flags_of(const sluice::Engine& engine) {
+  size_t flags = 0;
+  for (const auto& gate : engine.gates()) flags += static_cast<size_t>(gate.second);
+  return flags;
+}
+
 nb::tuple run(sluice::Engine& engine, const Array& images, std::optional<float> threshold) {
   const size_t count = images.ndim() == 0 ? 0 : images.shape(0);
   if (images.ndim() == 0 || images.size() != count * static_cast<size_t>(engine.input_floats()))
     throw std::invalid_argument("images: the shape is not that of the program's input");
   std::vector<size_t> shape = {count};
-  size_t floats = count, flags = 0;
+  size_t floats = count;
   for (const int side : engine.output_shape()) {
     shape.push_back(static_cast<size_t>(side));
     floats *= static_cast<size_t>(side);
   }
-  for (const auto& gate : engine.gates()) flags += static_cast<size_t>(gate.second);
+  const size_t flags = flags_of(engine);
   auto output = std::make_unique<float[]>(floats);
   auto macs = std::make_unique<int64_t[]>(count), exits = std::make_unique<int64_t[]>(count);
   auto decisions = std::make_unique<uint8_t[]>(count * flags);
@@ -78,12 +85,15 @@ nb::tuple run(sluice::Engine& engine, const Array& images, std::optional<float> 
                         array_of(std::move(exits), {count}), array_of(std::move(decisions), {count, flags}));
 }
 
-std::vector<std::pair<double, int64_t>> profile(sluice::Engine& engine, const Array& image, int repeats) {
+std::vector<std::pair<double, int64_t>> profile(sluice::Engine& engine, const Array& image, int repeats,
+                                                 const std::optional<Flags>& forced) {
   if (image.size() != static_cast<size_t>(engine.input_floats()))
     throw std::invalid_argument("image: the shape is not that of the program's input");
+  if (forced.has_value() && forced->size() != flags_of(engine))
+    throw std::invalid_argument("forced: there are not as many flags as gates have");
   nb::gil_scoped_release unlocked;
   std::vector<std::pair<double, int64_t>> costs;
-  for (const sluice::Engine::Cost& cost : engine.profile(image.data(), repeats))
+  for (const sluice::Engine::Cost& cost : engine.profile(image.data(), repeats, forced ? forced->data() : nullptr))
     costs.emplace_back(cost.seconds, cost.macs);
   return costs;
 }
@@ -111,7 +121,7 @@ NB_MODULE(_engine, module) {
           },
           "values"_a, "ops"_a, "input"_a, "output"_a, "threads"_a, "all_candidates"_a = false)
       .def("run", &run, "images"_a, "threshold"_a.none())
-      .def("profile", &profile, "image"_a, "repeats"_a)
+      .def("profile", &profile, "image"_a, "repeats"_a, "forced"_a.none() = nb::none())
       .def("candidates", &sluice::Engine::candidates, "op"_a)
       .def("time", &sluice::Engine::time, "op"_a, "candidate"_a, "eighths"_a, "repeats"_a,
            nb::call_guard<nb::gil_scoped_release>())

@@ -8,6 +8,7 @@ from sluicegate.convert import JointGating as JointGating
 from sluicegate.convert import LayerGating as LayerGating
 from sluicegate.convert import RecurrentGating as RecurrentGating
 from sluicegate.convert import gate_model as gate_model
+from sluicegate.costs import LatencyModel as LatencyModel
 from sluicegate.costs import MacModel as MacModel
 from sluicegate.errors import InputError as InputError
 from sluicegate.errors import RunError as RunError
@@ -32,6 +33,7 @@ from sluicegate.objectives import L1 as L1
 from sluicegate.objectives import BatchActivation as BatchActivation
 from sluicegate.objectives import BatchShaping as BatchShaping
 from sluicegate.objectives import ExitTarget as ExitTarget
+from sluicegate.objectives import LatencyTarget as LatencyTarget
 from sluicegate.objectives import MacTarget as MacTarget
 from sluicegate.objectives import SquaredRates as SquaredRates
 from sluicegate.objectives import TargetRate as TargetRate

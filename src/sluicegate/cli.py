@@ -1,4 +1,4 @@
-"""The command line: sluicegate demo | train | evaluate | export | predict | frontier | recipes.
+"""The command line: sluicegate demo | train | evaluate | export | predict | bench | frontier | recipes.
 
 Results go to standard output, as tables or, with `--json`, as one JSON object; everything else goes to standard error.
 Exit status: 0, 1 (the run failed), 2 (bad usage). An error is one line.
@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -16,12 +17,16 @@ from statistics import fmean, stdev
 from typing import Any
 
 import jsonargparse
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Column, Table
 from torch import nn
 
 from sluicegate.analysis import Point, Series, save_frontier
+from sluicegate.analysis.peers import missing_peers
+from sluicegate.analysis.peers import versions as peer_versions
+from sluicegate.bench import compare, predicted
 from sluicegate.convert import GatedModel
 from sluicegate.data import ImageSet, Normalize, known_statistics
 from sluicegate.errors import InputError, SluicegateError
@@ -29,7 +34,7 @@ from sluicegate.export import export
 from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Strategy, Threshold
 from sluicegate.recipes import demo as demo_recipes
 from sluicegate.recipes import paper, recipe, recipes
-from sluicegate.tables import result_tables, speed_table
+from sluicegate.tables import bench_table, result_tables, speed_table
 from sluicegate.train import (
     DataRecipe,
     Evaluation,
@@ -48,7 +53,18 @@ from sluicegate.train import (
     run,
 )
 from sluicegate.train import evaluate as measure
-from sluicegate_runtime import Preprocessing, Session, prediction, time_sessions
+from sluicegate.train.files import write_text
+from sluicegate_runtime import (
+    Preprocessing,
+    Session,
+    load,
+    measure_latency,
+    prediction,
+    read_table,
+    time_sessions,
+)
+from sluicegate_runtime.images import read_image
+from sluicegate_runtime.preprocess import prepare
 
 _NOTES = Console(stderr=True, highlight=False)
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
@@ -130,6 +146,15 @@ def predict(config: jsonargparse.Namespace) -> None:
     prediction.command(config)
 
 
+def bench(config: jsonargparse.Namespace) -> None:
+    """Time a network, gated and dense, against other engines; or measure its latency table, to train towards."""
+    with tempfile.TemporaryDirectory() as folder:
+        if config.table:
+            _measure_table(config, Path(folder))
+        else:
+            _compare(config, Path(folder))
+
+
 def frontier(config: jsonargparse.Namespace) -> None:
     """Draw accuracy against MACs for finished runs."""
     series = _series(config.runs) + ([paper(config.paper)] if config.paper else [])
@@ -153,6 +178,7 @@ _VERBS: dict[str, Callable[[jsonargparse.Namespace], None]] = {
     "evaluate": evaluate,
     "export": export_run,
     "predict": predict,
+    "bench": bench,
     "frontier": frontier,
     "recipes": list_recipes,
 }
@@ -211,6 +237,19 @@ def _export_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
 
 
+def _bench_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL|RUN|RECIPE", help=".sluice file, run folder, or recipe (untrained)")
+    parser.add_argument("files", nargs="*", type=Path, default=[], metavar="IMAGE", help="images to time it on")
+    parser.add_argument("--threads", type=int, default=2, help="of each engine")
+    parser.add_argument("--images", type=int, default=1, help="at a call")
+    parser.add_argument("--repeats", type=int, default=100, help="timed calls of each engine")
+    parser.add_argument("--tune", action="store_true", help="measure the fastest algorithms first, once a machine")
+    parser.add_argument("--latency", type=Path | None, metavar="TABLE", help="say what this latency table predicts")
+    parser.add_argument("--table", action="store_true", help="compare nothing: measure a latency table")
+    parser.add_argument("-o", "--output", type=Path, default=Path("table.json"), help="the table to write")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set of a run or recipe")
+
+
 def _frontier_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
     parser.add_argument("-o", "--output", type=Path, default=Path("frontier.png"), help="PNG; SVG and JSON beside it")
@@ -228,6 +267,7 @@ _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "evaluate": _evaluate_arguments,
     "export": _export_arguments,
     "predict": prediction.add_arguments,
+    "bench": _bench_arguments,
     "frontier": _frontier_arguments,
     "recipes": _no_arguments,
 }
@@ -273,12 +313,16 @@ def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Im
     return config.target, build_subject(wanted, images).net, images
 
 
-_TIMED = 100  # images that the demo times the engine with
+_TIMED = 100  # images that the engine is timed with
 
 
 def _export(folder: Path, images: ImageSet, file: Path, weights: Path | None = None) -> Path:
-    """A run's network as a file, with what an image needs on its way in."""
-    net = load_run(folder, images, weights)[1]
+    """A run's network as a file."""
+    return _export_net(load_run(folder, images, weights)[1], images, file)
+
+
+def _export_net(net: nn.Module, images: ImageSet, file: Path) -> Path:
+    """A network as a file, with what an image needs on its way in."""
     size = min(images.images.shape[2:])
     preprocessing = Preprocessing(size, size, images.mean, images.std)
     return export(net, file, torch.zeros(1, *images.images.shape[1:]), preprocessing, images.classes)
@@ -290,6 +334,69 @@ def _milliseconds(folders: Mapping[str, Path]) -> dict[str, float]:
     files = {name: _export(folder, images, folder / "model.sluice") for name, folder in folders.items()}
     pixels = Normalize(images.mean, images.std)(images.images[:_TIMED]).numpy()
     return time_sessions({name: Session(file, threads=1) for name, file in files.items()}, pixels)
+
+
+def _compare(config: jsonargparse.Namespace, scratch: Path) -> None:
+    """Time a file beside the peers, and say what a latency table makes of it."""
+    absent, table = missing_peers(), read_table(config.latency) if config.latency else None
+    file, images = _to_file(config, scratch)
+    pixels, source = _pixels(config, file, images)
+    forecast = predicted(file, pixels, table, config.threads, config.tune) if table else None
+    _NOTES.print("preparing the other engines", soft_wrap=True)
+    timings = compare(file, pixels, config.threads, config.images, config.repeats, config.tune)
+    report = {
+        "model": config.model,
+        "timed_on": source,
+        **{key: config[key] for key in ("threads", "images", "repeats", "tune")},
+        "timings": [asdict(one) for one in timings],
+        "predicted_ms": forecast,
+        "left_out": absent,
+        **_versioned(provenance.provenance()),
+    }
+    notes = [f"left out: {peer}, {package} is not installed" for peer, package in absent.items()]
+    if forecast is not None:
+        notes.append(f"the latency table predicts {forecast:.3f} ms for an image, the median")
+    _show(config, report, bench_table(timings), f"timed on {source}, {config.images} at a call", *notes)
+
+
+def _measure_table(config: jsonargparse.Namespace, scratch: Path) -> None:
+    """Write the latency table of a file's program."""
+    file, _ = _to_file(config, scratch)
+    table = replace(measure_latency(load(file), config.threads, config.tune), came_from=provenance.provenance())
+    write_text(config.output, table.to_json() + "\n")
+    found = {"dense_ms": table.dense, "overhead_ms": table.overhead, "ops": len(table.ops), "threads": table.threads}
+    _show(config, {"file": str(config.output), **found}, f"table: {config.output}", f"dense: {table.dense:.3f} ms")
+
+
+def _to_file(config: jsonargparse.Namespace, scratch: Path) -> tuple[Path, ImageSet | None]:
+    """A `.sluice` file: as it is, or of a run, or of a recipe's untrained network; these have images, too."""
+    wanted, file = Path(config.model), scratch / "model.sluice"
+    if wanted.is_dir():
+        images = load_split(read_run_recipe(wanted).data, "test", config.data_dir)
+        return _export(wanted, images, file), images
+    if wanted.suffix == ".sluice":
+        return wanted, None
+    begun = _recipe(config.model)
+    images = load_split(begun.data, "test", config.data_dir)
+    return _export_net(build_subject(begun, images, read_files=False).net, images, file), images
+
+
+def _pixels(config: jsonargparse.Namespace, file: Path, images: ImageSet | None) -> tuple[np.ndarray, str]:
+    """Images [N, C, H, W] as a file's network takes them, and what they are."""
+    program = load(file).program
+    if config.files:
+        return np.stack([prepare(read_image(one), program) for one in config.files]), f"{len(config.files)} image files"
+    if images is not None:
+        pixels = Normalize(images.mean, images.std)(images.images[:_TIMED]).numpy()
+        return pixels, f"{len(pixels)} test images"
+    shape = next(value.shape for value in program.values if value.name == program.input)
+    noise = np.random.default_rng(0).standard_normal((_TIMED, *shape), np.float32)
+    return noise, f"{_TIMED} images of noise (name image files, for gates as these open them)"
+
+
+def _versioned(came_from: dict[str, Any]) -> dict[str, Any]:
+    """A provenance with the peers' versions."""
+    return came_from | {"versions": came_from["versions"] | peer_versions()}
 
 
 def _data(config: jsonargparse.Namespace, data: DataRecipe) -> DataRecipe:

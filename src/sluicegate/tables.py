@@ -1,9 +1,10 @@
 """Results as tables for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.table import Column, Table
 
+from sluicegate.bench import Timing
 from sluicegate.train import Evaluation, Result
 
 _COSTS = ("accuracy", "dense", "mean", "min", "max", "saved")
@@ -34,4 +35,17 @@ def speed_table(milliseconds: Mapping[str, float]) -> Table:
     dense = next(iter(milliseconds.values()))
     for name, taken in milliseconds.items():
         table.add_row(name, f"{taken:.3f}", f"{taken / dense:.0%}")
+    return table
+
+
+def bench_table(timings: Sequence[Timing]) -> Table:
+    """Milliseconds of each contender, beside the fastest float32 peer."""
+    columns = ("median ms", "of fastest peer", "MACs (M)", "realised saving", "error")
+    table = Table("", *(Column(name, justify="right") for name in columns), box=None)
+    for one in timings:
+        saving = "" if one.realised_saving is None else f"{one.realised_saving:.2f}"
+        error = "" if one.error is None else f"{one.error:.0e}"
+        table.add_row(
+            one.name, f"{one.median_ms:.3f}", f"{one.over_fastest_peer:.3f}", f"{one.macs / 1e6:.2f}", saving, error
+        )
     return table

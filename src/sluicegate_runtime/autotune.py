@@ -11,10 +11,12 @@ import json
 import os
 import platform
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .artifact import Artifact
+from .program import Preprocessing, Program
 
 EIGHTHS = 8  # open rates are told apart in eighths of a layer's multiply-adds
 REPEATS = 5  # the best of so many runs is compared: what disturbs a run only ever slows it
@@ -25,7 +27,7 @@ Picks = dict[str, list[int]]  # op -> the fastest candidate at 1/8, 2/8, ... 8/8
 def autotune(engine: Any, artifact: Artifact, threads: int, path: Path | None) -> Picks:
     """Sets the picks of `engine` (built with all candidates), from `path` where they are known, else by measuring;
     what was measured is written to `path`, if it can be."""
-    key = f"{processor()}, {engine.isa}, {threads} threads, {_digest(artifact)}"
+    key = f"{processor()}, {engine.isa}, {threads} threads, {digest(artifact.program)}"
     known = _read(path)
     picks: Picks = known[key] if _fits(known.get(key), engine, artifact) else {}
     if not picks:
@@ -61,9 +63,10 @@ def processor() -> str:
     return " ".join(names[:3]) or f"{platform.machine()} {platform.processor()}"
 
 
-def _digest(artifact: Artifact) -> str:
-    """Shapes decide how long a layer takes, weights do not."""
-    return hashlib.sha256(artifact.program.to_json().encode()).hexdigest()[:16]
+def digest(program: Program) -> str:
+    """Shapes decide how long a layer takes; weights, preprocessing and the names of classes do not."""
+    bare = replace(program, preprocessing=Preprocessing(), classes=())
+    return hashlib.sha256(bare.to_json().encode()).hexdigest()[:16]
 
 
 def _fits(picks: Any, engine: Any, artifact: Artifact) -> bool:

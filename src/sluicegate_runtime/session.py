@@ -1,6 +1,7 @@
 """Runs a program in the native engine."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class Session:
         artifact = source if isinstance(source, Artifact) else load(source)
         if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 1024:
             raise InputError(f"threads: {threads!r} is not a whole number from 1 to 1024")
-        self.program = artifact.program
+        self.program, self.threads = artifact.program, threads
         self._gates = [value for value in self.program.values if value.kind == "gate"]
         self._engine = _build(artifact, threads, tune)
         if tune:
@@ -54,16 +55,30 @@ class Session:
         decisions = np.split(flags.astype(bool), ends, axis=1) if self._gates else []
         return Result(output, macs, exits, {v.name: d for v, d in zip(self._gates, decisions, strict=True)})
 
-    def profile(self, image: np.ndarray, repeats: int = 10) -> dict[str, tuple[float, int]]:
+    def profile(
+        self, image: np.ndarray, repeats: int = 10, gates: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, tuple[float, int]]:
         """Where the time of one `image` [C, H, W] float32 goes: op -> (milliseconds, executed MACs), the time a mean
         over `repeats`. An op that a closed layer gate skips or that lies behind an exit counts as run in next to no
-        time. InputError where the image or `repeats` is refused."""
+        time. `gates`, name -> [G] bool for every gate of the program, says what is open in place of the gates
+        themselves, whose time is spent all the same. InputError where the image, `repeats` or `gates` is refused."""
         check_images(self.program, image[None])
         if repeats < 1:
             raise InputError(f"repeats: {repeats} is not 1 or more")
-        costs = self._engine.profile(np.ascontiguousarray(image), repeats)
+        forced = None if gates is None else self._flags(gates)
+        costs = self._engine.profile(np.ascontiguousarray(image), repeats, forced)
         ops = zip(self.program.ops, costs, strict=True)
         return {op.name: (1e3 * seconds / repeats, macs) for op, (seconds, macs) in ops}
+
+    def _flags(self, gates: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The decisions of all gates in a row, as the engine wants them."""
+        shapes = {value.name: value.shape for value in self._gates}
+        for name in {**shapes, **gates}:
+            given, own = np.shape(gates.get(name, 0)), shapes.get(name)
+            if given != own:
+                raise InputError(f"gates: {name!r} is given as {given}, and is {own or 'no gate'} in the program")
+        flags = [np.asarray(gates[name], bool) for name in shapes]
+        return np.concatenate([np.empty(0, bool), *flags]).astype(np.uint8)
 
 
 def _build(artifact: Artifact, threads: int, all_candidates: bool) -> Any:

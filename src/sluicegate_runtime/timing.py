@@ -1,29 +1,57 @@
-"""How long sessions take for one image, side by side."""
+"""How long things take for the same images, side by side."""
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from .errors import InputError
 from .session import Session
 
+TURN = 5  # timed calls in a row
+PAUSE = 0.02  # seconds before a turn, in which the threads of the one before fall asleep
+
+
+def time_in_turns(
+    contenders: Mapping[str, Callable[[np.ndarray], Any]],
+    batches: Sequence[np.ndarray],
+    repeats: int,
+    pause: float = PAUSE,
+) -> dict[str, list[float]]:
+    """Seconds of `repeats` calls of each contender, or of a few more that make whole turns, by its name.
+
+    Contenders take turns of a few calls, so a machine that slows down slows all of them; one call that is not counted
+    wakes each before its turn. Call i of every contender is given `batches[i]` (and from the first again when they are
+    through), so the lists may be compared pair by pair.
+
+    Raises:
+        InputError: there are no batches, or `repeats` is below 1.
+    """
+    if not batches:
+        raise InputError("images: none to time with")
+    if repeats < 1:
+        raise InputError(f"repeats: {repeats} is not 1 or more")
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for first in range(0, repeats, TURN):
+        for name, call in contenders.items():
+            time.sleep(pause)
+            call(batches[(first - 1) % len(batches)])
+            for i in range(first, first + TURN):
+                batch = batches[i % len(batches)]
+                started = time.perf_counter()
+                call(batch)
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
 
 def time_sessions(sessions: Mapping[str, Session], images: np.ndarray, rounds: int = 3) -> dict[str, float]:
     """Milliseconds for one image, the median over `images` [N, C, H, W] and `rounds`, by session.
 
-    The sessions take turns at every image, so a machine that slows down slows all of them; a first round is not
-    counted. InputError where there are no images, or a session refuses them.
+    Raises:
+        InputError: there are no images, or a session refuses them.
     """
-    if not len(images):
-        raise InputError("images: none to time a session with")
-    times: dict[str, list[float]] = {name: [] for name in sessions}
-    for turn in range(rounds + 1):
-        for i in range(len(images)):
-            for name, session in sessions.items():
-                started = time.perf_counter()
-                session.run(images[i : i + 1])
-                if turn:
-                    times[name].append(time.perf_counter() - started)
-    return {name: 1e3 * statistics.median(taken) for name, taken in times.items()}
+    batches = [images[i : i + 1] for i in range(len(images))]
+    seconds = time_in_turns({name: s.run for name, s in sessions.items()}, batches, rounds * len(batches), pause=0)
+    return {name: 1e3 * statistics.median(taken) for name, taken in seconds.items()}

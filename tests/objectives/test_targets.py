@@ -13,7 +13,7 @@ from torch.multiprocessing.spawn import spawn
 
 import sluicegate as sg
 from sluicegate.nets import build_net
-from sluicegate.objectives import BatchActivation, ExitTarget, MacTarget, VariableTarget
+from sluicegate.objectives import BatchActivation, ExitTarget, LatencyTarget, MacTarget, VariableTarget
 from sluicegate.schedule import linear, staircase
 
 RTOL = {torch.float32: 1e-5, torch.float64: 1e-11}
@@ -106,6 +106,35 @@ def test_mac_target_alone_leads_to_its_target() -> None:
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.05**2
+
+
+class Slow(torch.nn.Module):
+    """Stands in for a latency model: 2 ms, and 1 ms for each open channel gate of the first site."""
+
+    dense, closed = 20.0, 2.0
+
+    def milliseconds(self, gates: sg.GateRecords) -> torch.Tensor:
+        return 2 + next(iter(gates.values())).open.sum(1)
+
+
+@DTYPES
+def test_latency_target_is_a_share_of_the_plain_networks_time(dtype: torch.dtype) -> None:
+    gates = random_records(dtype)
+    opens = next(iter(gates.values())).open
+    ms = 2 + opens.detach().double().sum(1).mean().item()
+    value = LatencyTarget(Slow(), 5.0)(gates, 0.0)  # type: ignore[arg-type]
+    np.testing.assert_allclose(value.item(), ((5 - ms) / 20) ** 2, rtol=RTOL[dtype])
+    (gradient,) = torch.autograd.grad(value, opens)
+    np.testing.assert_allclose(gradient.double().numpy(), 2 * (ms - 5) / 20**2 / len(opens), rtol=RTOL[dtype])
+    free = LatencyTarget(Slow(), linear(10, ms + 1), free="below")  # type: ignore[arg-type]
+    assert free(gates, 1.0).item() == 0
+
+
+def test_milliseconds_that_no_gates_reach_are_refused() -> None:
+    reach = r"from 2 \(every gate closed\) to 20 \(the plain network\)"
+    for wrong, named in ((1.9, "1.9"), (20.1, "20.1"), (linear(10, 1), "1")):
+        with pytest.raises(sg.InputError, match=f"ms: {named} is not {reach}"):
+            LatencyTarget(Slow(), wrong)  # type: ignore[arg-type]
 
 
 def test_a_moving_target_is_the_mean_of_start_and_rates() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -9,7 +11,7 @@ from sluicegate.errors import InputError
 from sluicegate.gates import GateRecords
 from sluicegate.nets import build_net
 from sluicegate.schedule import linear
-from sluicegate.train import DataRecipe, MethodRecipe, NetRecipe, Recipe, build_method, build_subject
+from sluicegate.train import DataRecipe, LatencyRecipe, MethodRecipe, NetRecipe, Recipe, build_method, build_subject
 
 
 def images(channels=1, classes=4):
@@ -100,6 +102,42 @@ def test_unreadable_weights_are_refused(content, tmp_path):
     with pytest.raises(InputError, match=r"weights\.safetensors.* cannot be read") as refusal:
         build_subject(recipe(weights=str(path)), images())
     assert "\n" not in str(refusal.value)
+
+
+class Table:
+    """Stands in for a latency model, in which every image takes what a test says."""
+
+    dense, closed = 2.0, 0.5
+
+    def __init__(self, gated, table):
+        self.table = table
+
+    def milliseconds(self, gates):
+        return torch.full((2,), 1.5)
+
+
+def test_milliseconds_are_added_to_the_methods_objective(monkeypatch):
+    monkeypatch.setattr("sluicegate.train.build.read_table", lambda path: path)
+    monkeypatch.setattr("sluicegate.train.build.LatencyModel", Table)
+    made = replace(recipe(), latency=LatencyRecipe("table.json", 1.0, weight=3.0))
+    plain, aimed = (build_subject(one, images()) for one in (recipe(), made))
+    _, gates = aimed.run(torch.zeros(2, 1, 32, 32))
+    assert plain.objective is not None and aimed.objective is not None
+    extra = aimed.objective(gates, 0.0) - plain.objective(gates, 0.0)
+    assert extra.item() == pytest.approx(3 * ((1.5 - 1) / 2) ** 2)
+    kept = build_subject(replace(made, latency=LatencyRecipe("gone.json", 1.0)), images(), read_files=False)
+    assert kept.objective is not None, "a run is loaded without its table"
+
+
+def test_milliseconds_are_no_target_without_gates():
+    made = replace(recipe("dense"), latency=LatencyRecipe("table.json", 1.0))
+    with pytest.raises(InputError, match=r"latency\.ms: 1 is no target of a network without gates"):
+        build_subject(made, images())
+
+
+def test_a_missing_table_is_named():
+    with pytest.raises(InputError, match=r"table: 'gone\.json' is no latency table"):
+        build_subject(replace(recipe(), latency=LatencyRecipe("gone.json", 1.0)), images())
 
 
 def test_a_gater_starts_from_dense_weights_of_its_own(tmp_path):

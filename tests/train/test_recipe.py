@@ -6,6 +6,7 @@ from sluicegate.errors import InputError
 from sluicegate.train.recipe import (
     AugmentRecipe,
     DataRecipe,
+    LatencyRecipe,
     MethodRecipe,
     NetRecipe,
     OptimizerRecipe,
@@ -30,6 +31,7 @@ FULL = Recipe(
     devices="0,1",
     num_nodes=2,
     strategy="ddp",
+    latency=LatencyRecipe("table.json", 0.5, weight=2.0),
 )
 SMALL = Recipe("small", DataRecipe("digits"), NetRecipe("resnet8"))
 

@@ -88,6 +88,11 @@ def activation_name(module: nn.Module) -> str | None:
     return next((name for kind, name in _ACTIVATION_MODULES.items() if type(module) is kind), None)
 
 
+def activation_module(name: str) -> nn.Module:
+    """The module of an activation that a program names; "none" is the identity."""
+    return next((kind() for kind, known in _ACTIVATION_MODULES.items() if known == name), nn.Identity())
+
+
 def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor | None]:
     """Weight [out, in / groups, kh, kw] and bias [out] of a convolution with a batch norm (in evaluation) behind it."""
     if norm is None:

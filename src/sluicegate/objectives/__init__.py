@@ -20,5 +20,6 @@ from sluicegate.objectives.sparsity import L0 as L0
 from sluicegate.objectives.sparsity import L1 as L1
 from sluicegate.objectives.targets import BatchActivation as BatchActivation
 from sluicegate.objectives.targets import ExitTarget as ExitTarget
+from sluicegate.objectives.targets import LatencyTarget as LatencyTarget
 from sluicegate.objectives.targets import MacTarget as MacTarget
 from sluicegate.objectives.targets import VariableTarget as VariableTarget

@@ -6,6 +6,7 @@ Herrmann, Bowen, Zabih: An end-to-end approach for speeding up neural network in
 
     BatchActivation    (t - Q)^2,  Q = 1/(N K) sum_k sum_n Z_nk                       eq. 1
     MacTarget          (t - MACs / dense MACs)^2, MACs the mean over images           section 3.4
+    LatencyTarget      ((t - ms) / dense ms)^2, ms the mean over images               ours, after section 3.4
     ExitTarget         sum_e (t_e - Q_e)^2, Q_e the share of images that leave at e   sections 5 and S1.5
 
 With `free` one side of the target costs nothing: "below" is the const-quad loss, eq. 3. For exits it is "above"
@@ -20,7 +21,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from sluicegate.costs import MacModel
+from sluicegate.costs import LatencyModel, MacModel
 from sluicegate.errors import InputError
 from sluicegate.gates import GateRecord, GateRecords, SiteKind
 from sluicegate.objectives.objective import Objective, batch_rate
@@ -168,6 +169,32 @@ class MacTarget(Objective):
 
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
         return self.distance(batch_rate(self.macs.macs(gates) / self.macs.dense), progress)
+
+
+class LatencyTarget(Objective):
+    """Squared distance of the milliseconds of an image from a target, as a share of the plain network's.
+
+    Args:
+        latency: what the network takes as a function of its gates, on the machine that it is trained for.
+        ms: t, milliseconds.
+        free: "below" makes it const-quad.
+
+    Raises:
+        InputError: no gates reach t: the plain network is as fast, or the ungated part is slower.
+    """
+
+    def __init__(self, latency: LatencyModel, ms: float | Schedule, free: Side | None = None) -> None:
+        super().__init__()
+        schedule = parse_schedule(ms)
+        for wanted in (schedule(0.0), schedule(1.0)):
+            if not latency.closed <= wanted <= latency.dense:
+                reach = f"from {latency.closed:.4g} (every gate closed) to {latency.dense:.4g} (the plain network)"
+                raise InputError(f"ms: {wanted:g} is not {reach}")
+        self.latency = latency
+        self.distance = Distance(lambda progress: schedule(progress) / latency.dense, free)
+
+    def forward(self, gates: GateRecords, progress: float) -> Tensor:
+        return self.distance(batch_rate(self.latency.milliseconds(gates) / self.latency.dense), progress)
 
 
 class ExitTarget(Objective):

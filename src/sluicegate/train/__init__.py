@@ -14,6 +14,7 @@ from sluicegate.train.evaluate import evaluate as evaluate
 from sluicegate.train.recalibrate import recalibrate as recalibrate
 from sluicegate.train.recipe import AugmentRecipe as AugmentRecipe
 from sluicegate.train.recipe import DataRecipe as DataRecipe
+from sluicegate.train.recipe import LatencyRecipe as LatencyRecipe
 from sluicegate.train.recipe import MethodRecipe as MethodRecipe
 from sluicegate.train.recipe import NetRecipe as NetRecipe
 from sluicegate.train.recipe import OptimizerRecipe as OptimizerRecipe

@@ -15,16 +15,17 @@ from torch import Tensor, nn
 
 from sluicegate import methods
 from sluicegate.convert import GatedModel, GatedOutput, gate_model
-from sluicegate.costs import MacModel
+from sluicegate.costs import LatencyModel, MacModel
 from sluicegate.data import ImageSet, load
 from sluicegate.errors import InputError
 from sluicegate.gates import GateRecord, GateRecords
 from sluicegate.methods import Method
 from sluicegate.nets import build_net
-from sluicegate.objectives import Objective, Reinforce
+from sluicegate.objectives import LatencyTarget, Objective, Reinforce, WeightedSum
 from sluicegate.schedule import parse_schedule
 from sluicegate.train.files import load_weights, one_line
-from sluicegate.train.recipe import DataRecipe, MethodRecipe, NetRecipe, Recipe
+from sluicegate.train.recipe import DataRecipe, LatencyRecipe, MethodRecipe, NetRecipe, Recipe
+from sluicegate_runtime import read_table
 
 
 class Subject(NamedTuple):
@@ -92,26 +93,39 @@ def as_subject(net: nn.Module, images: ImageSet) -> Subject:
     return Subject(net, macs)
 
 
-def build_subject(recipe: Recipe, images: ImageSet, read_weights: bool = True) -> Subject:
+def build_subject(recipe: Recipe, images: ImageSet, read_files: bool = True) -> Subject:
     """The network of a recipe for such images, its gates inserted, initialised from the recipe's seed.
 
     Args:
         recipe: what to build.
         images: tell the input's shape and the number of classes.
-        read_weights: start from the weights files that the recipe names.
+        read_files: read the files that the recipe names for training: weights to start from, a latency table.
 
     Raises:
-        InputError: an unknown network, method or option, or weights that do not fit.
+        InputError: an unknown network, method or option, or weights or a latency table that do not fit.
     """
     torch.manual_seed(recipe.seed)
     net = build_net(recipe.net.name, **_net_options(recipe.net, images))
-    if recipe.net.weights and read_weights:
+    if recipe.net.weights and read_files:
         load_weights(net, recipe.net.weights)
     method = build_method(recipe.method)
     subject = gate_by(method, net, _example(images))
-    for part, path in method.weights.items() if read_weights else ():
+    for part, path in method.weights.items() if read_files else ():
         load_weights(subject.net.get_submodule(part), path, surplus=True)  # a gater has lost its last layer
-    return subject
+    return _towards(recipe.latency, subject) if read_files else subject
+
+
+def _towards(recipe: LatencyRecipe, subject: Subject) -> Subject:
+    """A subject whose gates are also to reach a recipe's milliseconds, if it states any."""
+    if recipe.table is None or recipe.ms is None:
+        return subject
+    if not isinstance(subject.net, GatedModel):
+        raise InputError(f"latency.ms: {recipe.ms:g} is no target of a network without gates; method.name adds some")
+    target = LatencyTarget(LatencyModel(subject.net, read_table(recipe.table)), recipe.ms)
+    parts: dict[str, tuple[float, Objective]] = {"latency": (recipe.weight, target)}
+    if subject.objective is not None:
+        parts["method"] = (1.0, subject.objective)
+    return subject._replace(objective=WeightedSum(parts))
 
 
 def gate_by(method: Method, net: nn.Module, example_inputs: Tensor) -> Subject:

@@ -80,6 +80,25 @@ class MethodRecipe:
 
 
 @dataclass(frozen=True)
+class LatencyRecipe:
+    """Train towards `ms` milliseconds for an image on the machine that `table` was measured on (docs/latency.md).
+
+    The objective is added to the method's own, at `weight`. `sluicegate bench RECIPE --table` writes the table.
+    """
+
+    table: str | None = None
+    ms: float | None = None
+    weight: float = 10.0
+
+    def __post_init__(self) -> None:
+        if (self.table is None) != (self.ms is None):
+            raise InputError(f"latency: table {self.table}, ms {self.ms}; both must be given, or none")
+        if self.ms is not None:
+            _positive("latency.ms", self.ms)
+        _positive("latency.weight", self.weight)
+
+
+@dataclass(frozen=True)
 class OptimizerRecipe:
     """SGD. `milestones` are fractions of the training; gates learn at `lr * gate_lr_scale`.
 
@@ -135,6 +154,7 @@ class Recipe:
     devices: int | str = 1
     num_nodes: int = 1
     strategy: str = "auto"
+    latency: LatencyRecipe = LatencyRecipe()
 
     def __post_init__(self) -> None:
         _at_least("epochs", self.epochs, 1)

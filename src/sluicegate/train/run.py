@@ -134,7 +134,7 @@ def load_run(
     """
     recipe = read_run_recipe(folder)
     images = load_split(recipe.data, "test", None) if images is None else images
-    net = build_subject(recipe, images, read_weights=False).net
+    net = build_subject(recipe, images, read_files=False).net
     if weights is None:
         _load_last(net, Path(folder) / "last.ckpt")
     else:

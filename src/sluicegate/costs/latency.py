@@ -1,0 +1,130 @@
+"""Milliseconds, image by image, from a table that the engine measured.
+
+    ms(image) = overhead + sum over ops of  closed + runs (open[in, out] - closed)
+
+runs is 1 where every layer gate around the op is open, in and out are shares of open channels, and `open` is bilinear
+on a grid of measured shares: `LatencyTable.milliseconds`, for training. All of it is differentiable in the decisions:
+the gradient of a channel is what one more open channel costs, in milliseconds.
+
+Legend: N images, G gates of a site, S sites, K ops, Q knots of a share.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from sluicegate.costs.macs import MacModel
+from sluicegate.errors import InputError
+from sluicegate.gates import GateRecord, GateRecords, GateSite
+from sluicegate_runtime import LatencyTable
+from sluicegate_runtime.latency import SHARES
+
+
+class Gated(Protocol):
+    """What there is to know of a gated network, such as a `GatedModel`."""
+
+    @property
+    def sites(self) -> Mapping[str, GateSite]: ...
+    @property
+    def macs(self) -> MacModel: ...
+
+
+class LatencyModel(nn.Module):
+    """The milliseconds of a network as a function of its gates.
+
+    Args:
+        gated: the network.
+        table: measured for a program of the same network, gated alike; its weights may have been others.
+
+    Attributes:
+        dense: milliseconds of the plain network.
+        closed: milliseconds with every gate closed; no target below can be reached.
+
+    Raises:
+        InputError: the table is of another network.
+    """
+
+    grids: Tensor  # [K, Q, Q]
+    skipped: Tensor  # [K]
+    reads: Tensor  # [K], index of a site; S, a column of ones, where none has a say
+    writes: Tensor
+    layers: Tensor  # [depth, K]
+
+    def __init__(self, gated: Gated, table: LatencyTable) -> None:
+        super().__init__()
+        _check(gated, table)
+        self.names, self.ops = tuple(gated.sites), tuple(table.ops)
+        self.dense, self.overhead = table.dense, table.overhead
+        place = {name: index for index, name in enumerate(self.names)} | {None: len(self.names)}
+        ops, knots = table.ops.values(), len(SHARES)
+        depth = max((len(op.layers) for op in ops), default=0)
+        chains = [[place[layer] for layer in op.layers] + [place[None]] * (depth - len(op.layers)) for op in ops]
+        grids = [torch.tensor(op.open).expand(knots, knots) for op in ops]
+        for name, tensor in {
+            "grids": torch.stack(grids),
+            "skipped": torch.tensor([op.closed for op in ops]),
+            "reads": torch.tensor([place[op.reads] for op in ops]),
+            "writes": torch.tensor([place[op.writes] for op in ops]),
+            "layers": torch.tensor(chains, dtype=torch.long).T,
+        }.items():
+            self.register_buffer(name, tensor, persistent=False)
+        self.closed = self.milliseconds(_records(gated, 0.0)).item()
+
+    def by_module(self) -> dict[str, float]:
+        """Milliseconds of every op with all gates open, in order of execution."""
+        return dict(zip(self.ops, self.grids[:, -1, -1].tolist(), strict=True))
+
+    def milliseconds(self, gates: GateRecords) -> Tensor:
+        """What each image takes in the engine.
+
+        Args:
+            gates: the records of one forward pass.
+
+        Returns:
+            [N], differentiable where the decisions are.
+
+        Raises:
+            InputError: there is no record for a site.
+        """
+        missing = [name for name in self.names if name not in gates]
+        if missing:
+            raise InputError(f"gates: no record for site {missing[0]!r}, on which the milliseconds depend")
+        rates = [gates[name].open.mean(1) for name in self.names]
+        shares = torch.stack([*rates, torch.ones_like(rates[0])], dim=1)  # [N, S + 1]
+        runs = shares[:, self.layers].prod(1)  # [N, K]
+        ms = self._between(shares[:, self.reads], shares[:, self.writes])
+        return self.overhead + (self.skipped + runs * (ms - self.skipped)).sum(1)
+
+    def _between(self, reads: Tensor, writes: Tensor) -> Tensor:
+        """[N, K], [N, K] -> [N, K], bilinear in both shares."""
+        (i, part_in), (j, part_out) = _place(reads), _place(writes)
+        ops = torch.arange(len(self.grids), device=i.device)
+        low = torch.lerp(self.grids[ops, i, j].to(part_in), self.grids[ops, i + 1, j].to(part_in), part_in)
+        high = torch.lerp(self.grids[ops, i, j + 1].to(part_in), self.grids[ops, i + 1, j + 1].to(part_in), part_in)
+        return torch.lerp(low, high, part_out)
+
+
+def _place(share: Tensor) -> tuple[Tensor, Tensor]:
+    """The knot below, and how far on to the next; at the last knot the slope is that of the last piece."""
+    position = share * (len(SHARES) - 1)
+    low = position.detach().long().clamp(0, len(SHARES) - 2)
+    return low, position - low
+
+
+def _check(gated: Gated, table: LatencyTable) -> None:
+    own = {name: site.gates for name, site in gated.sites.items()}
+    for name in {**table.gates, **own}:
+        if table.gates.get(name) != own.get(name):
+            counts = f"{table.gates.get(name, 'no')} gates at {name!r}, this one {own.get(name, 'none')}"
+            raise InputError(f"table: it is of another network, with {counts}")
+    macs = int(gated.macs.macs(_records(gated, 1.0)))
+    if macs != table.macs:
+        raise InputError(f"table: it is of another network, of {table.macs:,} MACs with open gates, this one {macs:,}")
+
+
+def _records(gated: Gated, value: float) -> GateRecords:
+    """All gates open, or all closed, for one image."""
+    flags = {name: torch.full((1, site.gates), value) for name, site in gated.sites.items()}
+    return GateRecords({name: GateRecord(gated.sites[name], full, full) for name, full in flags.items()})

@@ -1,0 +1,292 @@
+"""Milliseconds of a program as a function of what its gates leave open, measured on the machine at hand.
+
+    ms = overhead + sum over ops of   closed           where a layer gate skips the op,
+                                      open[in, out]    else
+
+in and out are the shares of open channels of what an op reads and of what it writes; `open` is known at a grid of
+shares and bilinear in between.
+
+Ops are timed in the running program, where caches and threads are as they are in use; what the gates decide is
+replaced. With n shares, n prime, pass (i, j) opens a gate of colour c to share number (i + c j) mod n: of two gates of
+different colours every pair of shares comes up once in the n^2 passes (Bose's orthogonal array). Gates are coloured so
+that the two sides of an op differ.
+
+Legend: N images, G gates of a site.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .artifact import Artifact
+from .autotune import digest, processor
+from .dense import dense_program
+from .errors import InputError
+from .program import Op, Program
+from .session import Session
+from .timing import PAUSE, TURN, time_in_turns
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # a prime number of them
+ROUNDS = 9  # of all passes; their median counts
+FORMAT = "sluicegate latency table 1"
+
+Pattern = Mapping[str, np.ndarray]  # gate -> [G], whether open
+
+
+@dataclass(frozen=True)
+class OpLatency:
+    """Milliseconds of one op.
+
+    Attributes:
+        reads: the gate that closes channels of what it reads, if one does.
+        writes: the gate that closes channels of what it writes, if another one does.
+        layers: the layer gates that must all be open for it to run.
+        open: by share of what it reads, by share of what it writes; one row, or one column, where no gate has a say.
+        closed: where one of `layers` is closed.
+    """
+
+    reads: str | None
+    writes: str | None
+    layers: tuple[str, ...]
+    open: tuple[tuple[float, ...], ...]
+    closed: float
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """A program's milliseconds for one image, on one machine.
+
+    Attributes:
+        program: digest of the program, whatever its weights.
+        machine, isa, threads: what it was measured on, and how.
+        gates: gate -> G.
+        macs: of an image for which every gate is open.
+        dense: milliseconds of the same network without its gates.
+        overhead: milliseconds of a run that are no op's.
+        ops: by name, in the order of the program.
+        came_from: command and versions.
+    """
+
+    program: str
+    machine: str
+    isa: str
+    threads: int
+    gates: Mapping[str, int]
+    macs: int
+    dense: float
+    overhead: float
+    ops: Mapping[str, OpLatency]
+    came_from: Mapping[str, Any] = field(default_factory=dict)
+
+    def milliseconds(self, gates: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Of each image: name -> [N, G] decisions, as `Result.gates` has them -> [N]."""
+        shares = {name: np.asarray(gates[name], np.float64).mean(1) for name in self.gates}
+        total = np.full(len(next(iter(shares.values()))), self.overhead)
+        for op in self.ops.values():
+            runs = math.prod(shares[layer] for layer in op.layers)
+            total = total + op.closed + runs * (_between(op, shares) - op.closed)
+        return total
+
+    def check(self, session: Session) -> None:
+        """InputError unless the table is of this session: its program, machine, instruction set and threads."""
+        here = {
+            "program": digest(session.program),
+            "machine": processor(),
+            "isa": session.isa,
+            "threads": session.threads,
+        }
+        for name, found in here.items():
+            if (known := getattr(self, name)) != found:
+                raise InputError(f"table: its {name} is {known!r}, here it is {found!r}; 'bench --table' measures one")
+
+    def to_json(self) -> str:
+        """As JSON text."""
+        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1)
+
+
+def read_table(path: str | os.PathLike[str]) -> LatencyTable:
+    """The table in a file.
+
+    Raises:
+        InputError: it cannot be read, or holds no latency table.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        if document.pop("format", None) != FORMAT:
+            raise ValueError(f"its format is not {FORMAT!r}")
+        ops = {name: _op(**op) for name, op in document.pop("ops").items()}
+        return _verified(LatencyTable(ops=ops, **document))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"table: {str(path)!r} is no latency table: {' '.join(str(error).split())}") from error
+
+
+def _op(open: Sequence[Sequence[float]], layers: Sequence[str], **others: Any) -> OpLatency:
+    return OpLatency(open=tuple(tuple(map(float, row)) for row in open), layers=tuple(layers), **others)
+
+
+def _verified(table: LatencyTable) -> LatencyTable:
+    for name, op in table.ops.items():
+        unknown = {op.reads, op.writes, *op.layers} - {None, *table.gates}
+        if unknown:
+            raise ValueError(f"op {name!r} names {min(map(str, unknown))!r}, which is none of its gates")
+        rows, columns = (len(SHARES) if gate else 1 for gate in (op.reads, op.writes))
+        if len(op.open) != rows or any(len(row) != columns for row in op.open):
+            raise ValueError(f"op {name!r} needs {rows} x {columns} times")
+    return table
+
+
+def _between(op: OpLatency, shares: Mapping[str, np.ndarray]) -> Any:
+    """[N], or a number where no gate has a say: bilinear."""
+    grid = np.array(op.open)
+    ends = [_ends(gate, shares) for gate in (op.reads, op.writes)]
+    return sum(grid[i, j] * part_in * part_out for (i, part_in), (j, part_out) in product(*ends))
+
+
+def _ends(gate: str | None, shares: Mapping[str, np.ndarray]) -> list[tuple[Any, Any]]:
+    """The knots around a gate's share on its axis, and how much each counts."""
+    if gate is None:
+        return [(0, 1.0)]
+    position = shares[gate] * (len(SHARES) - 1)
+    low = np.minimum(position.astype(np.int64), len(SHARES) - 2)
+    return [(low, 1 - (position - low)), (low + 1, position - low)]
+
+
+def measure_latency(artifact: Artifact, threads: int = 2, tune: bool = False) -> LatencyTable:
+    """Measure a program's table; takes some hundred runs of it.
+
+    Raises:
+        InputError: it has early exits, or no gates, or one that shares ops with too many others.
+    """
+    program = artifact.program
+    gates, design, images = _gates(program), _design(program), _noise(program)
+    session, plain = Session(artifact, threads, tune), Session(dense_program(artifact), threads, tune)
+    patterns = [{name: _evenly(gates[name], SHARES[k]) for name, k in one.items()} for one in design]
+    closed, all_open = ({name: np.full(size, flag) for name, size in gates.items()} for flag in (False, True))
+    *opened, skipped, own = _measured(session, images, [*patterns, closed, None])
+    whole, dense = _whole([session, plain], images)
+    return LatencyTable(
+        program=digest(program),
+        machine=processor(),
+        isa=session.isa,
+        threads=threads,
+        gates=gates,
+        macs=sum(macs for _, macs in session.profile(images[0], 1, all_open).values()),
+        dense=dense,
+        overhead=whole - sum(own.values()),
+        ops={op.name: _op_latency(program, op, design, opened, skipped) for op in program.ops},
+    )
+
+
+def _gates(program: Program) -> dict[str, int]:
+    """Gate -> G."""
+    gates = {value.name: value.shape[0] for value in program.values if value.kind == "gate"}
+    if not gates:
+        raise InputError("table: the program has no gates, so it takes the same time for every image")
+    return gates
+
+
+def _noise(program: Program) -> np.ndarray:
+    """[N, C, H, W]: the images of a turn."""
+    shape = next(value.shape for value in program.values if value.name == program.input)
+    return np.random.default_rng(0).standard_normal((TURN, *shape), np.float32)
+
+
+def _whole(sessions: Sequence[Session], images: np.ndarray) -> list[float]:
+    """Milliseconds of whole runs."""
+    runs = {str(number): session.run for number, session in enumerate(sessions)}
+    seconds = time_in_turns(runs, list(images[:, None]), 10 * ROUNDS)
+    return [1e3 * statistics.median(taken) for taken in seconds.values()]
+
+
+def _measured(session: Session, images: np.ndarray, patterns: Sequence[Pattern | None]) -> list[dict[str, float]]:
+    """Milliseconds of each op under each pattern of decisions (None: the gates' own): medians over rounds of turns."""
+    rounds = [[_turn(session, images, pattern) for pattern in patterns] for _ in range(ROUNDS)]
+    by_pattern = [[one for turn in turns for one in turn] for turns in zip(*rounds, strict=True)]
+    return [{op: statistics.median(one[op][0] for one in found) for op in found[0]} for found in by_pattern]
+
+
+def _turn(session: Session, images: np.ndarray, pattern: Pattern | None) -> list[dict[str, tuple[float, int]]]:
+    """As `timing` takes turns: which channels are open changes with every image, how many does not."""
+    time.sleep(PAUSE)
+    session.profile(images[-1], 1, pattern)
+    return [session.profile(image, 1, _rolled(pattern, by)) for by, image in enumerate(images)]
+
+
+def _rolled(pattern: Pattern | None, by: int) -> Pattern | None:
+    return pattern and {name: np.roll(flags, by) for name, flags in pattern.items()}
+
+
+def _op_latency(
+    program: Program,
+    op: Op,
+    design: Sequence[Mapping[str, int]],
+    opened: Sequence[Mapping[str, float]],
+    skipped: Mapping[str, float],
+) -> OpLatency:
+    reads, writes = _sides(program, op)
+    cells: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for shares, ms in zip(design, opened, strict=True):
+        cells[shares[reads] if reads else 0, shares[writes] if writes else 0].append(ms[op.name])
+    rows, columns = (range(len(SHARES) if gate else 1) for gate in (reads, writes))
+    grid = tuple(tuple(statistics.median(cells[i, j]) for j in columns) for i in rows)
+    return OpLatency(reads, writes, _layers_around(program, op), grid, skipped[op.name])
+
+
+def _design(program: Program) -> list[dict[str, int]]:
+    """The passes: gate -> number of its share; layer gates are open in all of them."""
+    if any(op.kind == "exit" for op in program.ops):
+        raise InputError("table: the program has early exits, of which a latency table knows nothing")
+    n, colours = len(SHARES), _colours(program)
+    layers = {value.name: n - 1 for value in program.values if value.kind == "gate" and value.name not in colours}
+    return [
+        {gate: (i + colour * j) % n for gate, colour in colours.items()} | layers
+        for i, j in product(range(n), repeat=2)
+    ]
+
+
+def _colours(program: Program) -> dict[str, int]:
+    """Channel gate -> a number that differs from those of the gates that it shares an op with."""
+    near: dict[str, set[str]] = {value.gate: set() for value in program.values if value.gate}
+    for op in program.ops:
+        reads, writes = _sides(program, op)
+        if reads and writes:
+            near[reads].add(writes)
+            near[writes].add(reads)
+    colours: dict[str, int] = {}
+    for gate, others in near.items():
+        taken = {colours.get(other) for other in others}
+        colours[gate] = next(colour for colour in count() if colour not in taken)
+        if colours[gate] >= len(SHARES):
+            raise InputError(f"table: gate {gate!r} shares ops with {len(others)} others, more than {len(SHARES) - 1}")
+    return colours
+
+
+def _sides(program: Program, op: Op) -> tuple[str | None, str | None]:
+    """The gates of what an op reads and of what it writes; the second only if it is another one."""
+    gates = {value.name: value.gate for value in program.values}
+    reads = next((gates[name] for name in op.inputs if gates[name]), None)
+    writes = gates[op.output] if op.output else None
+    return reads, writes if writes != reads else None
+
+
+def _layers_around(program: Program, op: Op) -> tuple[str, ...]:
+    """The layer gates that skip an op, the innermost first."""
+    decides = {one.output: one for one in program.ops if one.kind == "gate"}
+    return (op.when, *_layers_around(program, decides[op.when])) if op.when else ()
+
+
+def _evenly(count: int, share: float) -> np.ndarray:
+    """[G]: this share of the gates open, in whole gates, as far apart as they can be."""
+    steps = np.arange(count + 1) * round(share * count) // count
+    return np.diff(steps) > 0

@@ -1,0 +1,113 @@
+"""LatencyModel says what its table says, and has gradients besides."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import sluicegate as sg
+from sluicegate.costs import LatencyModel
+from sluicegate.export import lower
+from sluicegate.nets import build_net
+from sluicegate_runtime import Artifact, LatencyTable, measure_latency
+
+pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
+
+
+def gated_net(gating, width: float = 1.0) -> sg.GatedModel:
+    torch.manual_seed(0)
+    return sg.gate_model(build_net("resnet8", width=width), gating, torch.zeros(1, 3, 32, 32)).eval()
+
+
+def uneven(table: LatencyTable) -> LatencyTable:
+    """The table with made-up times: different for each op, rising with the shares, and not in straight lines."""
+
+    def grid(number, op):
+        columns = range(len(op.open[0]))
+        return tuple(
+            tuple((number + 1) * (1 + i * i + 2 * j * j + i * j) for j in columns) for i in range(len(op.open))
+        )
+
+    ops = {n: replace(op, open=grid(i, op), closed=0.25 * i) for i, (n, op) in enumerate(table.ops.items())}
+    return replace(table, ops=ops, overhead=3.0, dense=1e4)
+
+
+def table_of(gated: sg.GatedModel) -> LatencyTable:
+    return uneven(measure_latency(Artifact(*lower(gated)), threads=1))
+
+
+GATINGS = {
+    "joint": sg.JointGating(sg.ChannelGating(at=["inp", "mid", "out"]), initial_open_rate=0.5),
+    "layer": sg.LayerGating(initial_open_rate=0.5),
+    "recurrent": sg.RecurrentGating(initial_open_rate=0.5),
+    "boosted": sg.ChannelGating(estimator=sg.TopK(0.4, boost=True), head=sg.SaliencyHead),
+}
+
+
+@pytest.mark.parametrize("gating", GATINGS)
+def test_the_model_is_the_table(gating):
+    gated = gated_net(GATINGS[gating])
+    table = table_of(gated)
+    model = LatencyModel(gated, table)
+    with torch.no_grad():
+        _, gates = gated(torch.randn(8, 3, 32, 32), return_gates=True)
+    wanted = table.milliseconds({name: record.open.bool().numpy() for name, record in gates.items()})
+    assert model.milliseconds(gates).tolist() == pytest.approx(wanted.tolist(), rel=1e-5)
+    assert list(model.by_module().items()) == [(name, op.open[-1][-1]) for name, op in table.ops.items()]
+    assert model.dense == table.dense
+    assert model.closed < wanted.min()
+    assert not model.state_dict(), "what a table says is no part of a checkpoint"
+
+
+def test_a_channels_gradient_is_the_slope_of_the_table_there():
+    gated = gated_net(sg.ChannelGating())
+    table = table_of(gated)
+    model = LatencyModel(gated, table)
+    name, site = next(iter(gated.sites.items()))
+    for count in (0, 3, 10, site.gates):
+        gates = {}
+        for other in gated.sites.values():
+            is_open = (torch.arange(other.gates) < count).double()[None].requires_grad_()
+            gates[other.name] = sg.GateRecord(other, is_open, is_open)
+        (slope,) = torch.autograd.grad(model.milliseconds(sg.GateRecords(gates)).sum(), gates[name].open)
+        piece = min(4 * count // site.gates, 3)
+        ops = [op for op in table.ops.values() if name in (op.reads, op.writes)]
+        flat = [row if len(row := op.open[0]) > 1 else [one for (one,) in op.open] for op in ops]
+        wanted = sum(4 * (times[piece + 1] - times[piece]) for times in flat) / site.gates
+        assert slope[0].tolist() == pytest.approx([wanted] * site.gates, rel=1e-5)
+
+
+def test_a_layer_gate_costs_its_branch():
+    gated = gated_net(sg.LayerGating())
+    table = table_of(gated)
+    name = next(iter(gated.sites))
+    gates = {}
+    for site in gated.sites.values():
+        is_open = torch.full((1, 1), 0.5).requires_grad_()
+        gates[site.name] = sg.GateRecord(site, is_open, is_open)
+    ms = LatencyModel(gated, table).milliseconds(sg.GateRecords(gates)).sum()
+    (slope,) = torch.autograd.grad(ms, gates[name].open)
+    branch = sum(op.open[0][0] - op.closed for op in table.ops.values() if name in op.layers)
+    assert slope.item() == pytest.approx(branch)
+
+
+def test_a_table_of_another_network_is_refused():
+    table = table_of(gated_net(sg.ChannelGating()))
+    for other, named in {
+        gated_net(sg.ChannelGating(granularity=2)): "16 gates at 'layer1.0.conv1', this one 8",
+        gated_net(sg.JointGating()): "no gates at 'layer1.0', this one 1",
+        gated_net(sg.LayerGating()): "16 gates at 'layer1.0.conv1', this one none",
+        gated_net(sg.ChannelGating("out"), width=2.0): "another network",
+    }.items():
+        with pytest.raises(sg.InputError, match=f"table: it is of another network.*{named}|{named}"):
+            LatencyModel(other, table)
+    with pytest.raises(sg.InputError, match=r"of another network, of 7 MACs with open gates, this one \d"):
+        LatencyModel(gated_net(sg.ChannelGating()), replace(table, macs=7))
+
+
+def test_missing_records_are_refused():
+    gated = gated_net(sg.ChannelGating())
+    _, gates = gated(torch.randn(1, 3, 32, 32), return_gates=True)
+    del gates["layer2.0.conv1"]
+    with pytest.raises(sg.InputError, match=r"gates: no record for site 'layer2\.0\.conv1'"):
+        LatencyModel(gated, table_of(gated)).milliseconds(gates)

@@ -1,0 +1,211 @@
+"""Latency tables: every pair of shares is measured once, and what was measured is given back."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conformance.generate import Builder, random_program
+
+from sluicegate_runtime import (
+    Artifact,
+    InputError,
+    LatencyTable,
+    Session,
+    dense_program,
+    latency,
+    measure_latency,
+    read_table,
+)
+
+pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
+
+N = len(latency.SHARES)
+
+
+def network() -> Artifact:
+    """A block gated on what it reads, in the middle and at its end, under a layer gate under another; then one whose
+    depthwise convolution has one gate on both sides."""
+    b = Builder(np.random.default_rng(0))
+    x = b.value((3, 9, 9))
+    y = b.conv(x, 16, 3, activation="relu")
+    outer = b.gate(y, 1)
+    b.when = outer
+    b.when = b.gate(y, 1)
+    gates = [b.gate(y, 16, top_k=0) for _ in range(3)]
+    z = b.op("select", [y, gates[0]], b.shape(y), gates[0])
+    z = b.conv(z, 16, 3, gate=gates[1], activation="relu")
+    z = b.conv(z, 16, 3, gate=gates[2])
+    b.when = None
+    y = b.op("add", [y, z], b.shape(y))
+    gate = b.gate(y, 8, top_k=0)
+    z = b.conv(y, 32, 1, gate=gate, activation="relu6")
+    z = b.conv(b.conv(z, 32, groups=32, gate=gate), 16, 1)
+    return Artifact(b.program(x, b.linear(b.pooled(z), 5)), b.tensors)
+
+
+def decisions(artifact: Artifact, images: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(1)
+    gates = [value for value in artifact.program.values if value.kind == "gate"]
+    return {gate.name: rng.random((images, *gate.shape)) < rng.random() for gate in gates}
+
+
+class Linear:
+    """Stands in for a session: an op takes 1 + 2 in + 3 out + 4 in out milliseconds, 0.5 where it is skipped."""
+
+    def __init__(self, artifact: Artifact, threads: int = 2, tune: bool = False) -> None:
+        self.artifact, self.program, self.isa, self.threads = artifact, artifact.program, "abacus", threads
+
+    def run(self, images: np.ndarray) -> None:
+        return None
+
+    def profile(self, image, repeats, gates=None):
+        gates = gates or {v.name: np.ones(v.shape, bool) for v in self.program.values if v.kind == "gate"}
+        return {op.name: (self.cost(op, gates), 7) for op in self.program.ops}
+
+    def cost(self, op, gates) -> float:
+        if not all(gates[layer][0] for layer in latency._layers_around(self.program, op)):
+            return 0.5
+        reads, writes = (gates[gate].mean() if gate else 1 for gate in latency._sides(self.program, op))
+        return 1 + 2 * reads + 3 * writes + 4 * reads * writes
+
+
+def test_what_is_bilinear_is_given_back(monkeypatch):
+    monkeypatch.setattr(latency, "Session", Linear)
+    monkeypatch.setattr(latency, "time_in_turns", lambda *_: {"gated": [0.3], "dense": [0.2]})
+    artifact = network()
+    table, flags = measure_latency(artifact), decisions(artifact, 20)
+    session = Linear(artifact)
+    everything = sum(ms for ms, _ in session.profile(None, 1).values())
+    assert (table.dense, table.macs) == (200.0, 7 * len(artifact.program.ops))
+    assert table.overhead == pytest.approx(300.0 - everything)
+    for i, ms in enumerate(table.milliseconds(flags)):
+        own = sum(session.cost(op, {name: f[i] for name, f in flags.items()}) for op in artifact.program.ops)
+        assert ms == pytest.approx(table.overhead + own)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_pair_of_shares_comes_up_once(seed):
+    program, _ = random_program(seed)
+    program = replace(program, ops=tuple(op for op in program.ops if op.kind != "exit"))
+    design = latency._design(program)
+    assert len(design) == N * N
+    for op in program.ops:
+        reads, writes = latency._sides(program, op)
+        if reads and writes:
+            assert len({(shares[reads], shares[writes]) for shares in design}) == N * N
+        if layer := op.when:
+            assert {shares[layer] for shares in design} == {N - 1}, "layers are open while ops are timed"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 16, 100])
+@pytest.mark.parametrize("share", latency.SHARES)
+def test_open_gates_are_spread_evenly(count, share):
+    flags = latency._evenly(count, share)
+    assert flags.shape == (count,) and flags.sum() == round(share * count)
+    gaps = np.diff(np.flatnonzero(flags))
+    assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
+
+
+@pytest.fixture(scope="module")
+def measured() -> LatencyTable:
+    return measure_latency(network(), threads=1)
+
+
+def test_a_measured_table_has_every_op(measured):
+    artifact = network()
+    assert list(measured.ops) == [op.name for op in artifact.program.ops]
+    assert all(ms >= 0 for op in measured.ops.values() for row in op.open for ms in (*row, op.closed))
+    depths = {len(op.layers) for op in measured.ops.values()}
+    assert depths == {0, 1, 2}
+    open_all = {name: np.ones((1, count), bool) for name, count in measured.gates.items()}
+    closed = {name: np.zeros((1, count), bool) for name, count in measured.gates.items()}
+    assert 0 < measured.milliseconds(closed)[0] < measured.milliseconds(open_all)[0]
+    found = Session(artifact).run(np.zeros((1, 3, 9, 9), np.float32), threshold=0.0)
+    assert measured.macs == found.macs[0]
+
+
+def test_a_table_survives_its_file(measured, tmp_path):
+    (tmp_path / "table.json").write_text(measured.to_json())
+    assert read_table(tmp_path / "table.json") == measured
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (lambda table: table.pop("format"), "its format is not"),
+        (lambda table: table.pop("dense"), "dense"),
+        (lambda table: table.update(colour="red"), "colour"),
+        (lambda table: table["gates"].clear(), "none of its gates"),
+        (lambda table: next(op for op in table["ops"].values() if op["reads"])["open"].pop(), "times"),
+        (lambda table: next(iter(table["ops"].values())).update(open=[["fast"]]), "fast"),
+    ],
+)
+def test_a_damaged_table_is_refused(damage, named, measured, tmp_path):
+    document = json.loads(measured.to_json())
+    damage(document)
+    (tmp_path / "table.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match=named) as error:
+        read_table(tmp_path / "table.json")
+    assert "table.json" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_no_file_is_refused(tmp_path):
+    (tmp_path / "text").write_text("{")
+    for name in ("absent", "text"):
+        with pytest.raises(InputError, match=f"{name}' is no latency table"):
+            read_table(tmp_path / name)
+
+
+def test_a_table_knows_where_it_holds(measured):
+    artifact = network()
+    measured.check(Session(artifact, threads=1))
+    for wrong, session in {
+        "threads": Session(artifact, threads=2),
+        "program": Session(Artifact(*random_program(0)), threads=1),
+    }.items():
+        with pytest.raises(InputError, match=f"table: its {wrong} is"):
+            measured.check(session)
+    for wrong in ("machine", "isa"):
+        with pytest.raises(InputError, match=f"table: its {wrong} is 'abacus'"):
+            replace(measured, **{wrong: "abacus"}).check(Session(artifact, threads=1))
+
+
+def test_early_exits_are_refused():
+    seed = next(s for s in range(100) if any(op.kind == "exit" for op in random_program(s)[0].ops))
+    with pytest.raises(InputError, match="table: the program has early exits"):
+        measure_latency(Artifact(*random_program(seed)))
+
+
+def test_a_program_without_gates_is_refused():
+    with pytest.raises(InputError, match="table: the program has no gates"):
+        measure_latency(dense_program(network()))
+
+
+def test_a_gate_that_meets_too_many_others_is_refused():
+    b = Builder(np.random.default_rng(0))
+    x = b.value((4, 5, 5))
+    gates = [b.gate(x, 4, top_k=0) for _ in range(6)]
+    ys = [b.conv(x, 4, gate=gate) for gate in gates]
+    for i, y in enumerate(ys):  # every gate against all before it
+        for gate in gates[:i]:
+            b.conv(y, 4, gate=gate)
+    with pytest.raises(InputError, match="shares ops with 5 others, more than 4"):
+        measure_latency(Artifact(b.program(x, b.linear(b.pooled(x), 2)), b.tensors))
+
+
+def test_profile_takes_decisions_from_outside():
+    artifact = Artifact(*random_program(11))
+    session = Session(artifact)
+    image = np.random.default_rng(0).normal(size=artifact.program.values[0].shape).astype(np.float32)
+    for threshold in (0.2, 0.5, 0.7, 1.0):
+        wanted = session.run(image[None], threshold)
+        gates = {name: flags[0] for name, flags in wanted.gates.items()}
+        assert sum(macs for _, macs in session.profile(image, 2, gates).values()) == wanted.macs[0]
+    assert len(gates) > 1
+    name = next(iter(gates))
+    for wrong, named in (({}, name), ({**gates, "no": gates[name]}, "no"), ({**gates, name: gates[name][:0]}, name)):
+        with pytest.raises(InputError, match=f"gates: '{named}'"):
+            session.profile(image, 1, wrong)
+    with pytest.raises(ValueError, match="forced: there are not as many flags as gates have"):
+        session._engine.profile(image, 1, np.zeros(1, np.uint8))
