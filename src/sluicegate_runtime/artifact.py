@@ -45,12 +45,12 @@ def save(path: str | os.PathLike[str], program: Program, tensors: Mapping[str, n
     data = {name: np.ascontiguousarray(tensor, "<f4") for name, tensor in sorted(tensors.items())}
     header = _header(program, data)
     try:
-        write_whole(Path(path), (len(header).to_bytes(8, "little"), header, *data.values()))
+        write_whole(Path(path), (len(header).to_bytes(8, "little"), header, *(tensor.data for tensor in data.values())))
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def write_whole(path: Path, pieces: Iterable[bytes | np.ndarray]) -> None:
+def write_whole(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Writes a file beside its place and renames it: it is whole or not there."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

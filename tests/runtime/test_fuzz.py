@@ -9,7 +9,6 @@ import faulthandler
 import hashlib
 import json
 import os
-import sys
 from typing import Any
 
 import numpy as np
@@ -61,7 +60,7 @@ def run(artifact: Artifact, rng: np.random.Generator) -> None:
 
 def survives(action, *arguments) -> bool:
     """True if it ran; a refusal must be an InputError of one line that a terminal can show."""
-    faulthandler.dump_traceback_later(HANGS, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(HANGS, exit=True)
     try:
         action(*arguments)
     except InputError as error:
