@@ -3,8 +3,8 @@
     python benchmarks/cold_start.py [--json results/cold_start.json] [--net torchvision:resnet34] [--rounds 15]
 
 Both run the same dense network on one image. Processes take turns, and a first round, which brings the files into
-memory, is not counted. "process" is the whole of it, from starting Python to its exit. Needs onnx, onnxscript,
-onnxruntime and openvino, and torchvision for its nets.
+memory, is not counted. "process" is the whole of it, from starting Python to its exit. Needs onnx, onnxscript and
+onnxruntime, and torchvision for its nets.
 """
 
 import argparse
@@ -14,11 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from peers import to_onnx, versions
 from rich.console import Console
 from rich.table import Table
 from vision import import_torchvision
@@ -72,7 +72,7 @@ def main() -> None:
     _print(rows, options)
     if options.json:
         came_from = provenance.provenance()
-        came_from["versions"] |= versions()
+        came_from["versions"]["onnxruntime"] = version("onnxruntime")
         settings = {key: getattr(options, key) for key in ("net", "size", "threads", "rounds")}
         write_json(options.json, {"question": "time to the first answer", **settings, "rows": rows, **came_from})
 
@@ -95,7 +95,7 @@ def _programs(options: argparse.Namespace, folder: Path) -> dict[str, str]:
     torch.manual_seed(0)
     net, example = build_net(options.net).eval(), torch.zeros(1, 3, options.size, options.size)
     ours, onnx = export(net, folder / "net.sluice", example), folder / "net.onnx"
-    onnx.write_bytes(to_onnx(net, example))
+    torch.onnx.export(net, (example,), onnx, dynamo=True, external_data=False, verbose=False)
     contenders = {"sluicegate_runtime": (ours, OURS), "ONNX Runtime": (onnx, ONNX_RUNTIME)}
     return {
         name: AROUND.format(arguments=repr((str(path), options.threads, options.size)), timed=timed)
