@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,11 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
+def running() -> int:
+    """Threads of this process."""
+    return len(os.listdir("/proc/self/task"))
+
+
 @LINUX
 @pytest.mark.parametrize("runs", [3_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_memory_does_not_grow(runs):
@@ -171,7 +177,7 @@ def test_sessions_come_and_go(threads, count):
     """Each runs beside the one before it; their threads and memory go with them."""
     artifact, _ = network()
     expected = Session(artifact, threads=1).run(images(2)).output
-    alive, before = len(os.listdir("/proc/self/task")), 0
+    alive, before = running(), 0
     for number in range(count):
         session = Session(artifact, threads=threads)
         assert np.array_equal(session.run(images(2)).output, expected)
@@ -180,8 +186,11 @@ def test_sessions_come_and_go(threads, count):
     del session
     grown = resident() - before
     print(f"{count} sessions of {threads} threads: {grown} KiB more")
-    assert len(os.listdir("/proc/self/task")) == alive
     assert grown < 2048
+    deadline = time.monotonic() + 5
+    while running() > alive and time.monotonic() < deadline:  # a thread that was joined is listed a moment longer
+        time.sleep(0.01)
+    assert running() <= alive
 
 
 def test_results_outlive_their_session():
