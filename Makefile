@@ -13,13 +13,26 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 # Torch's threads wait asleep: on cores that others use too, one that spins holds up the one that it waits for.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint format clean
+.PHONY: demo test fuzz lint format clean
 
 demo: $(VENV)/installed
 	$(BIN)/sluicegate demo
 
 test: lint
 	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+# Damaged files through an engine that checks every access: GCC's sanitizers, loaded before Python, which lacks them.
+# Python without `site` (-S) does not see the editable install; leaks are not looked for, as Python leaves much at exit.
+MUTATIONS ?= 200000
+SANITIZED := build/sanitized
+fuzz: $(VENV)/installed-dev
+	$(INSTALL) --no-deps --upgrade --target $(SANITIZED)/site . \
+		--config-settings=cmake.define.SLUICEGATE_SANITIZE=ON --config-settings=build-dir=$(SANITIZED)
+	packages=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	export PYTHONPATH=$(SANITIZED)/site:tests:$$packages && \
+	export LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so.6)" && \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 SLUICEGATE_MUTATIONS=$(MUTATIONS) \
+		$(BIN)/python -S -m pytest -s --noconftest tests/runtime/test_fuzz.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -2,15 +2,18 @@
 
 The table below is the rule: a module or folder of `sluicegate` may import those of the lines above its own,
 and nothing of its own line but itself. `sluicegate` may import `sluicegate_runtime`, which imports neither
-`sluicegate` nor torch. torchvision and timm are optional, so no import statement names them. The last tests
-plant breaches.
+`sluicegate` nor torch. `sluicegate_command` stands above both, and hands over to one of them once it knows to which.
+torchvision and timm are optional, so no import statement names them. The last tests plant breaches.
 """
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import environment
 
 SOURCE = Path(__file__).parents[1] / "src"
 
@@ -28,7 +31,8 @@ TIERS = (
 TIER_OF = {unit: tier for tier, units in enumerate(TIERS) for unit in units}
 ALONE = {"nets", "data"}  # of `sluicegate` these import `errors` only
 NEVER_IN_CORE = {"torchvision", "timm"}
-NEVER_IN_RUNTIME = {"torch", "sluicegate", *NEVER_IN_CORE}
+NEVER_IN_RUNTIME = {"torch", "sluicegate", "sluicegate_command", *NEVER_IN_CORE}
+HANDED_TO = {("sluicegate", "cli"), ("sluicegate_runtime", "__main__")}
 
 
 def imported(path: Path, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -46,6 +50,8 @@ def core_breach(unit: str, name: tuple[str, ...]) -> str | None:
     """Why `unit` of `sluicegate` may not import `name`, or None where it may."""
     if name[0] in NEVER_IN_CORE:
         return f"{name[0]} is optional"
+    if name[0] == "sluicegate_command":
+        return "the command stands above"
     if name[0] != "sluicegate":
         return None
     target = name[1] if len(name) > 1 and name[1] in TIER_OF else "__init__"
@@ -63,10 +69,20 @@ def runtime_breach(unit: str, name: tuple[str, ...]) -> str | None:
     return f"the runtime does without {name[0]}" if name[0] in NEVER_IN_RUNTIME else None
 
 
+def command_breach(unit: str, name: tuple[str, ...]) -> str | None:
+    """Why `sluicegate_command` may not import `name`, or None where it may: what is Python's own, and what it hands
+    over to."""
+    may = name[0] in sys.stdlib_module_names or name[:2] in HANDED_TO
+    return None if may else "the command only hands over"
+
+
+RULES = {"sluicegate": core_breach, "sluicegate_runtime": runtime_breach, "sluicegate_command": command_breach}
+
+
 def breaches(source: Path) -> list[str]:
     """Every import in `source` that breaks a rule, one line each."""
     found = []
-    for package, rule in (("sluicegate", core_breach), ("sluicegate_runtime", runtime_breach)):
+    for package, rule in RULES.items():
         for path in sorted((source / package).rglob("*.py")):
             place = path.relative_to(source)
             unit = place.parts[1].removesuffix(".py")
@@ -81,6 +97,14 @@ def breaches(source: Path) -> list[str]:
 
 def test_imports_run_one_way() -> None:
     assert breaches(SOURCE) == []
+
+
+def test_the_command_hands_over_late() -> None:
+    """`predict` must not pay for torch."""
+    code = "import sys, sluicegate_command; print({name.partition('.')[0] for name in sys.modules})"
+    run = [sys.executable, "-c", code]
+    loaded = subprocess.run(run, capture_output=True, text=True, check=True, env=environment()).stdout
+    assert not {"torch", "numpy", "sluicegate", "sluicegate_runtime"} & set(ast.literal_eval(loaded))
 
 
 def test_the_walls_are_tested_on_something() -> None:
@@ -103,6 +127,9 @@ def test_the_walls_are_tested_on_something() -> None:
         ("sluicegate/utils/text.py", "import os", "utils has no line in the table"),
         ("sluicegate_runtime/session.py", "import torch.nn", "the runtime does without torch"),
         ("sluicegate_runtime/session.py", "import sluicegate.errors", "the runtime does without sluicegate"),
+        ("sluicegate/train/run.py", "import sluicegate_command", "the command stands above"),
+        ("sluicegate_command/__init__.py", "from sluicegate.errors import InputError", "the command only hands over"),
+        ("sluicegate_command/__init__.py", "def late():\n    import numpy", "the command only hands over"),
     ],
 )
 def test_a_planted_breach_is_reported(tmp_path: Path, file: str, statement: str, reason: str) -> None:
@@ -122,6 +149,7 @@ def test_a_planted_breach_is_reported(tmp_path: Path, file: str, statement: str,
         ("sluicegate/export/lower.py", "import sluicegate_runtime, torch"),
         ("sluicegate/__init__.py", "from sluicegate.convert import gate_model as gate_model"),
         ("sluicegate_runtime/session.py", "import numpy\nfrom .program import Program"),
+        ("sluicegate_command/__init__.py", "def late():\n    from sluicegate.cli import main"),
     ],
 )
 def test_an_allowed_import_is_not(tmp_path: Path, file: str, statement: str) -> None:

@@ -14,8 +14,7 @@ Format: https://huggingface.co/docs/safetensors. Written out here because the ru
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -41,22 +40,26 @@ class Artifact:
 
 
 def save(path: str | os.PathLike[str], program: Program, tensors: Mapping[str, np.ndarray]) -> None:
-    """Verifies, then writes to a temporary file beside `path` and renames it. InputError if the program is
-    refused."""
+    """Verifies, then writes. InputError if the program is refused or the file cannot be written."""
     verify_program(program, tensors)
     data = {name: np.ascontiguousarray(tensor, "<f4") for name, tensor in sorted(tensors.items())}
     header = _header(program, data)
-    target = Path(path)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name, delete=False) as file:
-        try:
-            file.write(len(header).to_bytes(8, "little") + header)
-            for tensor in data.values():
-                file.write(tensor.tobytes())
-            file.close()
-            os.replace(file.name, target)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    try:
+        write_whole(Path(path), (len(header).to_bytes(8, "little"), header, *(tensor.data for tensor in data.values())))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def write_whole(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Writes a file beside its place and renames it: it is whole or not there."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load(path: str | os.PathLike[str]) -> Artifact:
@@ -138,9 +141,8 @@ def _tensors(header: dict[str, Any], data: memoryview) -> dict[str, np.ndarray]:
         shape, begin, end = _entry(name, entry)
         if begin != reached or end > len(data) or end - begin != 4 * prod(shape):
             raise InputError(f"tensor {name!r}: [{begin}, {end}) does not hold shape {shape} where it should begin")
-        # A copy: the views into the file are not aligned, and a frozen program must not share bytes with its
-        # caller.
-        tensors[name] = np.frombuffer(data[begin:end], "<f4").astype(np.float32).reshape(shape)
+        # A view where it is aligned, as in all that `save` writes: bytes do not change under a verified program.
+        tensors[name] = np.require(np.frombuffer(data[begin:end], "<f4"), np.float32, "A").reshape(shape)
         reached = end
     if reached != len(data):
         raise InputError(f"{len(data) - reached} bytes follow the last tensor")

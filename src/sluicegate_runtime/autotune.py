@@ -8,14 +8,13 @@ load of a file on a kind of machine pays for the measurement.
 
 import hashlib
 import json
-import os
 import platform
-import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .artifact import Artifact
+from .artifact import Artifact, write_whole
 from .program import Preprocessing, Program
 
 EIGHTHS = 8  # open rates are told apart in eighths of a layer's multiply-adds
@@ -89,12 +88,7 @@ def _read(path: Path | None) -> dict[str, Any]:
 
 
 def _write(path: Path | None, known: dict[str, Any]) -> None:
-    """To a temporary file, then renamed. A folder that cannot be written to costs the cache, nothing else."""
-    if path is None:
-        return
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-            json.dump(known, file, indent=1)
-        os.replace(file.name, path)
-    except OSError:
-        return
+    """A folder that cannot be written to costs the cache, nothing else."""
+    if path is not None:
+        with suppress(OSError):
+            write_whole(path, [json.dumps(known, indent=1).encode()])

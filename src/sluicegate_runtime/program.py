@@ -199,8 +199,8 @@ def _fields(document: Any, where: str, of: type) -> dict[str, Any]:
 
 def _text(keys: dict[str, Any], key: str, where: str) -> str:
     text = keys.get(key)
-    if not isinstance(text, str) or not text:
-        raise InputError(f"{where}: {key} must be a text that is not empty")
+    if not isinstance(text, str) or not text or not text.isprintable():  # half a surrogate pair would not reach C++
+        raise InputError(f"{where}: {key} must be a text, printable and not empty")
     return text
 
 

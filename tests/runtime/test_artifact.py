@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -46,6 +47,20 @@ def test_nothing_is_left_behind_by_a_refused_save(tmp_path):
     with pytest.raises(InputError):
         save(tmp_path / "model.sluice", program, {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"none/model\.sluice: cannot be written: No such file"):
+        save(tmp_path / "none" / "model.sluice", *random_program(3))
+
+
+def test_others_may_read_the_file_where_the_umask_lets_them(tmp_path):
+    before = os.umask(0o022)
+    try:
+        save(tmp_path / "model.sluice", *random_program(3))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model.sluice").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -78,12 +78,14 @@ def test_a_planted_breach_is_reported(tmp_path, path, include):
 
 
 def test_every_kernel_has_its_row():
-    """Whatever a template offers is in kernels.inc, and each row has a struct in kernel_table.h."""
+    """Whatever a template offers is in kernels.inc, and each row has a struct in kernel_table.h and a benchmark."""
     rows = dict(
         re.findall(r"^SLUICE_KERNEL\((\w+), (\w+)\)", (NATIVE / "kernels/kernels.inc").read_text(), re.MULTILINE)
     )
     table = (NATIVE / "kernels/kernel_table.h").read_text()
     assert all(f"struct {arguments} {{" in table for arguments in rows.values())
+    benchmark = (NATIVE / "kernels/benchmark.cpp").read_text()
+    assert all(f"struct Workload<{arguments}> {{" in benchmark for arguments in rows.values())
     templates = "".join(path.read_text() for path in (NATIVE / "kernels/templates").glob("*.inc"))
     offered = re.findall(r"^static void (\w+)\(const (\w+)& \w\)", templates, re.MULTILINE)
     assert {name: arguments for name, arguments in offered if arguments in rows.values()} == rows

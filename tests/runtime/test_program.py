@@ -47,6 +47,8 @@ def test_json_of_another_form_is_refused(text, complaint):
 @pytest.mark.parametrize(
     ("path", "content"),
     [
+        (("values", 0, "name"), "half of a pair: \ud800"),
+        (("ops", 0, "name"), "two\nlines"),
         (("values", 0, "shape"), [1.5]),
         (("values", 0, "shape"), [True]),
         (("values", 0, "kind"), "map"),

@@ -2,10 +2,11 @@
 other."""
 
 import os
-import resource
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,14 +121,15 @@ def test_a_missing_engine_is_a_run_error(monkeypatch):
         session_module.Session(network()[0])
 
 
-def test_python_threads_share_a_session():
+@pytest.mark.parametrize("runs", [2_000, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_python_threads_share_a_session(runs):
     session = Session(network()[0], threads=2)
     batch = images(8)
     expected = session.run(batch).output
     wrong: list[int] = []
 
     def work(which: int) -> None:
-        for _ in range(250):
+        for _ in range(runs // 8):
             if not np.array_equal(session.run(batch[which : which + 1]).output[0], expected[which]):
                 wrong.append(which)
 
@@ -139,21 +141,56 @@ def test_python_threads_share_a_session():
     assert wrong == []
 
 
-def test_memory_does_not_grow():
+LINUX = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="tells memory and threads by /proc")
+
+
+def resident() -> int:
+    """KiB of this process that are in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def running() -> int:
+    """Threads of this process."""
+    return len(os.listdir("/proc/self/task"))
+
+
+@LINUX
+@pytest.mark.parametrize("runs", [3_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_memory_does_not_grow(runs):
     session = Session(network()[0], threads=2)
     batch = images(2)
     for _ in range(200):
         session.run(batch)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(3000):
+    before = resident()
+    for _ in range(runs):
         session.run(batch)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2048  # KiB; a leak of 1 KiB a run is 3000
+    grown = resident() - before
+    print(f"{runs} runs: {before} KiB and {grown} more")
+    assert grown < 2048  # a leak of 1 KiB a run is 3000
 
 
-def test_sessions_come_and_go():
+@LINUX
+@pytest.mark.parametrize("count", [20, pytest.param(2_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_sessions_come_and_go(threads, count):
+    """Each runs beside the one before it; their threads and memory go with them."""
     artifact, _ = network()
-    for _ in range(50):
-        Session(artifact, threads=3).run(images(1))
+    expected = Session(artifact, threads=1).run(images(2)).output
+    alive, before = running(), 0
+    for number in range(count):
+        session = Session(artifact, threads=threads)
+        assert np.array_equal(session.run(images(2)).output, expected)
+        if number == 10:
+            before = resident()
+    del session
+    grown = resident() - before
+    print(f"{count} sessions of {threads} threads: {grown} KiB more")
+    assert grown < 2048
+    deadline = time.monotonic() + 5
+    while running() > alive and time.monotonic() < deadline:  # a thread that was joined is listed a moment longer
+        time.sleep(0.01)
+    assert running() <= alive
 
 
 def test_results_outlive_their_session():

@@ -1,0 +1,227 @@
+// Every kernel of every ISA that this machine runs, alone on one core: a line of JSON each, with the time of a call,
+// multiply-adds and additions counted as GFLOP/s, and operands, each counted once, as GB/s. benchmarks/kernels.py makes
+// a table of it.
+//
+// Rows of kernels.inc become calls: one whose struct has no Workload below does not compile. Layers are those of
+// ResNet-34, the 28 x 28 stage where nothing else is said.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "dispatch.h"
+
+namespace sluice {
+namespace {
+
+constexpr double kSeconds = 0.02;  // that a measurement takes at least
+constexpr int kRepeats = 5;        // of which the fastest counts: what disturbs a call only ever slows it
+constexpr int kChannels = 128, kSide = 28, kBlocks = kChannels / kLanes, kTaps = 9, kTiles = 49, kPositions = 36;
+constexpr Clamp kRelu = {0.0f, std::numeric_limits<float>::infinity()};
+constexpr Window kThreeByThree = {3, 3, 1, 1, 1, 1, 1, 1};
+
+// Floats on a cache line, none of them zero or subnormal.
+class Buffer {
+ public:
+  explicit Buffer(size_t count) : memory_(count + 2 * kLanes) {
+    for (size_t i = 0; i < memory_.size(); ++i) memory_[i] = 0.01f * static_cast<float>(1 + i % 7);
+  }
+  float* data() {
+    const auto address = reinterpret_cast<uintptr_t>(memory_.data());
+    return memory_.data() + (64 - address % 64) % 64 / sizeof(float);
+  }
+
+ private:
+  std::vector<float> memory_;
+};
+
+// Channel blocks with a border of one pixel.
+class Plane {
+ public:
+  Plane(int blocks, int side) : side_(side), memory_(blocks * block()) {}
+  View view() { return {memory_.data() + row() + kLanes, side_, side_, row(), block()}; }
+
+ private:
+  size_t row() const { return static_cast<size_t>(side_ + 2) * kLanes; }
+  size_t block() const { return (side_ + 2) * row(); }
+  int side_;
+  Buffer memory_;
+};
+
+// 0, 1, 2, ...; as many as a list of channels must be readable.
+const int32_t* in_order() {
+  static const std::vector<int32_t> numbers = [] {
+    std::vector<int32_t> list(kChannels + 64);
+    std::iota(list.begin(), list.end(), 0);
+    return list;
+  }();
+  return numbers.data();
+}
+
+// What a kernel is called with: `arguments`, the floating-point operations of a call and the floats that it touches.
+template <class Arguments>
+struct Workload;
+
+template <>
+struct Workload<OuterConv> {
+  Plane in{kBlocks, kSide}, out{kBlocks, kSide};
+  Buffer weights{kChannels * kChannels * kTaps}, bias{kChannels};
+  OuterConv arguments = {in.view(), out.view(), nullptr, kThreeByThree, weights.data(), kChannels * kTaps,
+                         kTaps * kLanes, bias.data(), in_order(), 0, 0, kChannels, in_order(), 0, kBlocks, 0, kSide,
+                         kRelu};
+  double flops = 2.0 * kChannels * kChannels * kTaps * kSide * kSide;
+  double floats = kChannels * (2.0 * kSide * kSide + kChannels * kTaps);
+};
+
+template <>
+struct Workload<InnerConv> {
+  Plane in{kBlocks, kSide}, out{kBlocks, kSide};
+  Buffer weights{kChannels * kChannels * kTaps}, bias{kChannels};
+  InnerConv arguments = {in.view(), out.view(), kThreeByThree, weights.data(), bias.data(), in_order(), kBlocks, 0,
+                         kChannels, 0, kSide, kRelu};
+  double flops = 2.0 * kChannels * kChannels * kTaps * kSide * kSide;
+  double floats = kChannels * (2.0 * kSide * kSide + kChannels * kTaps);
+};
+
+// 7 x 7, stride 2, from 3 x 224 x 224 to 64 channels.
+template <>
+struct Workload<StemConv> {
+  Buffer image{230 * 230 * 3}, weights{7 * 7 * 3 * 64}, bias{64};
+  Plane out{4, 112};
+  StemConv arguments = {image.data(), 230 * 3, 7, 7 * 3, 2, 2 * 3, out.view(), weights.data(), bias.data(), 0, 4, 0,
+                        112, kRelu};
+  double flops = 2.0 * 7 * 7 * 3 * 64 * 112 * 112;
+  double floats = 230 * 230 * 3 + 64 * 112 * 112 + 7 * 7 * 3 * 64;
+};
+
+template <>
+struct Workload<DepthwiseConv> {
+  Plane in{kBlocks, kSide}, out{kBlocks, kSide};
+  Buffer weights{kChannels * kTaps}, bias{kChannels};
+  DepthwiseConv arguments = {in.view(), out.view(), kThreeByThree, weights.data(), bias.data(), 0, kBlocks, 0, kSide,
+                             kRelu};
+  double flops = 2.0 * kChannels * kTaps * kSide * kSide;
+  double floats = kChannels * (2.0 * kSide * kSide + kTaps);
+};
+
+template <>
+struct Workload<PackRows> {
+  Buffer rows{kLanes * kChannels * kTaps}, out{(kChannels * kTaps + kLanes) * kLanes};
+  PackRows arguments = {};
+  double flops = 0, floats = 2.0 * kLanes * kChannels * kTaps;
+
+  Workload() {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      arguments.rows[lane] = rows.data() + lane * kChannels * kTaps;
+      arguments.last[lane] = kChannels;
+    }
+    arguments.channels = in_order();
+    arguments.count = kChannels;
+    arguments.taps = kTaps;
+    arguments.out = out.data();
+    arguments.step = kTaps * kLanes;
+  }
+};
+
+constexpr size_t kPitch = kChannels + kLanes, kTilePlane = kTiles * kPitch;  // as ops/conv_winograd.cpp has them
+
+template <>
+struct Workload<WinogradInput> {
+  Plane in{kBlocks, kSide};
+  Buffer out{kPositions * kTilePlane};
+  WinogradInput arguments = {in.view(), kBlocks, 0, kTiles, 7, out.data(), kTilePlane, kPitch};
+  double flops = 0, floats = kChannels * (kSide * kSide + 1.0 * kPositions * kTiles);
+};
+
+template <>
+struct Workload<WinogradProduct> {
+  Buffer in{kPositions * kTilePlane}, out{kPositions * kTilePlane}, weights{kPositions * kChannels * kChannels};
+  WinogradProduct arguments = {in.data(), kTilePlane, kPitch, out.data(), kTilePlane, kPitch, kTiles, weights.data(),
+                               kChannels * kChannels, kChannels, kChannels, in_order(), kChannels, nullptr, 0, 0,
+                               kBlocks, nullptr};
+  double flops = 2.0 * kPositions * kTiles * kChannels * kChannels;
+  double floats = 1.0 * kPositions * kChannels * (2 * kTiles + kChannels);
+};
+
+template <>
+struct Workload<WinogradOutput> {
+  Buffer in{kPositions * kTilePlane}, bias{kChannels};
+  Plane out{kBlocks, kSide};
+  WinogradOutput arguments = {in.data(), kTilePlane, kPitch, out.view(), nullptr, bias.data(), 0, kBlocks, 0, kTiles,
+                              7, kRelu};
+  double flops = 0, floats = kChannels * (kSide * kSide + 1.0 * kPositions * kTiles);
+};
+
+// The classifier.
+template <>
+struct Workload<DotRows> {
+  Buffer x{512}, weights{1000 * 512}, bias{1000}, out{1000};
+  DotRows arguments = {x.data(), weights.data(), bias.data(), out.data(), 512 / kLanes, 0, 1000, kRelu};
+  double flops = 2.0 * 1000 * 512, floats = 1000.0 * 512;
+};
+
+// 3 x 3, stride 2, from 112 x 112.
+template <>
+struct Workload<Pool> {
+  Plane in{4, 112}, out{4, 56};
+  Pool arguments = {in.view(), out.view(), {3, 3, 2, 2, 1, 1, 1, 1}, true, false, 0, 4, 0, 56};
+  double flops = 0, floats = 64.0 * (112 * 112 + 56 * 56);
+};
+
+template <>
+struct Workload<GlobalPool> {
+  Plane in{kBlocks, kSide};
+  Buffer out{kChannels};
+  GlobalPool arguments = {in.view(), out.data(), 0, kBlocks};
+  double flops = 0, floats = kChannels * kSide * kSide;
+};
+
+constexpr size_t kValues = kChannels * kSide * kSide;
+
+template <>
+struct Workload<Elementwise> {
+  Buffer x{kValues}, y{kValues}, out{kValues};
+  Elementwise arguments = {x.data(), y.data(), out.data(), kValues, kRelu};
+  double flops = 0, floats = 3.0 * kValues;
+};
+
+// In place, again and again: the sigmoid's values stay away from zero.
+template <>
+struct Workload<CurveRun> {
+  Buffer x{kValues};
+  CurveRun arguments = {x.data(), kValues, Curve::sigmoid};
+  double flops = 0, floats = 2.0 * kValues;
+};
+
+template <class Arguments>
+double seconds_of(void (*kernel)(const Arguments&), const Arguments& arguments, int calls) {
+  const auto start = std::chrono::steady_clock::now();
+  for (int call = 0; call < calls; ++call) kernel(arguments);
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+template <class Arguments>
+void report(const char* isa, const char* name, void (*kernel)(const Arguments&)) {
+  Workload<Arguments> work;
+  int calls = 1;
+  while (seconds_of(kernel, work.arguments, calls) < kSeconds) calls *= 2;
+  double best = std::numeric_limits<double>::infinity();
+  for (int repeat = 0; repeat < kRepeats; ++repeat)
+    best = std::min(best, seconds_of(kernel, work.arguments, calls) / calls);
+  std::printf(R"({"isa": "%s", "kernel": "%s", "microseconds": %.3f, "gflops": %.2f, "gigabytes": %.2f})"
+              "\n",
+              isa, name, 1e6 * best, 1e-9 * work.flops / best, 1e-9 * sizeof(float) * work.floats / best);
+}
+
+}  // namespace
+}  // namespace sluice
+
+int main() {
+  for (const sluice::KernelTable* kernels : sluice::available_kernels()) {
+#define SLUICE_KERNEL(kernel, Arguments) sluice::report<sluice::Arguments>(kernels->name, #kernel, kernels->kernel);
+#include "kernels.inc"
+#undef SLUICE_KERNEL
+  }
+}
