@@ -7,6 +7,7 @@ from torch import nn
 from sluicegate import (
     AlwaysOn,
     BinConcrete,
+    Ensemble,
     GateSite,
     GumbelSoftmax,
     InputError,
@@ -107,7 +108,14 @@ def test_strategies_in_training_and_evaluation() -> None:
     assert Threshold(0.9)(estimator, logits, False)[0].tolist() == [0, 0, 0, 1]
     assert AlwaysOn()(estimator, logits, False).min() == AlwaysOn()(estimator, logits, True).min() == 1
     torch.manual_seed(0)
-    for strategy, training in ((Stochastic(), False), (Stochastic(), True), (Threshold(), True)):
+    drawing = (
+        (Stochastic(), False),
+        (Stochastic(), True),
+        (Threshold(), True),
+        (Ensemble(), False),
+        (Ensemble(), True),
+    )
+    for strategy, training in drawing:
         rates = strategy(estimator, logits, training).mean(0)
         torch.testing.assert_close(rates, torch.sigmoid(logits[0]), atol=0.018, rtol=0)  # 5 standard errors
 
@@ -116,6 +124,11 @@ def test_strategies_in_training_and_evaluation() -> None:
 def test_tau_must_be_a_probability(tau: float) -> None:
     with pytest.raises(InputError, match=r"tau: .* must lie between 0 and 1"):
         Threshold(tau)
+
+
+def test_an_ensemble_makes_a_pass_at_least() -> None:
+    with pytest.raises(InputError, match="passes: 0 must be at least 1"):
+        Ensemble(0)
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0])

@@ -70,6 +70,21 @@ def test_normalisation_can_be_given(gated, images):
     assert evaluate(gated, images, normalize=(images.mean, images.std)) == own
 
 
+def test_an_ensemble_is_its_stochastic_passes(gated, images):
+    gated.strategy = Ensemble(3)
+    torch.manual_seed(0)
+    measured = evaluate(gated, images, batch_size=50)
+    torch.manual_seed(0)
+    passes = [by_hand(gated, images) for _ in range(3)]
+    macs = sum(gated.macs.macs(gates) for _, gates in passes)
+    probability = sum(output.softmax(1) for output, _ in passes)
+    assert (measured.macs.min, measured.macs.max) == (macs.min().item(), macs.max().item())
+    assert measured.macs.mean == pytest.approx(macs.double().mean().item(), rel=1e-12)
+    assert measured.accuracy == pytest.approx((probability.argmax(1) == images.labels).double().mean().item())
+    for name, rate in measured.sites.items():
+        assert rate == pytest.approx(sum(gates[name].open.mean().item() for _, gates in passes) / 3)
+
+
 def test_an_ensemble_adds_up_the_macs_of_its_passes(gated, images) -> None:
     gated.strategy = Stochastic()
     once = evaluate(gated, images)

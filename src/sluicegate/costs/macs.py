@@ -152,7 +152,7 @@ def _terms(graph_module: fx.GraphModule) -> Iterator[Term]:
                     "inputs_site": live.zeroed.get(node.all_input_nodes[0]),
                     "outputs_site": live.needed.get(node),
                 }
-                if term.kind == "conv"
+                if term.kind in ("conv", "gate")  # a gate's op reads channels that gates before it may have closed
                 else {}
             )
             kind = "gate" if node in live.deciding and term.kind in _NETWORK else term.kind
