@@ -110,6 +110,14 @@ def test_records_are_in_order_of_execution() -> None:
     assert list(gates.of_kind("layer")) == names[::2]
 
 
+@pytest.mark.parametrize("gating", GATINGS)
+def test_sites_are_listed_as_their_records_come(gating: str) -> None:
+    """Those that tally records by their place ask `sites` whose they are."""
+    gated = sg.gate_model(build_net("resnet14"), GATINGS[gating], torch.zeros(1, 3, 32, 32))
+    _, gates = gated(torch.zeros(2, 3, 32, 32), return_gates=True)
+    assert list(gates) == list(gated.sites)
+
+
 def test_granularity_may_differ_by_site() -> None:
     gating = sg.ChannelGating(granularity={"layer1.0.conv1": 4, "layer3.0.conv1": 16})
     gated = sg.gate_model(build_net("resnet8"), gating, torch.zeros(1, 3, 32, 32))

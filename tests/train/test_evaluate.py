@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sluicegate.convert import GatedModel, JointGating, gate_model
+from sluicegate.convert import ChannelGating, GatedModel, JointGating, gate_model
 from sluicegate.data import Normalize, load
 from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Threshold
 from sluicegate.nets import build_net
@@ -40,6 +40,14 @@ def test_every_number_is_that_of_one_forward_pass(gated, images):
     for kind in ("layer", "channel"):
         rate = torch.cat([record.open for record in gates.of_kind(kind).values()], 1).mean().item()
         assert measured.open_rate[kind] == pytest.approx(rate)
+
+
+def test_rates_are_those_of_their_own_sites(images):
+    net = build_net("resnet8", in_channels=1, width=0.25)
+    gated = gate_model(net, ChannelGating(["inp", "mid", "out"], initial_open_rate=0.5), torch.zeros(1, 1, 32, 32))
+    measured = evaluate(gated, images)
+    _, gates = by_hand(gated, images)
+    assert measured.sites == pytest.approx({name: record.open.mean().item() for name, record in gates.items()})
 
 
 def test_gates_differ_between_images_in_this_test(gated, images):
