@@ -18,6 +18,7 @@ from sluicegate.methods import (
 )
 from sluicegate.nets import build_net
 from sluicegate.objectives import WeightedSum
+from sluicegate.schedule import linear
 
 IMAGES = torch.zeros(1, 3, 32, 32)
 
@@ -109,6 +110,11 @@ def test_gaternet_gates_the_end_of_every_block_by_one_head() -> None:
     _, gates = gated(torch.randn(4, 3, 32, 32), return_gates=True)
     assert method.objective is not None
     assert method.objective(gated)(gates, 0.0).item() == 0.5
+    dropped = _gated(gaternet(gater="resnet8", dropout=linear(0, 0.05)))
+    dropped.set_progress(1.0)
+    for estimator in (e for gate in dropped.gates.values() for e in gate.estimators):
+        assert isinstance(estimator, sg.ImprovedSemHash) and estimator.dropout is not None
+        assert float(estimator.dropout.value) == pytest.approx(0.05)
     assert gaternet(gater_weights="gater.safetensors").weights == {"network.gates.gater": "gater.safetensors"}
 
 

@@ -21,6 +21,7 @@ from sluicegate.gates import GateRecords as GateRecords
 from sluicegate.gates import GateSite as GateSite
 from sluicegate.gates import GumbelSoftmax as GumbelSoftmax
 from sluicegate.gates import ImprovedSemHash as ImprovedSemHash
+from sluicegate.gates import MemoryHead as MemoryHead
 from sluicegate.gates import PooledHead as PooledHead
 from sluicegate.gates import SaliencyHead as SaliencyHead
 from sluicegate.gates import Stochastic as Stochastic

@@ -25,6 +25,7 @@ from sluicegate.gates import (
     FreeLogits,
     GumbelSoftmax,
     ImprovedSemHash,
+    MemoryHead,
     PooledHead,
     SaliencyHead,
     StraightThrough,
@@ -240,6 +241,8 @@ def stochastic_gates(
     hidden: int = 16,
     temperature: Weight = 1.0,
     initial_open_rate: float = 0.97,
+    memory: bool = False,
+    keep_open: int = 1,
 ) -> Method:
     """Channel gates trained towards a share of the MACs (stochastic gates, sections 3 and 3.4).
 
@@ -251,13 +254,17 @@ def stochastic_gates(
         hidden: neurons of a conditional head's hidden layer, which is batch-normalised.
         temperature: of Gumbel softmax.
         initial_open_rate: probability with which a gate starts out open.
+        memory: conditional gates take a second look at what all gates of their site said (section S1.3).
+        keep_open: gates that are always open where `at` names places outside of residual branches (section 4.2).
     """
+    look = MemoryHead if memory else PooledHead
     gating = ChannelGating(
         at,
         granularity,
         estimator=GumbelSoftmax(temperature),
-        head=partial(PooledHead, hidden=hidden, batch_norm=True) if conditional else FreeLogits,
+        head=partial(look, hidden=hidden, batch_norm=True) if conditional else FreeLogits,
         initial_open_rate=initial_open_rate,
+        keep_open=keep_open,
     )
 
     def objective(gated: GatedModel) -> Objective:
@@ -285,6 +292,7 @@ def gaternet(
     at: str | list[str] = "out",
     granularity: int = 1,
     initial_open_rate: float = 0.9,
+    dropout: Weight = 0.0,
 ) -> Method:
     """A second network that gates the filters of the first (GaterNet section 3): cross entropy + lambda ||G(x)||_1 / c.
 
@@ -295,9 +303,10 @@ def gaternet(
         bottleneck: neurons between the gater's features and the gates.
         at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate.
         initial_open_rate: see `GaterGating`.
+        dropout: of gates in training; `linear(0, 0.05)` for DenseNet, Shake-Shake and Inception-v4 (appendix B).
     """
     net = build_net(gater, **gater_options or {})
-    gating = GaterGating(net, at, granularity, bottleneck, initial_open_rate)
+    gating = GaterGating(net, at, granularity, bottleneck, initial_open_rate, dropout)
 
     def objective(gated: GatedModel) -> Objective:
         return WeightedSum({"channel": (l1_weight, L1("channel"))})

@@ -1,5 +1,7 @@
 """Heads, masks, strategies and the gate that joins them."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -11,6 +13,7 @@ from sluicegate import (
     GateSite,
     GumbelSoftmax,
     InputError,
+    MemoryHead,
     PooledHead,
     Stochastic,
     Threshold,
@@ -33,6 +36,20 @@ def test_pooled_head_is_pool_linear_relu_linear() -> None:
     for raw, output in zip(head(x), head.outputs, strict=True):
         assert isinstance(output, nn.Linear)
         torch.testing.assert_close(raw, hidden @ output.weight.T + output.bias)
+
+
+def test_a_memory_looks_at_what_all_gates_said_first() -> None:
+    head = MemoryHead(4, (6,), hidden=5).eval()
+    x = torch.randn(3, 4, 2, 2)
+    (first,), (output,) = head.first(x), head.outputs
+    assert isinstance(output, nn.Linear)
+    hidden = torch.relu((first @ head.hidden.weight.T + head.hidden.bias) / math.sqrt(1 + head.norm.eps))
+    torch.testing.assert_close(head(x)[0], hidden @ output.weight.T + output.bias)
+    first_bias = head.first.outputs[0].bias
+    (gradient,) = torch.autograd.grad(head(x)[0][:, 0].sum(), first_bias)
+    assert (gradient != 0).all()  # a gate depends on every other's first word
+    with pytest.raises(InputError, match="outputs: a head with a memory serves one site, not 2"):
+        MemoryHead(4, (1, 8))
 
 
 def test_batch_norm_of_a_head_is_an_option() -> None:
