@@ -95,6 +95,22 @@ def test_stochastic_gates_stand_at_three_places_and_prune_without_looking() -> N
     assert heads == 0
 
 
+def test_stochastic_gates_may_remember_or_be_locked() -> None:
+    for gate in _gated(stochastic_gates(memory=True)).gates.values():
+        assert isinstance(gate.head, sg.MemoryHead)
+    assert len(_gated(stochastic_gates(locked=True, conditional=False)).sites) == 3 * 5
+    with pytest.raises(sg.InputError, match="memory: True, but gates that do not look at the image"):
+        stochastic_gates(memory=True, conditional=False)
+
+
+def test_stochastic_gates_keep_one_open_where_no_shortcut_leads_round() -> None:
+    chain = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 3))
+    method = stochastic_gates(at="all", conditional=False, granularity=2, initial_open_rate=0.01)
+    assert method.gating is not None
+    _, gates = sg.gate_model(chain, method.gating, IMAGES).eval()(IMAGES, return_gates=True)
+    assert gates["0"].open.tolist() == [[1, 0, 0, 0]]
+
+
 def test_fbs_keeps_the_same_share_for_every_image() -> None:
     gated = _gated(fbs(share=0.25)).eval()
     _, gates = gated(torch.randn(4, 3, 32, 32), return_gates=True)

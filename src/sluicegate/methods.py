@@ -17,8 +17,10 @@ from sluicegate.convert import (
     Gating,
     JointGating,
     LayerGating,
+    LockedGating,
     RecurrentGating,
 )
+from sluicegate.errors import InputError
 from sluicegate.gates import (
     BinConcrete,
     Estimator,
@@ -242,6 +244,7 @@ def stochastic_gates(
     temperature: Weight = 1.0,
     initial_open_rate: float = 0.97,
     memory: bool = False,
+    locked: bool = False,
     keep_open: int = 1,
 ) -> Method:
     """Channel gates trained towards a share of the MACs (stochastic gates, sections 3 and 3.4).
@@ -255,10 +258,13 @@ def stochastic_gates(
         temperature: of Gumbel softmax.
         initial_open_rate: probability with which a gate starts out open.
         memory: conditional gates take a second look at what all gates of their site said (section S1.3).
+        locked: identical layers share their gates (section S1.3).
         keep_open: gates that are always open where `at` names places outside of residual branches (section 4.2).
     """
+    if memory and not conditional:
+        raise InputError("memory: True, but gates that do not look at the image have nothing to look at twice")
     look = MemoryHead if memory else PooledHead
-    gating = ChannelGating(
+    channel = ChannelGating(
         at,
         granularity,
         estimator=GumbelSoftmax(temperature),
@@ -266,6 +272,7 @@ def stochastic_gates(
         initial_open_rate=initial_open_rate,
         keep_open=keep_open,
     )
+    gating = LockedGating(channel) if locked else channel
 
     def objective(gated: GatedModel) -> Objective:
         return WeightedSum({"macs": (weight, MacTarget(gated.macs, target))})
