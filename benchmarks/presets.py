@@ -3,7 +3,7 @@
     python benchmarks/presets.py digits  [--json results/presets_digits.json]
     python benchmarks/presets.py cifar10 [--json results/presets_cifar10.json]
 
-Each preset has one knob, given here at a few settings from the lightest pressure on the gates to the heaviest. All else is
+Each preset has one knob, given here at a few settings from the lightest pressure on gates to the heaviest. All else is
 equal: the network, the images, the epochs (but for the rate at which gates that look at nothing learn, see `_FREE_LR`).
 The open rate is the mean over sites; MACs include those of heads and gater. A preset's accuracy at a share of the dense
 MACs lies on the straight line between its points on either side; where it has none on one side, there is no figure. One
