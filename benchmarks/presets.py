@@ -3,11 +3,12 @@
     python benchmarks/presets.py digits  [--json results/presets_digits.json]
     python benchmarks/presets.py cifar10 [--json results/presets_cifar10.json]
 
-Each preset has one knob, given here at a few settings from the lightest pressure on the gates to the heaviest; all else
-is equal, the network, the images and the epochs. A preset's accuracy at a share of the dense MACs lies on the straight
-line between its points on either side; where it has none on one side, there is no figure. One run a point, and far from
-converged: it shows that the presets work, not which one is best. Finished runs are kept in the folder of `--runs` and
-not trained again.
+Each preset has one knob, given here at a few settings from the lightest pressure on gates to the heaviest. All else is
+equal: the network, the images, the epochs (but for the rate at which gates that look at nothing learn, see `_FREE_LR`).
+The open rate is the mean over sites; MACs include those of heads and gater. A preset's accuracy at a share of the dense
+MACs lies on the straight line between its points on either side; where it has none on one side, there is no figure. One
+run a point, and far from converged: it shows that the presets work, not which one is best. Finished runs are kept in
+the folder of `--runs` and not trained again.
 """
 
 import argparse
@@ -41,41 +42,81 @@ SHARES = (0.7, 0.5)  # of the dense MACs, at which presets are compared
 
 @dataclass(frozen=True)
 class Knob:
-    """A preset and what turns it: the settings of one option, from the lightest pressure to the heaviest."""
+    """A preset and what turns it: the settings of one option, from the lightest pressure to the heaviest.
+
+    `gate_lr_scale` is the optimizer's; `variant` tells apart two rows of one preset.
+    """
 
     preset: str
     option: str
     settings: tuple[float, ...]
     fixed: dict[str, Any] = field(default_factory=dict)
+    variant: str = ""
+    gate_lr_scale: float = 1.0
 
+    @property
+    def name(self) -> str:
+        """The preset's, and the variant's if it has one."""
+        return f"{self.preset}-{self.variant}" if self.variant else self.preset
+
+    def recipe(self, setting: float, budget: Recipe) -> Recipe:
+        """What to train for one point."""
+        method = MethodRecipe(self.preset, {**self.fixed, self.option: setting})
+        optimizer = replace(budget.optimizer, gate_lr_scale=self.gate_lr_scale)
+        return replace(budget, name=f"{self.name}-{self.option}-{setting:g}", method=method, optimizer=optimizer)
+
+
+_NET = NetRecipe("resnet14", {"width": 0.5})
+_OPTIMIZER = OptimizerRecipe(lr=0.1, schedule="one-cycle")
 
 BUDGETS: dict[str, Recipe] = {
-    "digits": Recipe(
-        "digits",
-        DataRecipe("digits", batch_size=64),
-        NetRecipe("resnet8"),
-        optimizer=OptimizerRecipe(lr=0.1, schedule="one-cycle"),
-        epochs=12,
-    ),
+    "digits": Recipe("digits", DataRecipe("digits", batch_size=64), _NET, optimizer=_OPTIMIZER, epochs=12),
     "cifar10": Recipe(
         "cifar10",
-        DataRecipe("cifar10", batch_size=128, augment=AugmentRecipe(pad_crop=4, flip=True), limit_train=10_000),
-        NetRecipe("resnet14"),
-        optimizer=OptimizerRecipe(lr=0.1, schedule="one-cycle"),
-        epochs=4,
+        DataRecipe(
+            "cifar10",
+            batch_size=64,
+            augment=AugmentRecipe(pad_crop=4, flip=True),
+            limit_train=10_000,
+            limit_test=2_000,
+        ),
+        _NET,
+        optimizer=_OPTIMIZER,
+        epochs=5,
     ),
 }
 
+_NORM = {"batch_norm": True}  # gates tell images apart after a few hundred steps already
+_TARGET = {"weight": 10.0}
+_PRUNING = {"weight": 10.0, "conditional": False}
+_GATER = {"gater": "resnet8", "gater_options": {"width": 0.25}}
+_GREY_GATER = {"gater": "resnet8", "gater_options": {"width": 0.25, "in_channels": 1}}
+
+# Logits that look at nothing are moved by nothing but their own gradient: they need more of it in so few steps.
+_FREE_LR = 10.0
+
 KNOBS: dict[str, tuple[Knob, ...]] = {
     "digits": (
-        Knob("dlcg", "channel_weight", (1.0, 2.2, 3.0), {"layer_weight": 0.1, "batch_norm": True}),
-        Knob("channel_only", "channel_weight", (1.0, 2.2, 3.0), {"batch_norm": True}),
+        Knob("dlcg", "channel_weight", (1.0, 2.0, 3.0), {"layer_weight": 0.1} | _NORM),
+        Knob("channel_only", "channel_weight", (2.0, 3.0, 4.0), _NORM),
         Knob("convnet_aig", "target", (0.9, 0.6, 0.3)),
+        Knob("batch_shaping", "sparsity", (8.0, 12.0, 16.0)),
+        Knob("stochastic_gates", "target", (0.8, 0.6, 0.4), _TARGET),
+        Knob("stochastic_gates", "target", (0.8, 0.6, 0.4), _PRUNING, "pruning", _FREE_LR),
+        Knob("fbs", "share", (0.75, 0.5, 0.25)),
+        Knob("gaternet", "l1_weight", (1.0, 2.0, 3.0), _GREY_GATER),
+        Knob("skipnet", "pressure", (0.25, 0.5, 1.0)),
     ),
     "cifar10": (
-        Knob("dlcg", "channel_weight", (0.5, 1.0, 2.0), {"layer_weight": 0.1, "batch_norm": True}),
-        Knob("channel_only", "channel_weight", (0.5, 1.0, 2.0), {"batch_norm": True}),
+        Knob("dlcg", "channel_weight", (0.2, 0.5, 1.0), {"layer_weight": 0.02} | _NORM),
+        Knob("channel_only", "channel_weight", (0.5, 1.0, 2.0), _NORM),
         Knob("convnet_aig", "target", (0.9, 0.6, 0.3)),
+        Knob("batch_shaping", "sparsity", (2.0, 4.0, 8.0)),
+        Knob("stochastic_gates", "target", (0.8, 0.6, 0.4), _TARGET),
+        Knob("stochastic_gates", "target", (0.8, 0.6, 0.4), _PRUNING, "pruning", _FREE_LR),
+        Knob("fbs", "share", (0.75, 0.5, 0.25)),
+        Knob("gaternet", "l1_weight", (0.5, 1.0, 2.0), _GATER),
+        Knob("skipnet", "pressure", (0.25, 0.5, 1.0)),
     ),
 }
 
@@ -83,18 +124,18 @@ KNOBS: dict[str, tuple[Knob, ...]] = {
 def main() -> None:
     options = _options()
     budget, runs = BUDGETS[options.data], options.runs / options.data
-    dense = _trained(budget, MethodRecipe("dense"), runs / "dense")
+    dense = _trained(replace(budget, name="dense"), runs)
     rows = [_row(knob, budget, runs) for knob in KNOBS[options.data]]
     _print(dense, rows)
     if options.json:
+        save_frontier(_series(dense, rows), options.json, f"{options.data}: one short run a point")
         report = {
-            "question": __doc__.splitlines()[0],
+            "question": (__doc__ or "").splitlines()[0],
             "budget": asdict(budget),
             "dense": _point(dense),
             "presets": rows,
         }
-        write_json(options.json, report | provenance.provenance())
-        save_frontier(_series(dense, rows), options.json, f"{options.data}: one short run a point")
+        write_json(options.json, report | provenance.provenance())  # the figure's points are part of it
 
 
 def _options() -> argparse.Namespace:
@@ -107,26 +148,26 @@ def _options() -> argparse.Namespace:
 
 def _row(knob: Knob, budget: Recipe, runs: Path) -> dict[str, Any]:
     """One preset's points, whether its open rate falls from each to the next, and its accuracy at each share."""
-    points = []
-    for setting in knob.settings:
-        method = MethodRecipe(knob.preset, {**knob.fixed, knob.option: setting})
-        result = _trained(budget, method, runs / f"{knob.preset}-{knob.option}-{setting}")
-        points.append({knob.option: setting, **_point(result)})
+    points = [
+        {knob.option: setting, **_point(_trained(knob.recipe(setting, budget), runs))} for setting in knob.settings
+    ]
     rates = [point["open_rate"] for point in points]
     return {
-        "preset": knob.preset,
+        "preset": knob.name,
         "knob": knob.option,
         "fixed": knob.fixed,
+        "gate_lr_scale": knob.gate_lr_scale,
         "points": points,
         "monotone": all(left > right for left, right in pairwise(rates)),
         "accuracy_at": {str(share): _accuracy_at(share, points) for share in SHARES},
     }
 
 
-def _trained(budget: Recipe, method: MethodRecipe, folder: Path) -> Result:
+def _trained(recipe: Recipe, runs: Path) -> Result:
+    folder = runs / recipe.name
     if (folder / "result.json").exists():
         return read_result(folder)
-    return run(replace(budget, name=folder.name, method=method), folder, resume=folder.exists())
+    return run(recipe, folder, resume=folder.exists())
 
 
 def _point(result: Result) -> dict[str, Any]:
@@ -154,9 +195,7 @@ def _print(dense: Result, rows: Sequence[dict[str, Any]]) -> None:
     table.add_row("dense", "", "", "100%", f"{dense.accuracy:.2%}")
     for row in rows:
         for number, point in enumerate(row["points"]):
-            at = (
-                [f"{a:.2%}" if (a := row["accuracy_at"][str(share)]) else "" for share in SHARES] if number == 0 else []
-            )
+            at = ["" if a is None else f"{a:.2%}" for a in row["accuracy_at"].values()] if number == 0 else []
             knob = f"{row['knob']}={point[row['knob']]:g}"
             figures = [f"{point[key]:.0%}" for key in ("open_rate", "macs_share")] + [f"{point['accuracy']:.2%}"]
             table.add_row(row["preset"] if number == 0 else "", knob, *figures, *at)
@@ -168,11 +207,8 @@ def _print(dense: Result, rows: Sequence[dict[str, Any]]) -> None:
 def _series(dense: Result, rows: Sequence[dict[str, Any]]) -> list[Series]:
     found = [Series("dense", (Point("dense", dense.accuracy, dense.macs.dense),), "dense")]
     for row in rows:
-        points = tuple(
-            Point(f"{point[row['knob']]:g}", point["accuracy"], *(point["macs"][k] for k in ("mean", "min", "max")))
-            for point in row["points"]
-        )
-        found.append(Series(row["preset"], points))
+        points = (Point(f"{p[row['knob']]:g}", p["accuracy"], p["macs"]["mean"]) for p in row["points"])
+        found.append(Series(row["preset"], tuple(points)))
     return found
 
 

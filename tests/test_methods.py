@@ -4,9 +4,21 @@ import pytest
 import torch
 
 import sluicegate as sg
-from sluicegate.methods import batch_shaping, channel_only, convnet_aig, dense, dlcg, fbs, stochastic_gates
+from sluicegate.gates import StraightThroughPolicy
+from sluicegate.methods import (
+    batch_shaping,
+    channel_only,
+    convnet_aig,
+    dense,
+    dlcg,
+    fbs,
+    gaternet,
+    skipnet,
+    stochastic_gates,
+)
 from sluicegate.nets import build_net
 from sluicegate.objectives import WeightedSum
+from sluicegate.schedule import linear
 
 IMAGES = torch.zeros(1, 3, 32, 32)
 
@@ -83,7 +95,56 @@ def test_stochastic_gates_stand_at_three_places_and_prune_without_looking() -> N
     assert heads == 0
 
 
+def test_stochastic_gates_may_remember_or_be_locked() -> None:
+    for gate in _gated(stochastic_gates(memory=True)).gates.values():
+        assert isinstance(gate.head, sg.MemoryHead)
+    assert len(_gated(stochastic_gates(locked=True, conditional=False)).sites) == 3 * 5
+    with pytest.raises(sg.InputError, match="memory: True, but gates that do not look at the image"):
+        stochastic_gates(memory=True, conditional=False)
+
+
+def test_stochastic_gates_keep_one_open_where_no_shortcut_leads_round() -> None:
+    chain = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 3))
+    method = stochastic_gates(at="all", conditional=False, granularity=2, initial_open_rate=0.01)
+    assert method.gating is not None
+    _, gates = sg.gate_model(chain, method.gating, IMAGES).eval()(IMAGES, return_gates=True)
+    assert gates["0"].open.tolist() == [[1, 0, 0, 0]]
+
+
 def test_fbs_keeps_the_same_share_for_every_image() -> None:
     gated = _gated(fbs(share=0.25)).eval()
     _, gates = gated(torch.randn(4, 3, 32, 32), return_gates=True)
     assert all((record.open.mean(1) == 0.25).all() for record in gates.values())
+
+
+def test_gaternet_gates_the_end_of_every_block_by_one_head() -> None:
+    method = gaternet(l1_weight=0.5, gater="resnet8")
+    gated = _gated(method)
+    assert len(gated.gates) == 1 and len(gated.sites) == 9
+    assert sum(site.gates for site in gated.sites.values()) == 336
+    gated.strategy = sg.AlwaysOn()
+    _, gates = gated(torch.randn(4, 3, 32, 32), return_gates=True)
+    assert method.objective is not None
+    assert method.objective(gated)(gates, 0.0).item() == 0.5
+    dropped = _gated(gaternet(gater="resnet8", dropout=linear(0, 0.05)))
+    dropped.set_progress(1.0)
+    for estimator in (e for gate in dropped.gates.values() for e in gate.estimators):
+        assert isinstance(estimator, sg.ImprovedSemHash) and estimator.dropout is not None
+        assert float(estimator.dropout.value) == pytest.approx(0.05)
+    assert gaternet(gater_weights="gater.safetensors").weights == {"network.gates.gater": "gater.safetensors"}
+
+
+def test_skipnet_gates_all_blocks_but_the_first_and_rewards_from_where_it_draws() -> None:
+    method = skipnet(begin=0.25, alpha=0.5, reward_weight=0.02, pressure=0.1)
+    gated = _gated(method)
+    assert len(gated.sites) == 8 and {site.kind for site in gated.sites.values()} == {"layer"}
+    for progress, draws in ((0.2, False), (0.25, True)):
+        gated.set_progress(progress)
+        policies = [estimator for gate in gated.gates.values() for estimator in gate.estimators]
+        assert all(isinstance(policy, StraightThroughPolicy) and policy.draws == draws for policy in policies)
+    assert method.reward is not None
+    assert (method.reward.begin, method.reward.alpha, method.reward.weight) == (0.25, 0.5, 0.02)
+    gated.strategy = sg.AlwaysOn()
+    _, gates = gated(torch.randn(4, 3, 32, 32), return_gates=True)
+    assert method.objective is not None
+    assert method.objective(gated)(gates, 0.0).item() == pytest.approx(0.1)

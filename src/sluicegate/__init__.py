@@ -6,6 +6,7 @@ from sluicegate.convert import GatedOutput as GatedOutput
 from sluicegate.convert import GaterGating as GaterGating
 from sluicegate.convert import JointGating as JointGating
 from sluicegate.convert import LayerGating as LayerGating
+from sluicegate.convert import LockedGating as LockedGating
 from sluicegate.convert import RecurrentGating as RecurrentGating
 from sluicegate.convert import gate_model as gate_model
 from sluicegate.costs import LatencyModel as LatencyModel
@@ -22,6 +23,7 @@ from sluicegate.gates import GateRecords as GateRecords
 from sluicegate.gates import GateSite as GateSite
 from sluicegate.gates import GumbelSoftmax as GumbelSoftmax
 from sluicegate.gates import ImprovedSemHash as ImprovedSemHash
+from sluicegate.gates import MemoryHead as MemoryHead
 from sluicegate.gates import PooledHead as PooledHead
 from sluicegate.gates import SaliencyHead as SaliencyHead
 from sluicegate.gates import Stochastic as Stochastic

@@ -17,14 +17,17 @@ from sluicegate.convert import (
     Gating,
     JointGating,
     LayerGating,
+    LockedGating,
     RecurrentGating,
 )
+from sluicegate.errors import InputError
 from sluicegate.gates import (
     BinConcrete,
     Estimator,
     FreeLogits,
     GumbelSoftmax,
     ImprovedSemHash,
+    MemoryHead,
     PooledHead,
     SaliencyHead,
     StraightThrough,
@@ -240,6 +243,9 @@ def stochastic_gates(
     hidden: int = 16,
     temperature: Weight = 1.0,
     initial_open_rate: float = 0.97,
+    memory: bool = False,
+    locked: bool = False,
+    keep_open: int = 1,
 ) -> Method:
     """Channel gates trained towards a share of the MACs (stochastic gates, sections 3 and 3.4).
 
@@ -251,14 +257,22 @@ def stochastic_gates(
         hidden: neurons of a conditional head's hidden layer, which is batch-normalised.
         temperature: of Gumbel softmax.
         initial_open_rate: probability with which a gate starts out open.
+        memory: conditional gates take a second look at what all gates of their site said (section S1.3).
+        locked: identical layers share their gates (section S1.3).
+        keep_open: gates that are always open where `at` names places outside of residual branches (section 4.2).
     """
-    gating = ChannelGating(
+    if memory and not conditional:
+        raise InputError("memory: True, but gates that do not look at the image have nothing to look at twice")
+    look = MemoryHead if memory else PooledHead
+    channel = ChannelGating(
         at,
         granularity,
         estimator=GumbelSoftmax(temperature),
-        head=partial(PooledHead, hidden=hidden, batch_norm=True) if conditional else FreeLogits,
+        head=partial(look, hidden=hidden, batch_norm=True) if conditional else FreeLogits,
         initial_open_rate=initial_open_rate,
+        keep_open=keep_open,
     )
+    gating = LockedGating(channel) if locked else channel
 
     def objective(gated: GatedModel) -> Objective:
         return WeightedSum({"macs": (weight, MacTarget(gated.macs, target))})
@@ -285,6 +299,7 @@ def gaternet(
     at: str | list[str] = "out",
     granularity: int = 1,
     initial_open_rate: float = 0.9,
+    dropout: Weight = 0.0,
 ) -> Method:
     """A second network that gates the filters of the first (GaterNet section 3): cross entropy + lambda ||G(x)||_1 / c.
 
@@ -295,9 +310,10 @@ def gaternet(
         bottleneck: neurons between the gater's features and the gates.
         at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate.
         initial_open_rate: see `GaterGating`.
+        dropout: of gates in training; `linear(0, 0.05)` for DenseNet, Shake-Shake and Inception-v4 (appendix B).
     """
     net = build_net(gater, **gater_options or {})
-    gating = GaterGating(net, at, granularity, bottleneck, initial_open_rate)
+    gating = GaterGating(net, at, granularity, bottleneck, initial_open_rate, dropout)
 
     def objective(gated: GatedModel) -> Objective:
         return WeightedSum({"channel": (l1_weight, L1("channel"))})

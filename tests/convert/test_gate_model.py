@@ -33,6 +33,7 @@ GATINGS = {
     "channel": sg.ChannelGating(),
     "everywhere": sg.ChannelGating(at=["inp", "all", "out"]),
     "layer": sg.LayerGating(),
+    "locked": sg.LockedGating(sg.ChannelGating(at=["inp", "mid", "out"])),
     "joint": sg.JointGating(sg.ChannelGating(at=["inp", "mid", "out"])),
 }
 
@@ -108,6 +109,45 @@ def test_records_are_in_order_of_execution() -> None:
     names = ["layer1.0", "layer1.0.conv1", "layer2.0", "layer2.0.conv1", "layer3.0", "layer3.0.conv1"]
     assert list(gates) == list(gated.sites) == names
     assert list(gates.of_kind("layer")) == names[::2]
+
+
+@pytest.mark.parametrize("gating", GATINGS)
+def test_sites_are_listed_as_their_records_come(gating: str) -> None:
+    """Those that tally records by their place ask `sites` whose they are."""
+    gated = sg.gate_model(build_net("resnet14"), GATINGS[gating], torch.zeros(1, 3, 32, 32))
+    _, gates = gated(torch.zeros(2, 3, 32, 32), return_gates=True)
+    assert list(gates) == list(gated.sites)
+
+
+def test_identical_layers_share_locked_gates() -> None:
+    gated = sg.gate_model(build_net("resnet20"), sg.LockedGating(), torch.zeros(1, 3, 32, 32)).eval()
+    assert list(gated.sites) == [
+        "layer1.0.conv1",
+        "layer2.0.conv1",
+        "layer2.1.conv1",
+        "layer3.0.conv1",
+        "layer3.1.conv1",
+    ]
+    seen: list[torch.Tensor] = []
+    for block in ("layer2.1", "layer2.2"):
+        module = gated.network.get_submodule(f"{block}.conv2")
+        module.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    gated.strategy = sg.Stochastic()
+    gated.train()
+    _, gates = gated(torch.randn(4, 3, 32, 32), return_gates=True)
+    is_open = gates["layer2.1.conv1"].open.detach()
+    assert 0 < is_open.mean() < 1 and len(seen) == 2
+    assert all((x.abs().sum((2, 3)) > 0).float().equal(is_open) for x in seen)
+
+
+def test_closing_a_locked_channel_saves_it_in_every_layer() -> None:
+    gated = sg.gate_model(build_net("resnet20"), sg.LockedGating(), torch.zeros(1, 3, 32, 32)).eval()
+    _, gates = gated(torch.randn(1, 3, 32, 32), return_gates=True)
+    opened = sg.GateRecords({name: r._replace(open=torch.ones_like(r.open)) for name, r in gates.items()})
+    one_closed = torch.ones(1, 32).index_fill(1, torch.tensor([5]), 0.0)
+    closed = sg.GateRecords(opened | {"layer2.1.conv1": opened["layer2.1.conv1"]._replace(open=one_closed)})
+    saved = gated.macs.macs(opened) - gated.macs.macs(closed)
+    assert saved.tolist() == [2 * 2 * 32 * 9 * 16 * 16]  # two layers, a filter of conv1 and a slice of conv2 in each
 
 
 def test_granularity_may_differ_by_site() -> None:

@@ -1,12 +1,17 @@
 """Gates that share an LSTM: the state's way through the graph, what they cost, when they start out open."""
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from random_nets import Residual
+from torch import fx, nn
 
 import sluicegate as sg
+from sluicegate.convert import Gating, Placement
+from sluicegate.export import lower
 from sluicegate.gates import GateRecords, LstmCell, PooledFeatures
 from sluicegate.nets import build_net
+from sluicegate_runtime import run_reference
 
 IMAGES = torch.zeros(1, 3, 32, 32)
 
@@ -54,6 +59,47 @@ def test_skipping_a_block_saves_all_of_it_but_its_gate() -> None:
     skipped = opened | {"layer2.1": gates["layer2.1"]._replace(open=torch.tensor([[0.0], [1.0]]))}
     cost = gated.macs.macs(GateRecords(opened)) - gated.macs.macs(GateRecords(skipped))
     assert cost.tolist() == [2 * 9 * 32 * 32 * 16 * 16, 0]
+
+
+class _WithChannels(Gating):
+    """SkipNet's layer gates, and channel gates between its blocks."""
+
+    def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
+        channels = sg.ChannelGating(at="2", initial_open_rate=0.5).placements(graph_module)
+        return channels + sg.RecurrentGating(initial_open_rate=0.5).placements(graph_module)
+
+
+def _between_blocks() -> sg.GatedModel:
+    torch.manual_seed(0)
+    blocks = [
+        Residual(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 3, 1)), nn.Identity()),
+        *(nn.Conv2d(3, 6, 1), nn.ReLU()),
+        Residual(nn.Sequential(nn.Conv2d(6, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 1)), nn.Conv2d(6, 4, 1)),
+    ]
+    net = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+    return sg.gate_model(net, _WithChannels(), torch.zeros(1, 3, 8, 8)).eval()
+
+
+def test_a_closed_channel_saves_its_share_of_the_features() -> None:
+    gated = _between_blocks()
+    _, gates = gated(torch.randn(1, 3, 8, 8), return_gates=True)
+    opened = GateRecords({name: record._replace(open=torch.ones_like(record.open)) for name, record in gates.items()})
+    one_closed = torch.tensor([[1.0, 1, 1, 1, 0, 1]])
+    closed = GateRecords(opened | {"1": opened["1"]._replace(open=one_closed)})
+    filters = 3 * 64 + 4 * 64 + 4 * 64  # of the convolution that makes the channel, of the two that read it
+    features = 64 + 10  # pooling, linear
+    assert (gated.macs.macs(opened) - gated.macs.macs(closed)).tolist() == [filters + features]
+
+
+def test_the_engine_counts_features_of_closed_channels_alike() -> None:
+    gated = _between_blocks()
+    images = torch.randn(6, 3, 8, 8)
+    with torch.no_grad():
+        output, gates = gated(images, return_gates=True)
+    assert 0 < gates["1"].open.mean() < 1
+    result = run_reference(*lower(gated), images.numpy())
+    np.testing.assert_allclose(result.output, output.numpy(), rtol=0, atol=1e-6)
+    assert result.macs.tolist() == gated.macs.macs(gates).tolist()
 
 
 def test_gates_start_out_open_and_all_shared_parts_are_gate_parameters() -> None:

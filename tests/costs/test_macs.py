@@ -41,6 +41,16 @@ def test_heads_of_resnet20_cost_what_dlcg_says_without_their_pooling() -> None:
     assert 0.0002 < (sum(heads.values()) - pooling) / gated.macs.dense < 0.0003
 
 
+def test_a_memory_costs_two_more_layers() -> None:
+    gating = sg.ChannelGating(head=sg.MemoryHead, estimator=sg.GumbelSoftmax())
+    gated = sg.gate_model(build_net("resnet8"), gating, torch.zeros(1, 3, 32, 32))
+    heads = {name: m.dense for name, m in gated.macs.by_module().items() if m.kind == "gate"}
+    assert heads["gates.layer2_0_conv1.memory"] == 2 * (
+        2 * 32 * 16
+    )  # both logits of a gate, to and from the first look
+    assert heads["gates.layer2_0_conv1.outputs"] == 32 * 16
+
+
 def test_macs_are_exact_integers_in_evaluation_and_differentiable_in_training() -> None:
     gated = sg.gate_model(torchvision.models.resnet18(), sg.ChannelGating(), torch.zeros(1, 3, 64, 64))
     images = torch.randn(2, 3, 64, 64)

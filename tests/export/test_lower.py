@@ -23,6 +23,8 @@ GATINGS = {
     "joint": sg.JointGating(initial_open_rate=0.5),
     "pruned": sg.ChannelGating(head=sg.FreeLogits, estimator=sg.GumbelSoftmax(), initial_open_rate=0.5),
     "boosted": sg.ChannelGating(["mid", "out"], 2, estimator=sg.TopK(0.4, boost=True), head=sg.SaliencyHead),
+    "memory": sg.ChannelGating(estimator=sg.GumbelSoftmax(), head=sg.MemoryHead, initial_open_rate=0.5),
+    "locked": sg.LockedGating(sg.ChannelGating(at=["inp", "mid", "out"], initial_open_rate=0.5)),
     "outputs": sg.ChannelGating(at="out", initial_open_rate=0.5),
     "inputs": sg.ChannelGating(at="inp", initial_open_rate=0.5),
     "gater": sg.GaterGating(build_net("resnet8"), at=["out", "mid"], initial_open_rate=0.5),
@@ -97,6 +99,10 @@ def test_known_networks(build, size: int) -> None:
 @pytest.mark.parametrize("net", ["resnet20", "preact_resnet29", "torchvision:resnet18"])
 def test_gates_that_share_a_state(net: str) -> None:
     _check(build_net(net), sg.RecurrentGating(initial_open_rate=0.5), 32, 4)
+
+
+def test_gates_that_identical_layers_share() -> None:
+    _check(build_net("resnet14"), GATINGS["locked"], 32, 4)
 
 
 @pytest.mark.parametrize(

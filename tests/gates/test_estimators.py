@@ -97,6 +97,26 @@ def test_both_halves_of_semhash_have_the_soft_gradient(monkeypatch: pytest.Monke
     torch.testing.assert_close(is_open[~is_hard], soft[~is_hard].clamp(0, 1))
 
 
+def test_dropout_of_semhash_leaves_out_channels_and_scales_the_others() -> None:
+    torch.manual_seed(0)
+    logits, n = torch.full((50_000, 2), 3.0), 100_000
+    estimator = ImprovedSemHash(linear(0.0, 0.2))
+    for progress, rate in ((0.0, 0.0), (0.5, 0.1), (1.0, 0.2)):
+        estimator.set_progress(progress)
+        factor = estimator.factor(logits, torch.ones_like(logits))
+        assert abs((factor == 0).double().mean().item() - rate) <= 4.9 * math.sqrt(rate * (1 - rate) / n)
+        torch.testing.assert_close(factor[factor > 0].unique(), torch.tensor([1 / (1 - rate)]))
+    assert not estimator.state_dict()
+    estimator.eval()
+    assert torch.equal(estimator.factor(logits, torch.ones_like(logits)), torch.ones_like(logits))
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0])
+def test_dropout_must_leave_something(rate: float) -> None:
+    with pytest.raises(InputError, match=r"dropout: .* is not in \[0, 1\)"):
+        ImprovedSemHash(rate)
+
+
 def _phi(x: float) -> float:
     return (1 + math.erf(x / math.sqrt(2))) / 2
 

@@ -1,5 +1,7 @@
 """Heads, masks, strategies and the gate that joins them."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -7,9 +9,11 @@ from torch import nn
 from sluicegate import (
     AlwaysOn,
     BinConcrete,
+    Ensemble,
     GateSite,
     GumbelSoftmax,
     InputError,
+    MemoryHead,
     PooledHead,
     Stochastic,
     Threshold,
@@ -32,6 +36,20 @@ def test_pooled_head_is_pool_linear_relu_linear() -> None:
     for raw, output in zip(head(x), head.outputs, strict=True):
         assert isinstance(output, nn.Linear)
         torch.testing.assert_close(raw, hidden @ output.weight.T + output.bias)
+
+
+def test_a_memory_looks_at_what_all_gates_said_first() -> None:
+    head = MemoryHead(4, (6,), hidden=5).eval()
+    x = torch.randn(3, 4, 2, 2)
+    (first,), (output,) = head.first(x), head.outputs
+    assert isinstance(output, nn.Linear)
+    hidden = torch.relu((first @ head.hidden.weight.T + head.hidden.bias) / math.sqrt(1 + head.norm.eps))
+    torch.testing.assert_close(head(x)[0], hidden @ output.weight.T + output.bias)
+    first_bias = head.first.outputs[0].bias
+    (gradient,) = torch.autograd.grad(head(x)[0][:, 0].sum(), first_bias)
+    assert (gradient != 0).all()  # a gate depends on every other's first word
+    with pytest.raises(InputError, match="outputs: a head with a memory serves one site, not 2"):
+        MemoryHead(4, (1, 8))
 
 
 def test_batch_norm_of_a_head_is_an_option() -> None:
@@ -107,7 +125,14 @@ def test_strategies_in_training_and_evaluation() -> None:
     assert Threshold(0.9)(estimator, logits, False)[0].tolist() == [0, 0, 0, 1]
     assert AlwaysOn()(estimator, logits, False).min() == AlwaysOn()(estimator, logits, True).min() == 1
     torch.manual_seed(0)
-    for strategy, training in ((Stochastic(), False), (Stochastic(), True), (Threshold(), True)):
+    drawing = (
+        (Stochastic(), False),
+        (Stochastic(), True),
+        (Threshold(), True),
+        (Ensemble(), False),
+        (Ensemble(), True),
+    )
+    for strategy, training in drawing:
         rates = strategy(estimator, logits, training).mean(0)
         torch.testing.assert_close(rates, torch.sigmoid(logits[0]), atol=0.018, rtol=0)  # 5 standard errors
 
@@ -116,6 +141,11 @@ def test_strategies_in_training_and_evaluation() -> None:
 def test_tau_must_be_a_probability(tau: float) -> None:
     with pytest.raises(InputError, match=r"tau: .* must lie between 0 and 1"):
         Threshold(tau)
+
+
+def test_an_ensemble_makes_a_pass_at_least() -> None:
+    with pytest.raises(InputError, match="passes: 0 must be at least 1"):
+        Ensemble(0)
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0])

@@ -34,6 +34,11 @@ def test_cifar_is_trained_as_the_paper_says():
     assert made.method.options == {"layer_weight": 0.05, "channel_weight": 0.10}
 
 
+def test_stochastic_gates_decay_by_their_number():
+    for name in ("stochastic_gates-resnet110-cifar10", "stochastic_gates-resnet56-cifar10-pruning"):
+        assert recipe(name).optimizer.gate_weight_decay == "per_gate"
+
+
 def test_digits_are_not_mirrored():
     assert not recipe("dlcg-resnet20-mnist").data.augment.flip
 

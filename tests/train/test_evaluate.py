@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sluicegate.convert import GatedModel, JointGating, gate_model
+from sluicegate.convert import ChannelGating, GatedModel, JointGating, gate_model
 from sluicegate.data import Normalize, load
 from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Threshold
 from sluicegate.nets import build_net
@@ -42,6 +42,14 @@ def test_every_number_is_that_of_one_forward_pass(gated, images):
         assert measured.open_rate[kind] == pytest.approx(rate)
 
 
+def test_rates_are_those_of_their_own_sites(images):
+    net = build_net("resnet8", in_channels=1, width=0.25)
+    gated = gate_model(net, ChannelGating(["inp", "mid", "out"], initial_open_rate=0.5), torch.zeros(1, 1, 32, 32))
+    measured = evaluate(gated, images)
+    _, gates = by_hand(gated, images)
+    assert measured.sites == pytest.approx({name: record.open.mean().item() for name, record in gates.items()})
+
+
 def test_gates_differ_between_images_in_this_test(gated, images):
     measured = evaluate(gated, images)
     assert measured.macs.min < measured.macs.mean < measured.macs.max
@@ -68,6 +76,21 @@ def test_normalisation_can_be_given(gated, images):
     own, other = evaluate(gated, images), evaluate(gated, images, normalize=((0.0,), (0.01,)))
     assert own.macs != other.macs
     assert evaluate(gated, images, normalize=(images.mean, images.std)) == own
+
+
+def test_an_ensemble_is_its_stochastic_passes(gated, images):
+    gated.strategy = Ensemble(3)
+    torch.manual_seed(0)
+    measured = evaluate(gated, images, batch_size=50)
+    torch.manual_seed(0)
+    passes = [by_hand(gated, images) for _ in range(3)]
+    macs = sum(gated.macs.macs(gates) for _, gates in passes)
+    probability = sum(output.softmax(1) for output, _ in passes)
+    assert (measured.macs.min, measured.macs.max) == (macs.min().item(), macs.max().item())
+    assert measured.macs.mean == pytest.approx(macs.double().mean().item(), rel=1e-12)
+    assert measured.accuracy == pytest.approx((probability.argmax(1) == images.labels).double().mean().item())
+    for name, rate in measured.sites.items():
+        assert rate == pytest.approx(sum(gates[name].open.mean().item() for _, gates in passes) / 3)
 
 
 def test_an_ensemble_adds_up_the_macs_of_its_passes(gated, images) -> None:

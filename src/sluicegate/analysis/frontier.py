@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from sluicegate.errors import InputError
 
 _COLOURS = ("#0b6e99", "#d1495b", "#2e8b57", "#8f5fbf", "#c77700", "#3d5a80")
-_MARKERS = ("o", "s", "D", "^", "v", "P")
+_MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # one more than colours: no two of 42 series look alike
 _GREY, _INK = "#9a9a9a", "#222222"
 _STYLE: Any = {
     "font.size": 9,

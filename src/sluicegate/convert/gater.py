@@ -20,6 +20,7 @@ from sluicegate.convert.gating import ChannelGating, Gating, Placement
 from sluicegate.errors import InputError
 from sluicegate.gates import Gate, ImprovedSemHash, PooledHead
 from sluicegate.graph import module_of, shape, trace
+from sluicegate.schedule import Schedule
 
 GATER = "gates.gater"
 """The gater's place in a gated graph; its modules keep their names below it."""
@@ -36,6 +37,7 @@ class GaterGating(Gating):
         bottleneck: b; 8 on CIFAR, 256 or 1024 on ImageNet (section 4.4).
         initial_open_rate: sigmoid of the logit with which a gate starts out. The paper states none; beyond 0.92 the
             saturating sigmoid passes no gradient but by the noise.
+        dropout: see `ImprovedSemHash`; a number, or a schedule over training.
     """
 
     gater: nn.Module
@@ -43,6 +45,7 @@ class GaterGating(Gating):
     granularity: int = 1
     bottleneck: int = 8
     initial_open_rate: float = 0.9
+    dropout: float | Schedule = 0.0
 
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
         channel = ChannelGating(self.at, self.granularity)
@@ -50,7 +53,7 @@ class GaterGating(Gating):
         features = _copied_in(graph_module, _extractor(graph_module, self.gater))
         sites = [s.site._replace(reads=features.name) for s in served]
         head = PooledHead(shape(features)[1], [site.gates for site in sites], self.bottleneck, batch_norm=True)
-        gate = Gate(head, sites, [ImprovedSemHash()] * len(sites), self.initial_open_rate)
+        gate = Gate(head, sites, [ImprovedSemHash(self.dropout)] * len(sites), self.initial_open_rate)
         return [Placement("filters", features, tuple(s.masked for s in served), gate)]
 
 

@@ -7,7 +7,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import fx
 
@@ -39,11 +39,11 @@ class Masked:
 
 @dataclass(frozen=True)
 class Placement:
-    """One gate to insert: what it reads, the values that its sites mask, and the gate itself."""
+    """One gate to insert: what it reads, the values that each of its sites masks, and the gate itself."""
 
     name: str
     reads: fx.Node
-    masks: tuple[Masked, ...]
+    masks: tuple[tuple[Masked, ...], ...]
     gate: Gate
 
 
@@ -114,13 +114,38 @@ class ChannelGating(Gating):
 
     def served(self, channels: Channels) -> "Served":
         """Describe what a head does for one place."""
-        return Served(self.site(channels), Masked(channels.value, channels.users), self.estimator)
+        return Served(self.site(channels), (masked(channels),), self.estimator)
 
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
         return [
             _placement(c.name, c.reads, [self.served(c)], self.head, self.initial_open_rate)
             for c in self.channels(graph_module)
         ]
+
+
+@dataclass(frozen=True)
+class LockedGating(Gating):
+    """Channel gates that identical layers share (stochastic gates, section S1.3, "locked" gates).
+
+    Of residual branches that take and make the same shapes, channel c at the same place of each has one gate.
+    A branch of its own kind, such as the first of a stage, and places outside of branches have theirs as without locks.
+
+    Args:
+        channel: which channels, and what gates them; a shared gate reads what the first of its branches reads.
+    """
+
+    channel: ChannelGating = field(default_factory=ChannelGating)
+
+    def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
+        locked: dict[tuple[Any, ...], list[Channels]] = {}
+        for channels in self.channel.channels(graph_module):
+            locked.setdefault(_layer(channels), []).append(channels)
+        return [self._placement(group) for group in locked.values()]
+
+    def _placement(self, group: list[Channels]) -> Placement:
+        first, gating = group[0], self.channel
+        served = gating.served(first)._replace(masked=tuple(map(masked, group)))
+        return _placement(first.name, first.reads, [served], gating.head, gating.initial_open_rate)
 
 
 @dataclass(frozen=True)
@@ -141,7 +166,7 @@ class LayerGating(Gating):
 
     def served(self, branch: Branch) -> "Served":
         """Describe what a head does for one branch."""
-        return Served(self.site(branch), Masked(branch.end), self.estimator)
+        return Served(self.site(branch), (Masked(branch.end),), self.estimator)
 
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
         return [
@@ -184,8 +209,13 @@ class Served(NamedTuple):
     """What a head does for one site: the estimator is copied."""
 
     site: GateSite
-    masked: Masked
+    masked: tuple[Masked, ...]
     estimator: Estimator
+
+
+def masked(channels: Channels) -> Masked:
+    """What closing these channels masks."""
+    return Masked(channels.value, channels.users)
 
 
 def branches_of(graph_module: fx.GraphModule) -> list[Branch]:
@@ -208,6 +238,14 @@ def _places(graph_module: fx.GraphModule, at: str) -> list[Channels]:
     if not found:
         raise InputError(f"at: {at!r} finds no place for channel gates in this network")
     return found
+
+
+def _layer(channels: Channels) -> tuple[Any, ...]:
+    """Equal for the same place of identical branches."""
+    if channels.branch is None:
+        return (channels.name,)
+    branch = channels.branch
+    return channels.name.removeprefix(branch.name), shape(branch.fork), shape(channels.value), shape(branch.end)
 
 
 _FINDERS: dict[str, Callable[[fx.GraphModule], list[Channels]]] = {

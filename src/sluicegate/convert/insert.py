@@ -30,10 +30,9 @@ def gate_model(
     Args:
         net: any network that fx can trace; it is copied, not changed.
         gating: where gates go and of what kind: `ChannelGating`, `LayerGating`, `JointGating`,
-            `GaterGating`, `RecurrentGating`.
+            `LockedGating`, `GaterGating`, `RecurrentGating`.
         example_inputs: what the network is called with, e.g. `torch.zeros(1, 3, 224, 224)`; the gated network takes
-        inputs of
-            this shape (with any number of images), for which its MACs are exact.
+            inputs of this shape (with any number of images), for which its MACs are exact.
         leaf_modules: classes of modules that tracing must not look into.
 
     Returns:
@@ -76,13 +75,14 @@ def _insert(
     for i in range(len(placement.gate.sites)):
         unpacked.append(_unpack(graph, decisions, i, last))
         last = unpacked[-1][-1]
-    for site, place, (_, _, factor) in zip(placement.gate.sites, placement.masks, unpacked, strict=True):
-        value = place.value if place.users is None else masked.get(place.value, place.value)
-        with graph.inserting_after(last if value is reads else value):
-            mask = graph.call_function(_MASKS[site.kind], (value, factor))
-        _read_masked(value, mask, place)
-        if place.users is None:
-            masked[value] = mask
+    for site, places, (_, _, factor) in zip(placement.gate.sites, placement.masks, unpacked, strict=True):
+        for place in places:
+            value = place.value if place.users is None else masked.get(place.value, place.value)
+            with graph.inserting_after(last if value is reads else value):
+                mask = graph.call_function(_MASKS[site.kind], (value, factor))
+            _read_masked(value, mask, place)
+            if place.users is None:
+                masked[value] = mask
     names = (site.name for site in placement.gate.sites)
     return {name: (logits, is_open) for name, (logits, is_open, _) in zip(names, unpacked, strict=True)}
 

@@ -39,7 +39,8 @@ class GatedModel(nn.Module):
         super().__init__()
         self.network = network
         self.macs = MacModel(network)
-        self.sites: dict[str, GateSite] = {site.name: site for gate in self.gates.values() for site in gate.sites}
+        by_name = {site.name: site for gate in self.gates.values() for site in gate.sites}
+        self.sites: dict[str, GateSite] = {name: by_name[name] for name in _recorded(network)}
         self._input_shapes = tuple(input_shapes)
         self._run = FusedForward(network)
 
@@ -103,3 +104,9 @@ class GatedModel(nn.Module):
                     f"inputs: shape {tuple(x.shape)} is not (N, {', '.join(map(str, expected[1:]))}), for which the "
                     "network was gated; gate it again with example_inputs of that shape"
                 )
+
+
+def _recorded(network: fx.GraphModule) -> list[str]:
+    """The sites' names in the order of the records that the graph returns."""
+    output = next(node for node in network.graph.nodes if node.op == "output")
+    return list(cast(Any, output.args[0])[1])

@@ -78,4 +78,4 @@ class RecurrentGating(Gating):
     def _placement(self, branch: Branch, logit: fx.Node) -> Placement:
         site = LayerGating().site(branch)
         gate = Gate(LogitHead(), [site], [copy.deepcopy(self.estimator)], self.initial_open_rate)
-        return Placement(branch.name, logit, (Masked(branch.end),), gate)
+        return Placement(branch.name, logit, ((Masked(branch.end),),), gate)

@@ -5,8 +5,8 @@ Legend: N images, C channels, k kernel size, H W output pixels, K hidden neurons
     convolution   k_h k_w H W  sum over groups (inputs * outputs)
     linear        inputs * outputs (times the tokens it is applied to)
     matmul        output elements * inner dimension
-    gate head     C H W (pooling: an addition each), C K (hidden layer), K P (an output layer); of C, the open ones
-
+    gate head     C H W (pooling: an addition each), C K (hidden layer), K P (an output layer); of C, the open ones;
+                  with a memory 2 K P more
     shared state  C H W + C F (pooled features), 4 D (F + D) (LSTM of D neurons; 4 D F at the first gate, without state)
 
 Pools count their window per output, norms and additions one per element: they are listed, never summed (see
@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.errors import InputError
-from sluicegate.gates import FreeLogits, Head, LstmCell, PooledFeatures, PooledHead, SaliencyHead
+from sluicegate.gates import FreeLogits, Head, LstmCell, MemoryHead, PooledFeatures, PooledHead, SaliencyHead
 from sluicegate.graph import Role, module_of, role, shape
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -128,11 +128,12 @@ def _batch(graph_module: fx.GraphModule) -> int:
 
 class HeadMacs(NamedTuple):
     """A head's MACs for one image: per channel that it reads for pooling and for the hidden layer, and per output
-    layer."""
+    layer; `memory` is what lies between, the same for any image."""
 
     pooling: int
     hidden: int
     outputs: tuple[int, ...]
+    memory: int = 0
 
 
 @singledispatch
@@ -155,6 +156,14 @@ def _(head: PooledHead, reads: tuple[int, ...]) -> HeadMacs:
 @head_macs.register
 def _(head: FreeLogits, reads: tuple[int, ...]) -> HeadMacs:
     return HeadMacs(0, 0, (0,) * len(head.outputs))
+
+
+@head_macs.register
+def _(head: MemoryHead, reads: tuple[int, ...]) -> HeadMacs:
+    first = head_macs(head.first, reads)
+    (output,) = head.outputs
+    assert isinstance(output, nn.Linear)
+    return first._replace(outputs=(output.weight.numel(),), memory=first.outputs[0] + head.hidden.weight.numel())
 
 
 @head_macs.register

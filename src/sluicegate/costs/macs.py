@@ -152,7 +152,7 @@ def _terms(graph_module: fx.GraphModule) -> Iterator[Term]:
                     "inputs_site": live.zeroed.get(node.all_input_nodes[0]),
                     "outputs_site": live.needed.get(node),
                 }
-                if term.kind == "conv"
+                if term.kind in ("conv", "gate")  # a gate's op reads channels that gates before it may have closed
                 else {}
             )
             kind = "gate" if node in live.deciding and term.kind in _NETWORK else term.kind
@@ -163,10 +163,12 @@ def _gate_terms(node: fx.Node, gate: Gate, live: Liveness) -> Iterator[Term]:
     if isinstance(gate.head, LogitHead):
         return  # ops of the graph made its logits, and each has a term of its own
     read, layers = node.all_input_nodes[0], live.skipped[node]
-    pooling, hidden, outputs = head_macs(gate.head, shape(read))
+    pooling, hidden, outputs, memory = head_macs(gate.head, shape(read))
     reading = Term("", "gate", 1, inputs=shape(read)[1], inputs_site=live.zeroed.get(read), layers=layers)
     yield replace(reading, module=f"{node.target}.pool", unit=pooling)
     yield replace(reading, module=f"{node.target}.hidden", unit=hidden)
+    if memory:
+        yield Term(f"{node.target}.memory", "gate", memory, layers=layers)
     own_layer = frozenset({gate.sites[0].name}) if gate.sites[0].kind == "layer" else NO_LAYER
     for site, cost, estimator in zip(gate.sites, outputs, gate.estimators, strict=True):
         closed_by = layers | own_layer if site.kind == "channel" else layers

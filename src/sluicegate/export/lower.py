@@ -28,6 +28,7 @@ from sluicegate.gates import (
     Head,
     LogitHead,
     LstmCell,
+    MemoryHead,
     PooledFeatures,
     PooledHead,
     SaliencyHead,
@@ -284,16 +285,25 @@ class _Lowering:
         """What a head's output layers read, if they read anything."""
         match head:
             case PooledHead():
-                pooled = self._pooled(node, when)
-                hidden = Value(f"{node.name}.hidden", (head.hidden.out_features,))
-                weights = self._weights(hidden.name, *folded_linear(head.hidden, head.norm))
-                self._add("linear", hidden, (pooled,), {"activation": "relu"}, weights, when)
-                return hidden.name
+                return self._hidden(f"{node.name}.hidden", head, self._pooled(node, when), when)
+            case MemoryHead():
+                (output,), features = head.first.outputs, self._features(node, head.first, when)
+                assert isinstance(output, nn.Linear) and features is not None
+                first = Value(f"{node.name}.first", (output.out_features,))
+                self._add("linear", first, (features,), {}, self._weights(first.name, output.weight, output.bias), when)
+                return self._hidden(f"{node.name}.memory", head, first.name, when)
             case SaliencyHead():
                 return self._pooled(node, when, absolute=True)
             case FreeLogits():
                 return None
         raise InputError(f"head: the engine has no {type(head).__name__}")
+
+    def _hidden(self, name: str, head: PooledHead | MemoryHead, read: str, when: str | None) -> str:
+        """A head's hidden neurons: a linear layer, its norm folded in, and ReLU."""
+        value = Value(name, (head.hidden.out_features,))
+        weights = self._weights(name, *folded_linear(head.hidden, head.norm))
+        self._add("linear", value, (read,), {"activation": "relu"}, weights, when)
+        return name
 
     def _pooled(self, node: fx.Node, when: str | None, absolute: bool = False) -> str:
         read = self._value(self._read(node))

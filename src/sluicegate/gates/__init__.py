@@ -14,6 +14,7 @@ from sluicegate.gates.heads import Constant as Constant
 from sluicegate.gates.heads import FreeLogits as FreeLogits
 from sluicegate.gates.heads import Head as Head
 from sluicegate.gates.heads import LogitHead as LogitHead
+from sluicegate.gates.heads import MemoryHead as MemoryHead
 from sluicegate.gates.heads import PooledHead as PooledHead
 from sluicegate.gates.heads import SaliencyHead as SaliencyHead
 from sluicegate.gates.heads import start_open as start_open

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from sluicegate.errors import InputError
 
-Temperature = float | Callable[[float], float]
+Scheduled = float | Callable[[float], float]
 """A number, or a schedule: training progress in [0, 1] -> number."""
 
 
@@ -42,8 +42,8 @@ class Estimator(nn.Module, ABC):
 
     def set_progress(self, progress: float) -> None:
         """Training has come so far, in [0, 1]: schedules inside move on."""
-        for part in self.children():
-            if isinstance(part, _Relaxation):
+        for part in self.modules():
+            if isinstance(part, _Scheduled):
                 part.set_progress(progress)
 
     @abstractmethod
@@ -70,7 +70,7 @@ class BinConcrete(Estimator):
         temperature: T > 0, or a schedule of it; batch shaping and DLCG use 2/3.
     """
 
-    def __init__(self, temperature: Temperature = 2 / 3) -> None:
+    def __init__(self, temperature: Scheduled = 2 / 3) -> None:
         super().__init__()
         self.relax = _Relaxation(temperature)
 
@@ -90,7 +90,7 @@ class GumbelSoftmax(Estimator):
 
     logits_per_gate = 2
 
-    def __init__(self, temperature: Temperature = 1.0, hard: bool = True) -> None:
+    def __init__(self, temperature: Scheduled = 1.0, hard: bool = True) -> None:
         super().__init__()
         self.relax = _Relaxation(temperature)
         self.hard = hard
@@ -136,7 +136,15 @@ class ImprovedSemHash(Estimator):
         g' = l + eps, eps ~ N(0, 1)     soft = min(1, max(0, 1.2 sigmoid(g') - 0.1))     hard = [g' > 0]
 
     The gradient is that of the soft gate in both halves. A gate with logit l is hard-open with probability Phi(l).
+
+    Args:
+        dropout: share of decisions, in [0, 1), whose channels are left out in training, whatever was decided; the
+            others' are scaled by 1 / (1 - dropout). A number, or a schedule: the paper's rises to 0.05 (appendix B).
     """
+
+    def __init__(self, dropout: Scheduled = 0.0) -> None:
+        super().__init__()
+        self.dropout = _Scheduled("dropout", dropout, _share) if dropout != 0.0 else None
 
     def forward(self, logits: Tensor) -> Tensor:
         noisy = logits + _normal(logits)
@@ -144,6 +152,12 @@ class ImprovedSemHash(Estimator):
         hard = (noisy > 0).to(logits.dtype)
         is_hard = draw_uniform(logits[:, :1]) < 0.5  # [N, 1]
         return torch.where(is_hard, hard + (soft - soft.detach()), soft)
+
+    def factor(self, logits: Tensor, is_open: Tensor) -> Tensor:
+        if self.dropout is None or not self.training:
+            return is_open
+        rate = self.dropout.value
+        return is_open * (draw_uniform(logits) >= rate) / (1 - rate)
 
 
 class TopK(Estimator):
@@ -201,29 +215,39 @@ def _normal(like: Tensor) -> Tensor:
     return torch.special.ndtri(draw_uniform(like))
 
 
-class _Relaxation(nn.Module):
-    """sigmoid(x / T). A scheduled T is a buffer, so that setting it compiles nothing anew; it is no part of the state,
-    since progress sets it before each step."""
+class _Scheduled(nn.Module):
+    """A number, or what a schedule says now. The latter is a buffer, so that setting it compiles nothing anew; it is no
+    part of the state, since progress sets it before each step."""
 
-    def __init__(self, temperature: Temperature) -> None:
+    value: float | Tensor
+
+    def __init__(self, name: str, value: Scheduled, check: Callable[[str, float], float]) -> None:
         super().__init__()
-        self.schedule = temperature if callable(temperature) else None
-        self.temperature: float | Tensor
-        if callable(temperature):
-            self.register_buffer("temperature", torch.tensor(_positive("temperature", temperature(0.0))), False)
+        self.name, self.check = name, check
+        self.schedule = value if callable(value) else None
+        if callable(value):
+            self.register_buffer("value", torch.tensor(check(name, value(0.0))), False)
         else:
-            self.temperature = _positive("temperature", temperature)
+            self.value = check(name, value)
 
     def set_progress(self, progress: float) -> None:
         if self.schedule is not None:
-            assert isinstance(self.temperature, Tensor)
-            self.temperature.fill_(_positive("temperature", self.schedule(progress)))
+            assert isinstance(self.value, Tensor)
+            self.value.fill_(self.check(self.name, self.schedule(progress)))
+
+
+class _Relaxation(nn.Module):
+    """sigmoid(x / T)."""
+
+    def __init__(self, temperature: Scheduled) -> None:
+        super().__init__()
+        self.temperature = _Scheduled("temperature", temperature, _positive)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(x / self.temperature)
+        return torch.sigmoid(x / self.temperature.value)
 
     def extra_repr(self) -> str:
-        return f"temperature={self.temperature}"
+        return f"temperature={self.temperature.value}"
 
 
 def _hardened(soft: Tensor) -> Tensor:
@@ -246,4 +270,10 @@ class _Hardened(torch.autograd.Function):
 def _positive(name: str, value: float) -> float:
     if not value > 0:
         raise InputError(f"{name}: {value} must be greater than 0")
+    return value
+
+
+def _share(name: str, value: float) -> float:
+    if not 0 <= value < 1:
+        raise InputError(f"{name}: {value} is not in [0, 1)")
     return value

@@ -123,6 +123,41 @@ class SaliencyHead(Head):
         nn.init.normal_(output.weight, std=0.01)
 
 
+class MemoryHead(Head):
+    """A head and a second look: every gate of the site learns what the first look made of all of them.
+
+        first = head(x)    outputs = W_2 ReLU(BatchNorm(W_1 first + b_1)) + b_2
+
+    Stochastic gates, section S1.3: the output of all gates "in their current form" through "linear layer, batch norm,
+    relu, and a linear layer". Current form is here the head's outputs, which carry no noise.
+
+    Args:
+        channels: C of what the head reads.
+        outputs: P, of the one site that it serves.
+        hidden: K, of both looks.
+        batch_norm: normalise the hidden neurons of the first look as well.
+    """
+
+    def __init__(self, channels: int, outputs: Sequence[int], hidden: int = 16, batch_norm: bool = True) -> None:
+        super().__init__()
+        if len(outputs) != 1:
+            raise InputError(f"outputs: a head with a memory serves one site, not {len(outputs)}")
+        self.first = PooledHead(channels, outputs, hidden, batch_norm)
+        self.hidden = nn.Linear(outputs[0], hidden)
+        self.norm = nn.BatchNorm1d(hidden)
+        self.relu = nn.ReLU()
+        self.outputs = nn.ModuleList([nn.Linear(hidden, outputs[0])])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        (first,) = self.first(x)  # [N, P]
+        return (self.outputs[0](self.relu(self.norm(self.hidden(first)))),)
+
+    def start_at(self, open_rate: float, logits_per_gate: Sequence[int]) -> None:
+        (output,) = self.outputs
+        assert isinstance(output, nn.Linear)
+        start_open(open_rate, output.bias, logits_per_gate[0])
+
+
 class LogitHead(Head):
     """Reads logits [N, G] that nodes of the graph before it computed, and hands them on; it has no parameters."""
 

@@ -19,7 +19,7 @@ class GateSite(NamedTuple):
         gates: G, how many gates.
         channels: C, how many channels they switch; a multiple of G (each gate switches C / G adjacent ones).
         reads: graph node whose value the head looks at.
-        masks: graph node whose value the gates close.
+        masks: graph node whose value the gates close; of locked gates the first such node.
         keep_open: so many gates, the first ones, are open always.
     """
 
