@@ -70,7 +70,7 @@ class _Lifting:
 
     def _module(self, op: Op) -> nn.Module:
         has = dict(attributes_of(op))
-        tensors = {role: torch.from_numpy(self.artifact.tensors[name]) for role, name in op.tensors.items()}
+        tensors = {role: torch.tensor(self.artifact.tensors[name]) for role, name in op.tensors.items()}
         match op.kind:
             case "conv" if not has["counted"]:
                 return _norm(tensors)
