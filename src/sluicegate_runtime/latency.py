@@ -38,10 +38,11 @@ from .session import Session
 from .timing import PAUSE, TURN, time_in_turns
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # a prime number of them
-ROUNDS = 9  # of all passes; their median counts
+ROUNDS = 9  # of all passes
 FORMAT = "sluicegate latency table 1"
 
 Pattern = Mapping[str, np.ndarray]  # gate -> [G], whether open
+Profile = Mapping[str, tuple[float, int]]  # as `Session.profile` has it
 
 
 @dataclass(frozen=True)
@@ -210,13 +211,20 @@ def _whole(sessions: Sequence[Session], images: np.ndarray) -> list[float]:
 
 
 def _measured(session: Session, images: np.ndarray, patterns: Sequence[Pattern | None]) -> list[dict[str, float]]:
-    """Milliseconds of each op under each pattern of decisions (None: the gates' own): medians over rounds of turns."""
+    """Milliseconds of each op under each pattern of decisions; None stands for the gates' own."""
     rounds = [[_turn(session, images, pattern) for pattern in patterns] for _ in range(ROUNDS)]
-    by_pattern = [[one for turn in turns for one in turn] for turns in zip(*rounds, strict=True)]
-    return [{op: statistics.median(one[op][0] for one in found) for op in found[0]} for found in by_pattern]
+    return [_typical([one for turn in turns for one in turn]) for turns in zip(*rounds, strict=True)]
 
 
-def _turn(session: Session, images: np.ndarray, pattern: Pattern | None) -> list[dict[str, tuple[float, int]]]:
+def _typical(profiles: Sequence[Profile]) -> dict[str, float]:
+    """Means over the middle half of the profiles, by their totals: what disturbs a run is left out, and unlike medians
+    the times of ops add up to that of the whole."""
+    ordered = sorted(profiles, key=lambda profile: sum(ms for ms, _ in profile.values()))
+    middle = ordered[len(ordered) // 4 : -(len(ordered) // 4)]
+    return {op: statistics.fmean(profile[op][0] for profile in middle) for op in middle[0]}
+
+
+def _turn(session: Session, images: np.ndarray, pattern: Pattern | None) -> list[Profile]:
     """As `timing` takes turns: which channels are open changes with every image, how many does not."""
     time.sleep(PAUSE)
     session.profile(images[-1], 1, pattern)
@@ -239,7 +247,7 @@ def _op_latency(
     for shares, ms in zip(design, opened, strict=True):
         cells[shares[reads] if reads else 0, shares[writes] if writes else 0].append(ms[op.name])
     rows, columns = (range(len(SHARES) if gate else 1) for gate in (reads, writes))
-    grid = tuple(tuple(statistics.median(cells[i, j]) for j in columns) for i in rows)
+    grid = tuple(tuple(statistics.fmean(cells[i, j]) for j in columns) for i in rows)
     return OpLatency(reads, writes, _layers_around(program, op), grid, skipped[op.name])
 
 

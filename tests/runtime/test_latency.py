@@ -84,6 +84,13 @@ def test_what_is_bilinear_is_given_back(monkeypatch):
         assert ms == pytest.approx(table.overhead + own)
 
 
+def test_disturbed_runs_are_left_out_and_ops_add_up():
+    quiet = [{"a": (1.0 + i, 0), "b": (3.0 - i, 0)} for i in range(3)] + [{"a": (2.0, 0), "b": (2.0, 0)}]
+    disturbed = [{"a": (90.0, 0), "b": (2.0, 0)}, {"a": (2.0, 0), "b": (80.0, 0)}]
+    lucky = [{"a": (0.0, 0), "b": (0.0, 0)}] * 2
+    assert latency._typical([*disturbed, *quiet, *lucky]) == {"a": 2.0, "b": 2.0}
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_each_pair_of_shares_comes_up_once(seed):
     program, _ = random_program(seed)
