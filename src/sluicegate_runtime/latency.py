@@ -9,7 +9,8 @@ shares and bilinear in between.
 Ops are timed in the running program, where caches and threads are as they are in use; what the gates decide is
 replaced. With n shares, n prime, pass (i, j) opens a gate of colour c to share number (i + c j) mod n: of two gates of
 different colours every pair of shares comes up once in the n^2 passes (Bose's orthogonal array). Gates are coloured so
-that the two sides of an op differ.
+that the two sides of an op differ. The overhead is what a run takes beyond its ops where next to nothing is open: a
+difference of small numbers.
 
 Legend: N images, G gates of a site.
 """
@@ -23,6 +24,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, product
 from pathlib import Path
 from typing import Any
@@ -174,8 +176,9 @@ def measure_latency(artifact: Artifact, threads: int = 2, tune: bool = False) ->
     session, plain = Session(artifact, threads, tune), Session(dense_program(artifact), threads, tune)
     patterns = [{name: _evenly(gates[name], SHARES[k]) for name, k in one.items()} for one in design]
     closed, all_open = ({name: np.full(size, flag) for name, size in gates.items()} for flag in (False, True))
-    *opened, skipped, own = _measured(session, images, [*patterns, closed, None])
-    whole, dense = _whole([session, plain], images)
+    least = {name: flags[0] for name, flags in session.run(images[:1], threshold=1.0).gates.items()}
+    profiles, (whole, dense) = _rounds(session, plain, images, [*patterns, closed, least])
+    *opened, skipped, own = map(_typical, profiles)
     return LatencyTable(
         program=digest(program),
         machine=processor(),
@@ -203,17 +206,20 @@ def _noise(program: Program) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((TURN, *shape), np.float32)
 
 
-def _whole(sessions: Sequence[Session], images: np.ndarray) -> list[float]:
-    """Milliseconds of whole runs."""
-    runs = {str(number): session.run for number, session in enumerate(sessions)}
-    seconds = time_in_turns(runs, list(images[:, None]), 10 * ROUNDS)
-    return [1e3 * statistics.median(taken) for taken in seconds.values()]
-
-
-def _measured(session: Session, images: np.ndarray, patterns: Sequence[Pattern | None]) -> list[dict[str, float]]:
-    """Milliseconds of each op under each pattern of decisions; None stands for the gates' own."""
-    rounds = [[_turn(session, images, pattern) for pattern in patterns] for _ in range(ROUNDS)]
-    return [_typical([one for turn in turns for one in turn]) for turns in zip(*rounds, strict=True)]
+def _rounds(
+    session: Session, plain: Session, images: np.ndarray, patterns: Sequence[Pattern]
+) -> tuple[list[list[Profile]], list[float]]:
+    """Profiles under each pattern, and milliseconds of whole runs: of the session with next to nothing open, and dense.
+    They are taken round by round, so that a machine that slows down slows all of them."""
+    profiles: list[list[Profile]] = [[] for _ in patterns]
+    runs = {"closed": partial(session.run, threshold=1.0), "dense": plain.run}
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(ROUNDS):
+        for found, pattern in zip(profiles, patterns, strict=True):
+            found += _turn(session, images, pattern)
+        for name, taken in time_in_turns(runs, list(images[:, None]), TURN).items():
+            seconds[name] += taken
+    return profiles, [1e3 * statistics.median(taken) for taken in seconds.values()]
 
 
 def _typical(profiles: Sequence[Profile]) -> dict[str, float]:
@@ -224,15 +230,15 @@ def _typical(profiles: Sequence[Profile]) -> dict[str, float]:
     return {op: statistics.fmean(profile[op][0] for profile in middle) for op in middle[0]}
 
 
-def _turn(session: Session, images: np.ndarray, pattern: Pattern | None) -> list[Profile]:
+def _turn(session: Session, images: np.ndarray, pattern: Pattern) -> list[Profile]:
     """As `timing` takes turns: which channels are open changes with every image, how many does not."""
     time.sleep(PAUSE)
     session.profile(images[-1], 1, pattern)
     return [session.profile(image, 1, _rolled(pattern, by)) for by, image in enumerate(images)]
 
 
-def _rolled(pattern: Pattern | None, by: int) -> Pattern | None:
-    return pattern and {name: np.roll(flags, by) for name, flags in pattern.items()}
+def _rolled(pattern: Pattern, by: int) -> Pattern:
+    return {name: np.roll(flags, by) for name, flags in pattern.items()}
 
 
 def _op_latency(
