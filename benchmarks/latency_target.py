@@ -88,7 +88,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", choices=sorted(BUDGETS))
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.8, 0.6, 0.4], help="targets over dense time")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.8, 0.65, 0.5], help="targets over dense time")
     parser.add_argument("--weight", type=float, default=10.0, help="of the objective")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=Path, default=Path("runs/latency_target"), help="folder of the runs")

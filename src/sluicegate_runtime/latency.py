@@ -9,7 +9,8 @@ shares and bilinear in between.
 Ops are timed in the running program, where caches and threads are as they are in use; what the gates decide is
 replaced. With n shares, n prime, pass (i, j) opens a gate of colour c to share number (i + c j) mod n: of two gates of
 different colours every pair of shares comes up once in the n^2 passes (Bose's orthogonal array). Gates are coloured so
-that the two sides of an op differ.
+that the two sides of an op differ. The overhead is what a run takes beyond its ops where next to nothing is open: a
+difference of small numbers.
 
 Legend: N images, G gates of a site.
 """
@@ -23,6 +24,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, product
 from pathlib import Path
 from typing import Any
@@ -38,10 +40,11 @@ from .session import Session
 from .timing import PAUSE, TURN, time_in_turns
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # a prime number of them
-ROUNDS = 9  # of all passes; their median counts
+ROUNDS = 9  # of all passes
 FORMAT = "sluicegate latency table 1"
 
 Pattern = Mapping[str, np.ndarray]  # gate -> [G], whether open
+Profile = Mapping[str, tuple[float, int]]  # as `Session.profile` has it
 
 
 @dataclass(frozen=True)
@@ -173,8 +176,9 @@ def measure_latency(artifact: Artifact, threads: int = 2, tune: bool = False) ->
     session, plain = Session(artifact, threads, tune), Session(dense_program(artifact), threads, tune)
     patterns = [{name: _evenly(gates[name], SHARES[k]) for name, k in one.items()} for one in design]
     closed, all_open = ({name: np.full(size, flag) for name, size in gates.items()} for flag in (False, True))
-    *opened, skipped, own = _measured(session, images, [*patterns, closed, None])
-    whole, dense = _whole([session, plain], images)
+    least = {name: flags[0] for name, flags in session.run(images[:1], threshold=1.0).gates.items()}
+    profiles, (whole, dense) = _rounds(session, plain, images, [*patterns, closed, least])
+    *opened, skipped, own = map(_typical, profiles)
     return LatencyTable(
         program=digest(program),
         machine=processor(),
@@ -202,29 +206,39 @@ def _noise(program: Program) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((TURN, *shape), np.float32)
 
 
-def _whole(sessions: Sequence[Session], images: np.ndarray) -> list[float]:
-    """Milliseconds of whole runs."""
-    runs = {str(number): session.run for number, session in enumerate(sessions)}
-    seconds = time_in_turns(runs, list(images[:, None]), 10 * ROUNDS)
-    return [1e3 * statistics.median(taken) for taken in seconds.values()]
+def _rounds(
+    session: Session, plain: Session, images: np.ndarray, patterns: Sequence[Pattern]
+) -> tuple[list[list[Profile]], list[float]]:
+    """Profiles under each pattern, and milliseconds of whole runs: of the session with next to nothing open, and dense.
+    They are taken round by round, so that a machine that slows down slows all of them."""
+    profiles: list[list[Profile]] = [[] for _ in patterns]
+    runs = {"closed": partial(session.run, threshold=1.0), "dense": plain.run}
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(ROUNDS):
+        for found, pattern in zip(profiles, patterns, strict=True):
+            found += _turn(session, images, pattern)
+        for name, taken in time_in_turns(runs, list(images[:, None]), TURN).items():
+            seconds[name] += taken
+    return profiles, [1e3 * statistics.median(taken) for taken in seconds.values()]
 
 
-def _measured(session: Session, images: np.ndarray, patterns: Sequence[Pattern | None]) -> list[dict[str, float]]:
-    """Milliseconds of each op under each pattern of decisions (None: the gates' own): medians over rounds of turns."""
-    rounds = [[_turn(session, images, pattern) for pattern in patterns] for _ in range(ROUNDS)]
-    by_pattern = [[one for turn in turns for one in turn] for turns in zip(*rounds, strict=True)]
-    return [{op: statistics.median(one[op][0] for one in found) for op in found[0]} for found in by_pattern]
+def _typical(profiles: Sequence[Profile]) -> dict[str, float]:
+    """Means over the middle half of the profiles, by their totals: what disturbs a run is left out, and unlike medians
+    the times of ops add up to that of the whole."""
+    ordered = sorted(profiles, key=lambda profile: sum(ms for ms, _ in profile.values()))
+    middle = ordered[len(ordered) // 4 : -(len(ordered) // 4)]
+    return {op: statistics.fmean(profile[op][0] for profile in middle) for op in middle[0]}
 
 
-def _turn(session: Session, images: np.ndarray, pattern: Pattern | None) -> list[dict[str, tuple[float, int]]]:
+def _turn(session: Session, images: np.ndarray, pattern: Pattern) -> list[Profile]:
     """As `timing` takes turns: which channels are open changes with every image, how many does not."""
     time.sleep(PAUSE)
     session.profile(images[-1], 1, pattern)
     return [session.profile(image, 1, _rolled(pattern, by)) for by, image in enumerate(images)]
 
 
-def _rolled(pattern: Pattern | None, by: int) -> Pattern | None:
-    return pattern and {name: np.roll(flags, by) for name, flags in pattern.items()}
+def _rolled(pattern: Pattern, by: int) -> Pattern:
+    return {name: np.roll(flags, by) for name, flags in pattern.items()}
 
 
 def _op_latency(
@@ -239,7 +253,7 @@ def _op_latency(
     for shares, ms in zip(design, opened, strict=True):
         cells[shares[reads] if reads else 0, shares[writes] if writes else 0].append(ms[op.name])
     rows, columns = (range(len(SHARES) if gate else 1) for gate in (reads, writes))
-    grid = tuple(tuple(statistics.median(cells[i, j]) for j in columns) for i in rows)
+    grid = tuple(tuple(statistics.fmean(cells[i, j]) for j in columns) for i in rows)
     return OpLatency(reads, writes, _layers_around(program, op), grid, skipped[op.name])
 
 

@@ -11,6 +11,7 @@ from sluicegate_runtime import (
     Artifact,
     InputError,
     LatencyTable,
+    Result,
     Session,
     dense_program,
     latency,
@@ -56,11 +57,12 @@ class Linear:
     def __init__(self, artifact: Artifact, threads: int = 2, tune: bool = False) -> None:
         self.artifact, self.program, self.isa, self.threads = artifact, artifact.program, "abacus", threads
 
-    def run(self, images: np.ndarray) -> None:
-        return None
+    def run(self, images: np.ndarray, threshold: float) -> Result:
+        gates = {v.name: np.zeros((1, *v.shape), bool) for v in self.program.values if v.kind == "gate"}
+        nothing = np.zeros(1)
+        return Result(nothing, nothing, nothing, gates)
 
-    def profile(self, image, repeats, gates=None):
-        gates = gates or {v.name: np.ones(v.shape, bool) for v in self.program.values if v.kind == "gate"}
+    def profile(self, image, repeats, gates):
         return {op.name: (self.cost(op, gates), 7) for op in self.program.ops}
 
     def cost(self, op, gates) -> float:
@@ -72,16 +74,24 @@ class Linear:
 
 def test_what_is_bilinear_is_given_back(monkeypatch):
     monkeypatch.setattr(latency, "Session", Linear)
-    monkeypatch.setattr(latency, "time_in_turns", lambda *_: {"gated": [0.3], "dense": [0.2]})
+    monkeypatch.setattr(latency, "time_in_turns", lambda *_: {"closed": [0.3], "dense": [0.2]})
     artifact = network()
     table, flags = measure_latency(artifact), decisions(artifact, 20)
     session = Linear(artifact)
-    everything = sum(ms for ms, _ in session.profile(None, 1).values())
+    closed = {name: np.zeros(count, bool) for name, count in table.gates.items()}
+    least = sum(ms for ms, _ in session.profile(None, 1, closed).values())
     assert (table.dense, table.macs) == (200.0, 7 * len(artifact.program.ops))
-    assert table.overhead == pytest.approx(300.0 - everything)
+    assert table.overhead == pytest.approx(300.0 - least)
     for i, ms in enumerate(table.milliseconds(flags)):
         own = sum(session.cost(op, {name: f[i] for name, f in flags.items()}) for op in artifact.program.ops)
         assert ms == pytest.approx(table.overhead + own)
+
+
+def test_disturbed_runs_are_left_out_and_ops_add_up():
+    quiet = [{"a": (1.0 + i, 0), "b": (3.0 - i, 0)} for i in range(3)] + [{"a": (2.0, 0), "b": (2.0, 0)}]
+    disturbed = [{"a": (90.0, 0), "b": (2.0, 0)}, {"a": (2.0, 0), "b": (80.0, 0)}]
+    lucky = [{"a": (0.0, 0), "b": (0.0, 0)}] * 2
+    assert latency._typical([*disturbed, *quiet, *lucky]) == {"a": 2.0, "b": 2.0}
 
 
 @pytest.mark.parametrize("seed", range(20))
