@@ -108,7 +108,7 @@ KNOBS: dict[str, tuple[Knob, ...]] = {
         Knob("skipnet", "pressure", (0.25, 0.5, 1.0)),
     ),
     "cifar10": (
-        Knob("dlcg", "channel_weight", (0.2, 0.5, 1.0), {"layer_weight": 0.02} | _NORM),
+        Knob("dlcg", "channel_weight", (0.5, 2.0, 6.0), {"layer_weight": 0.02} | _NORM),
         Knob("channel_only", "channel_weight", (0.5, 1.0, 2.0), _NORM),
         Knob("convnet_aig", "target", (0.9, 0.6, 0.3)),
         Knob("batch_shaping", "sparsity", (2.0, 4.0, 8.0)),
@@ -116,7 +116,7 @@ KNOBS: dict[str, tuple[Knob, ...]] = {
         Knob("stochastic_gates", "target", (0.8, 0.6, 0.4), _PRUNING, "pruning", _FREE_LR),
         Knob("fbs", "share", (0.75, 0.5, 0.25)),
         Knob("gaternet", "l1_weight", (0.5, 1.0, 2.0), _GATER),
-        Knob("skipnet", "pressure", (0.25, 0.5, 1.0)),
+        Knob("skipnet", "pressure", (0.02, 0.05, 0.15)),
     ),
 }
 

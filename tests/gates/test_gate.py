@@ -45,7 +45,9 @@ def test_a_memory_looks_at_what_all_gates_said_first() -> None:
     assert isinstance(output, nn.Linear)
     hidden = torch.relu((first @ head.hidden.weight.T + head.hidden.bias) / math.sqrt(1 + head.norm.eps))
     torch.testing.assert_close(head(x)[0], hidden @ output.weight.T + output.bias)
-    (gradient,) = torch.autograd.grad(head(x)[0][:, 0].sum(), head.first.get_parameter("outputs.0.bias"))
+    (first_output,) = head.first.outputs
+    assert isinstance(first_output, nn.Linear)
+    (gradient,) = torch.autograd.grad(head(x)[0][:, 0].sum(), first_output.bias)
     assert (gradient != 0).all()  # a gate depends on every other's first word
     with pytest.raises(InputError, match="outputs: a head with a memory serves one site, not 2"):
         MemoryHead(4, (1, 8))

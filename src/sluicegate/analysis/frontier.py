@@ -18,8 +18,11 @@ from matplotlib.figure import Figure
 
 from sluicegate.errors import InputError
 
-_COLOURS = ("#0b6e99", "#d1495b", "#2e8b57", "#8f5fbf", "#c77700", "#3d5a80")
-_MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # one more than colours: no two of 42 series look alike
+_COLOURS = (
+    *("#0b6e99", "#d1495b", "#2e8b57", "#8f5fbf", "#c77700", "#3d5a80"),
+    *("#7a4b2a", "#d46fb0", "#8a9a1f"),
+)
+_MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # seven beside nine colours: no two of 63 series look alike
 _GREY, _INK = "#9a9a9a", "#222222"
 _STYLE: Any = {
     "font.size": 9,
