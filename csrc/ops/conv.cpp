@@ -5,8 +5,6 @@
 namespace sluice {
 namespace {
 
-constexpr int kManyRows = 28;
-
 class Conv final : public Operator {
  public:
   Conv(const Plan& plan, const OpSpec& op, bool all_candidates)
@@ -78,11 +76,11 @@ class Conv final : public Operator {
         op.inputs.size() == 1)
       return make_depthwise(plan, op);
     const bool whole_blocks = out.gate == -1 || out.channels() / plan.value(out.gate).channels() % kLanes == 0;
-    if (groups > 1) return out.gate == -1 ? make_grouped(op) : make_packed(op, plan.threads());
+    if (groups > 1) return out.gate == -1 ? make_grouped(op) : make_packed(plan, op);
     if (whole_blocks) return make_outer(op);
     const bool single_tap = op.weight.shape[2] * op.weight.shape[3] == 1;
-    if (in.gate == -1 && !single_tap && op.inputs.size() == 1) return make_inner(op);
-    return make_packed(op, plan.threads());
+    if (in.gate == -1 && !single_tap && op.inputs.size() == 1 && out.height() < 14) return make_inner(op);
+    return make_packed(plan, op);
   }
 
   // Winograd's transforms must be worth their while: enough channels to share them, enough pixels to share

@@ -27,7 +27,7 @@ using ConvAlgorithmPtr = std::unique_ptr<ConvAlgorithm>;
 ConvAlgorithmPtr make_outer(const OpSpec& op);                        // any input, all or whole blocks of outputs
 ConvAlgorithmPtr make_grouped(const OpSpec& op);                      // any input, all outputs
 ConvAlgorithmPtr make_inner(const OpSpec& op);                        // all inputs, any outputs
-ConvAlgorithmPtr make_packed(const OpSpec& op, int threads);          // anything
+ConvAlgorithmPtr make_packed(const Plan& plan, const OpSpec& op);     // anything
 ConvAlgorithmPtr make_depthwise(const Plan& plan, const OpSpec& op);  // the same channels in and out
 ConvAlgorithmPtr make_stem(const Plan& plan, const OpSpec& op);       // the image itself
 ConvAlgorithmPtr make_winograd(const Plan& plan, const OpSpec& op);   // 3x3; a gate on one side
@@ -44,6 +44,8 @@ struct ConvWeights {
 };
 
 Floats padded_bias(const OpSpec& op);  // to whole blocks, zeros where there is none
+
+constexpr int kManyRows = 28;
 
 // How the output of a convolution is cut into chunks for the threads. Large planes are cut by rows, since all
 // threads then walk the same weights at the same time; below 28 rows by units of output (blocks or channels),
