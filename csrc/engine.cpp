@@ -24,9 +24,9 @@ int checked_threads(int threads) {
   return threads;
 }
 
-OperatorPtr make_operator(const Plan& plan, const OpSpec& op, bool all_candidates, int& exits) {
+OperatorPtr make_operator(const Plan& plan, const OpSpec& op, Ways ways, int& exits) {
   switch (op.kind) {
-    case OpKind::conv: return make_conv(plan, op, all_candidates);
+    case OpKind::conv: return make_conv(plan, op, ways);
     case OpKind::linear: return make_linear(plan, op);
     case OpKind::lstm: return make_lstm(plan, op);
     case OpKind::max_pool:
@@ -40,7 +40,7 @@ OperatorPtr make_operator(const Plan& plan, const OpSpec& op, bool all_candidate
 
 }  // namespace
 
-Engine::Engine(ProgramSpec program, int threads, bool all_candidates)
+Engine::Engine(ProgramSpec program, int threads, Ways ways)
     : program_(checked(std::move(program))),
       kernels_(select_kernels()),
       plan_(program_, checked_threads(threads)),
@@ -49,7 +49,7 @@ Engine::Engine(ProgramSpec program, int threads, bool all_candidates)
   size_t scratch = 0;
   if (!plan_.read_only_by_stem(program_.input)) steps_.push_back({make_load(plan_), program_.input, -1, -1});
   for (OpSpec& op : program_.ops) {
-    steps_.push_back({make_operator(plan_, op, all_candidates, exits), op.output, op.when,
+    steps_.push_back({make_operator(plan_, op, ways, exits), op.output, op.when,
                       op.kind == OpKind::exit ? op.inputs[0] : -1});
     op.weight.data = op.bias.data = nullptr;  // borrowed, and packed now
     scratch = std::max(scratch, steps_.back().op->scratch_floats());

@@ -25,8 +25,8 @@ struct Results {
 class Engine final {
  public:
   // Checks the program and packs its weights; std::invalid_argument if it is refused. The tensors of `program` are
-  // not needed afterwards. With `all_candidates` every op keeps all the ways in which it can be computed.
-  Engine(ProgramSpec program, int threads, bool all_candidates);
+  // not needed afterwards. `ways`: in which an op can be computed.
+  Engine(ProgramSpec program, int threads, Ways ways);
 
   // Runs `count` images [C, H, W]. `threshold`, a logit, replaces that of every gate. Runs of one engine
   // queue up: two at once would only take the cores from each other.

@@ -114,12 +114,13 @@ NB_MODULE(_engine, module) {
       .def(
           "__init__",
           [](sluice::Engine* self, const std::vector<Value>& values, const std::vector<Op>& ops, int input,
-             int output, int threads, bool all_candidates) {
+             int output, int threads, bool all_candidates, bool winograd) {
             sluice::ProgramSpec program = program_of(values, ops, input, output);
             nb::gil_scoped_release unlocked;
-            new (self) sluice::Engine(std::move(program), threads, all_candidates);
+            new (self) sluice::Engine(std::move(program), threads, sluice::Ways{all_candidates, winograd});
           },
-          "values"_a, "ops"_a, "input"_a, "output"_a, "threads"_a, "all_candidates"_a = false)
+          "values"_a, "ops"_a, "input"_a, "output"_a, "threads"_a, "all_candidates"_a = false,
+          "winograd"_a = true)
       .def("run", &run, "images"_a, "threshold"_a.none())
       .def("profile", &profile, "image"_a, "repeats"_a, "forced"_a.none() = nb::none())
       .def("candidates", &sluice::Engine::candidates, "op"_a)

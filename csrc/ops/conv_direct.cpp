@@ -17,7 +17,11 @@ class Outer final : public ConvAlgorithm {
     const ConvWeights w(op);
     block_step_ = static_cast<size_t>(w.taps) * kLanes;
     row_step_ = blocks_of(w.out) * block_step_;
-    weights_ = make_floats(w.in() * row_step_);
+    if (w.taps == 1) {
+      row_step_ = kLanes;
+      block_step_ = w.in() * row_step_;
+    }
+    weights_ = make_floats(static_cast<size_t>(w.in()) * blocks_of(w.out) * w.taps * kLanes);
     for (int c = 0; c < w.in(); ++c)  // in the order of memory
       for (int n = 0; n < w.out; ++n)
         for (int t = 0; t < w.taps; ++t)
@@ -25,7 +29,8 @@ class Outer final : public ConvAlgorithm {
   }
 
   void run(Run& run, const ConvCall& call) const override {
-    const Shares shares(run.pool.threads(), call.out.height, blocks_of(call.open_out.count), kTileBlocks);
+    const Shares shares(run.pool.threads(), call.out.height, blocks_of(call.open_out.count), kTileBlocks,
+                        window_.height * window_.width);
     run.pool.run(shares.chunks, [&](int chunk, int) {
       run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
                               bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
@@ -112,7 +117,8 @@ class Inner final : public ConvAlgorithm {
   }
 
   void run(Run& run, const ConvCall& call) const override {
-    const Shares shares(run.pool.threads(), call.out.height, call.open_out.count, kTileBlocks);
+    const Shares shares(run.pool.threads(), call.out.height, call.open_out.count, kTileBlocks,
+                        window_.height * window_.width);
     run.pool.run(shares.chunks, [&](int chunk, int) {
       run.kernels.inner_conv({call.in, call.out, window_, weights_.get(), bias_.get(), call.open_out.channels,
                               in_blocks_, shares.unit_begin(chunk), shares.unit_end(chunk), shares.row_begin(chunk),
@@ -141,7 +147,7 @@ class Packed final : public ConvAlgorithm {
     shape_.data = weights_.get();
     step_ = static_cast<size_t>(shape_.taps) * kLanes;
     whole_ = shape_.taps == 1 && shape_.groups == 1;
-    shared_ = shape_.groups == 1 && height >= kManyRows;
+    shared_ = shape_.groups == 1 && height >= many_rows(shape_.taps);
   }
 
   size_t scratch_floats() const override {
@@ -179,7 +185,7 @@ class Packed final : public ConvAlgorithm {
     float* packed = run.scratch(0);
     run.pool.run(group.blocks(), [&](int block, int) { pack_block(run, call, group, block, packed); });
     const float* bias = gather_bias(call, group, packed);
-    const Shares shares(threads_, call.out.height, group.blocks(), kTileBlocks);
+    const Shares shares(threads_, call.out.height, group.blocks(), kTileBlocks, shape_.taps);
     run.pool.run(shares.chunks, [&](int chunk, int) {
       multiply(run, call, group, packed, bias,
                {shares.unit_begin(chunk), shares.unit_end(chunk)}, {shares.row_begin(chunk), shares.row_end(chunk)});
