@@ -244,14 +244,17 @@ def _prototype(folder: Path, threads: int) -> list[dict[str, Any]]:
     if done.returncode:
         print(f"--prototype {folder}: left out, {(done.stderr.strip() or 'no message').splitlines()[-1]}")
     found = re.findall(r"(\w+) +threads (\d+) open \S+ MACs (\S+) median +(\S+) ms", done.stdout)
-    rows = [{"name": n, "macs_over_dense": float(m), "median_ms": float(ms)} for n, t, m, ms in found if int(t) == threads]
+    rows = [
+        {"name": n, "macs_over_dense": float(m), "median_ms": float(ms)} for n, t, m, ms in found if int(t) == threads
+    ]
     for row in rows:
         print("prototype {name}, MACs {macs_over_dense:.3f}: {median_ms:.2f} ms".format_map(row))
     return rows
 
 
 def _print(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
-    title = f"{options.net}, {options.gates} gates, {options.images} x {options.size}x{options.size}, {options.threads} threads"
+    shape = f"{options.images} x {options.size}x{options.size}"
+    title = f"{options.net}, {options.gates} gates, {shape}, {options.threads} threads"
     table = Table("", "median ms", "ratio", "MACs", "saving", "error", title=title)
     table.caption = "ratio: to the fastest f32 peer (*); saving: realised; error: against torch"
     for row in rows:
