@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <limits>
 #include <stdexcept>
 
 #include "kernels/dispatch.h"
@@ -134,37 +132,6 @@ void Engine::pick(int op, int eighths, int candidate) {
     throw std::invalid_argument("pick: eighths or candidate is out of range");
   const std::lock_guard<std::mutex> lock(mutex_);
   operator_of(op).pick(eighths, candidate);
-}
-
-void Engine::open_evenly(int value, double share) {
-  const int gate = program_.values[value].gate;
-  if (gate == -1) return;
-  std::vector<float> logits(program_.values[gate].channels());
-  for (size_t g = 0; g < logits.size(); ++g)
-    logits[g] = std::floor((g + 1) * share + 1e-9) > std::floor(g * share + 1e-9) ? 1.0f : -1.0f;
-  run_->threshold_given = false;
-  run_->set_flags(gate, logits.data(), 0.0f);
-}
-
-double Engine::time(int op, int candidate, int eighths, int repeats) {
-  if (candidates(op) < 2 || eighths < 0 || eighths > kEighths)
-    throw std::invalid_argument("time: there is no choice at this op, or eighths is out of range");
-  for (int step = 0; step <= kEighths; ++step) pick(op, step, candidate);
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const ThreadPool::Awake awake(pool_);
-  const int in = program_.ops[op].inputs[0], out = program_.ops[op].output;
-  const bool both = program_.values[in].gate != -1 && program_.values[out].gate != -1;
-  const double share = both ? std::sqrt(eighths / 8.0) : eighths / 8.0;
-  run_->close_all();
-  open_evenly(in, share);
-  open_evenly(out, share);
-  double best = std::numeric_limits<double>::infinity();
-  for (int repeat = 0; repeat < repeats; ++repeat) {
-    const auto begin = std::chrono::steady_clock::now();
-    operator_of(op).run(*run_);
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  }
-  return best;
 }
 
 int64_t Engine::input_floats() const {

@@ -124,8 +124,6 @@ NB_MODULE(_engine, module) {
       .def("run", &run, "images"_a, "threshold"_a.none())
       .def("profile", &profile, "image"_a, "repeats"_a, "forced"_a.none() = nb::none())
       .def("candidates", &sluice::Engine::candidates, "op"_a)
-      .def("time", &sluice::Engine::time, "op"_a, "candidate"_a, "eighths"_a, "repeats"_a,
-           nb::call_guard<nb::gil_scoped_release>())
       .def("pick", &sluice::Engine::pick, "op"_a, "eighths"_a, "candidate"_a)
       .def_prop_ro("isa", &sluice::Engine::isa)
       .def_prop_ro("gates", &sluice::Engine::gates);
