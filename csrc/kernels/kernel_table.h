@@ -101,8 +101,7 @@ struct PackRows {
   int first[kLanes], last[kLanes];  // the channels that the row has
   const int32_t* channels;          // the channels wanted; lanes that lack one become zero
   int count, taps;
-  float* out;  // [count] steps of `step` floats
-  size_t step;
+  float* out;  // [count][taps][16]
 };
 
 // Winograd F(4x4, 3x3); see templates/winograd.inc.

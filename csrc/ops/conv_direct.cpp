@@ -243,7 +243,6 @@ class Packed final : public ConvAlgorithm {
     pack.count = group.count;
     pack.taps = shape_.taps;
     pack.out = packed + block * block_step(group.count);
-    pack.step = step_;
     run.kernels.pack_rows(pack);
   }
 

@@ -163,7 +163,6 @@ class Winograd final : public ConvAlgorithm {
     pack.count = count;
     pack.taps = kTaps;
     pack.out = out;
-    pack.step = kBlockTaps;
     run.kernels.pack_rows(pack);
   }
 
