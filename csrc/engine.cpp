@@ -47,8 +47,8 @@ Engine::Engine(ProgramSpec program, int threads, Ways ways)
   size_t scratch = 0;
   if (!plan_.read_only_by_stem(program_.input)) steps_.push_back({make_load(plan_), program_.input, -1, -1});
   for (OpSpec& op : program_.ops) {
-    steps_.push_back({make_operator(plan_, op, ways, exits), op.output, op.when,
-                      op.kind == OpKind::exit ? op.inputs[0] : -1});
+    steps_.push_back(
+        {make_operator(plan_, op, ways, exits), op.output, op.when, op.kind == OpKind::exit ? op.inputs[0] : -1});
     op.weight.data = op.bias.data = nullptr;  // borrowed, and packed now
     scratch = std::max(scratch, steps_.back().op->scratch_floats());
   }

@@ -41,8 +41,8 @@ class Engine final {
   };
   std::vector<Cost> profile(const float* image, int repeats, const uint8_t* forced);
 
-  // For autotune.py: in how many ways an op can be computed, and which one to use from now on where so many eighths of
-  // its multiply-adds are open. std::invalid_argument where there is no such op or choice.
+  // For autotune.py: in how many ways an op can be computed, and which one to use from now on where so many eighths
+  // of its multiply-adds are open. std::invalid_argument where there is no such op or choice.
   int candidates(int op) const;
   void pick(int op, int eighths, int candidate);
 

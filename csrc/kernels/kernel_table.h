@@ -116,7 +116,7 @@ struct WinogradInput {
 // Weights g of 16 output channels each become u = G g G^T on their way from memory, where they take a quarter of the
 // room: [i][9][16] to [36][i][16].
 struct WinogradWeights {
-  const float* taps;    // of the i-th stored input channel: taps + rows[i] * row_step
+  const float* taps;  // of the i-th stored input channel: taps + rows[i] * row_step
   const int32_t* rows;
   size_t row_step;
   int count;
@@ -127,14 +127,14 @@ struct WinogradWeights {
 struct WinogradProduct {
   const float* in;  // as WinogradInput::out
   size_t in_plane, in_pitch;
-  float* out;       // as `in`
+  float* out;  // as `in`
   size_t out_plane, out_pitch;
   int tiles;
   const float* weights;  // as WinogradWeights::out, blocks side by side
   size_t weights_plane, weights_pitch;
-  int count;       // stored input channels
-  int blocks;      // of output
-  bool first;      // else what lies in `out` is added to
+  int count;   // stored input channels
+  int blocks;  // of output
+  bool first;  // else what lies in `out` is added to
 };
 
 struct WinogradOutput {

@@ -5,6 +5,10 @@
 namespace sluice {
 namespace {
 
+// An inner product sums its lanes for every pixel; packing is paid once for all pixels, and pays from so many rows
+// on.
+constexpr int kPackedRows = 14;
+
 class Conv final : public Operator {
  public:
   Conv(const Plan& plan, const OpSpec& op, Ways ways)
@@ -79,7 +83,8 @@ class Conv final : public Operator {
     if (groups > 1) return out.gate == -1 ? make_grouped(op) : make_packed(plan, op);
     if (whole_blocks) return make_outer(op);
     const bool single_tap = op.weight.shape[2] * op.weight.shape[3] == 1;
-    if (in.gate == -1 && !single_tap && op.inputs.size() == 1 && out.height() < 14) return make_inner(op);
+    const bool few_pixels = out.height() < kPackedRows;
+    if (in.gate == -1 && !single_tap && op.inputs.size() == 1 && few_pixels) return make_inner(op);
     return make_packed(plan, op);
   }
 

@@ -132,11 +132,12 @@ class Inner final : public ConvAlgorithm {
   int in_blocks_;
 };
 
-// Rows of open outputs are packed into blocks, then run as outer product. Single taps are packed with all input channels,
-// since then 16 at a time are transposed, and the list picks among them afterwards; other kernels are packed by the list.
+// Rows of open outputs are packed into blocks, then run as outer product. Single taps are packed with all input
+// channels, since then 16 at a time are transposed, and the list picks among them afterwards; other kernels are
+// packed by the list.
 //
-// Large planes are cut by rows, so all blocks are packed first, for everybody; their weights are few. Small planes are cut
-// by groups of up to three blocks, each packed by who computes it, while it is in that core's cache.
+// Large planes are cut by rows, so all blocks are packed first, for everybody; their weights are few. Small planes
+// are cut by groups of up to three blocks, each packed by who computes it, while it is in that core's cache.
 class Packed final : public ConvAlgorithm {
  public:
   Packed(const OpSpec& op, int height, int threads)
@@ -187,8 +188,8 @@ class Packed final : public ConvAlgorithm {
     const float* bias = gather_bias(call, group, packed);
     const Shares shares(threads_, call.out.height, group.blocks(), kTileBlocks, shape_.taps);
     run.pool.run(shares.chunks, [&](int chunk, int) {
-      multiply(run, call, group, packed, bias,
-               {shares.unit_begin(chunk), shares.unit_end(chunk)}, {shares.row_begin(chunk), shares.row_end(chunk)});
+      multiply(run, call, group, packed, bias, {shares.unit_begin(chunk), shares.unit_end(chunk)},
+               {shares.row_begin(chunk), shares.row_end(chunk)});
     });
   }
 

@@ -1,5 +1,6 @@
-// Winograd F(4x4, 3x3), whose kernels and matrices stand in kernels/templates/winograd.inc. A share of the work is some
-// tiles and some output blocks. A thread takes it through all steps by itself, in memory that stays in its own cache:
+// Winograd F(4x4, 3x3), whose kernels and matrices stand in kernels/templates/winograd.inc. A share of the work is
+// some tiles and some output blocks. A thread takes it through all steps by itself, in memory that stays in its own
+// cache:
 //
 //     V [36][tile][in] of its tiles
 //     for each group of 3 output blocks:
@@ -8,7 +9,8 @@
 //         output of the group
 //
 // How the work is cut:
-// - by tiles, where there are enough of them for all threads. If all of U fits into L2 beside 14 tiles, a thread makes it
+// - by tiles, where there are enough of them for all threads. If all of U fits into L2 beside 14 tiles, a thread
+// makes it
 //   once and keeps it while it takes batches of 14 as they come;
 // - else by output blocks: each thread transforms all of the input, which costs less than to meet at a barrier.
 #include <algorithm>
@@ -21,8 +23,8 @@ namespace {
 
 constexpr int kPositions = 36, kTaps = 9, kGroup = 3, kPass = 64;
 constexpr int kFewTiles = 8, kBatch = 14, kMostTiles = 28, kManyTiles = 64;
-constexpr size_t kPitch = kGroup * kLanes;    // of U and M
-constexpr size_t kKeptFloats = 160 * 1024;    // 640 KiB of the 1 MiB that a core has
+constexpr size_t kPitch = kGroup * kLanes;  // of U and M
+constexpr size_t kKeptFloats = 160 * 1024;  // 640 KiB of the 1 MiB that a core has
 constexpr size_t kBlockTaps = kTaps * kLanes;
 
 // Planes an odd number of cache lines apart: were it a power of two, 36 stores would fall into the same cache set.
@@ -99,7 +101,8 @@ class Winograd final : public ConvAlgorithm {
     for (int c = 0; c < shape_.in(); ++c)
       for (int n = 0; n < shape_.out; ++n)
         for (int t = 0; t < kTaps; ++t)
-          weights_[(n / kLanes * shape_.in() + c) * kBlockTaps + t * kLanes + n % kLanes] = shape_.row(n)[c * kTaps + t];
+          weights_[(n / kLanes * shape_.in() + c) * kBlockTaps + t * kLanes + n % kLanes] =
+              shape_.row(n)[c * kTaps + t];
   }
 
   // 16 floats more than the channels, or rows a power of two apart would fall into the same cache sets.
@@ -117,8 +120,8 @@ class Winograd final : public ConvAlgorithm {
     const float* bias = gated_out_ ? gather_bias(call.open_out, packed + sizes_.packed) : bias_.get();
     const int tiles = share.tile_end - share.tile_begin, channels = call.open_in.count, pass = pass_size(channels);
     const size_t in_plane = plane_of(tiles, in_pitch()), out_plane = plane_of(tiles, kPitch);
-    run.kernels.winograd_input({call.in, blocks_of(channels), share.tile_begin, share.tile_end, tiles_x_, in, in_plane,
-                                in_pitch()});
+    run.kernels.winograd_input(
+        {call.in, blocks_of(channels), share.tile_begin, share.tile_end, tiles_x_, in, in_plane, in_pitch()});
     for (int block = share.block_begin; block < share.block_end;) {
       const int left = share.block_end - block, blocks = left == kGroup + 1 ? 2 : std::min(left, kGroup);
       for (int from = 0; from == 0 || from < channels; from += pass) {

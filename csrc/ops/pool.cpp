@@ -27,7 +27,8 @@ class WindowPool final : public Operator {
   void run(Run& run) const override {
     const View& out = run.views[out_];
     // Cut as the convolution before it was: a thread finds in its own cache what it wrote itself.
-    const Shares shares(run.pool.threads(), out.height, blocks_of(run.open(in_).count), 1, window_.height * window_.width);
+    const Shares shares(run.pool.threads(), out.height, blocks_of(run.open(in_).count), 1,
+                        window_.height * window_.width);
     run.pool.run(shares.chunks, [&](int chunk, int) {
       run.kernels.pool({run.views[in_], out, window_, maximum_, count_padding_, shares.unit_begin(chunk),
                         shares.unit_end(chunk), shares.row_begin(chunk), shares.row_end(chunk)});
