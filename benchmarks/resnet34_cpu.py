@@ -1,24 +1,29 @@
 """Does time follow MACs? A gated network in this engine against dense ones in the fastest peers, on one CPU.
 
     python benchmarks/resnet34_cpu.py [--json results/resnet34_cpu.json] [--threads 2] [--images 1] [--repeats 100]
-    python benchmarks/resnet34_cpu.py --net resnet20 --json results/resnet20_cpu.json
+    python benchmarks/resnet34_cpu.py --net resnet20 --rates 0.5 --json results/resnet20_cpu.json
+    python benchmarks/resnet34_cpu.py --gates layer
 
-Weights are random; so are the gates, one per channel between the convolutions of each block. Their heads are real and
-look at the image: each gate is open on a given share of the images, and which channels are open changes with every
-call. MACs are those that the engine says it executed, heads included.
+It began with ResNet-34 and serves every residual network. Weights are random; so are the gates, one per channel between
+the convolutions of each block, or one per block. Their heads are real and look at the image: each gate is open on a
+given share of the images, and which are open changes with every call. MACs are those that the engine says it executed,
+heads included; of several images in a call, their mean.
 
     realised saving = (1 - time / dense time) / (1 - MACs / dense MACs)
 
-where dense is the same engine without gates. "direct" is the engine kept to its direct kernels; else it takes for each
-layer and open rate what it measured as fastest. "slimmed" is what static pruning gives: the same network with the
-first channels of each block kept and the others gone, so that its MACs are those of the gated one, in OpenVINO f32.
+where dense is the same engine without gates, on the same image in the same turn: medians of both ratios over all calls.
+"direct" is the engine without Winograd, whose time should follow MACs. "slimmed" is what static pruning gives: the same
+network with the first channels of each block kept and the others gone, so that its MACs are those of the gated one, in
+OpenVINO f32.
 Contenders take turns (`sluicegate_runtime.timing`). Needs `sluicegate[peers]`, and torchvision for its nets.
 """
 
 import argparse
 import copy
 import importlib
+import re
 import statistics
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -34,10 +39,10 @@ from torch import Tensor, fx, nn
 from torch.nn.functional import interpolate
 
 from sluicegate.analysis.peers import PEERS_F32, Predict, dense_peers, open_vino, to_onnx, torch_eager, versions
-from sluicegate.convert import ChannelGating, GatedModel, gate_model
+from sluicegate.convert import ChannelGating, GatedModel, LayerGating, gate_model
 from sluicegate.costs import MacModel
 from sluicegate.export import export
-from sluicegate.gates import Gate, PooledHead
+from sluicegate.gates import BinConcrete, Gate, PooledHead
 from sluicegate.graph import Channels, find_channels, module_of, trace
 from sluicegate.nets import build_net
 from sluicegate.train import provenance
@@ -45,17 +50,18 @@ from sluicegate.train.files import write_json
 from sluicegate_runtime import Session, time_in_turns
 
 OPEN_RATES = (0.70, 0.45, 0.25)
+GATINGS = {"channel": ChannelGating(), "layer": LayerGating(estimator=BinConcrete())}
 IMAGES = 64  # different ones, and so that many patterns
 
 
 @dataclass(frozen=True)
 class Contender:
-    """What is timed. `macs` is per image, the mean over all; `baseline` names the dense one whose time it is to save,
+    """What is timed. `macs` is per image, for each batch; `baseline` names the dense one whose time it is to save,
     `reference` computes in torch what it should answer."""
 
     name: str
     predict: Predict
-    macs: float
+    macs: list[float]
     reference: Predict
     baseline: str = ""
     seconds: list[float] = field(default_factory=list)
@@ -70,16 +76,17 @@ def main() -> None:
     torch.manual_seed(0)
     net = _build(options.net)
     images = random_images(options.size)
-    with tempfile.TemporaryDirectory() as folder:
-        contenders = [*_dense(net, images, options), *_gated(net, images, options, Path(folder))]
     batches = [images[i : i + options.images].numpy() for i in range(0, IMAGES - options.images + 1, options.images)]
+    with tempfile.TemporaryDirectory() as folder:
+        contenders = [*_dense(net, images, options), *_gated(net, images, batches, options, Path(folder))]
     seconds = time_in_turns({c.name: c.predict for c in contenders}, batches, options.repeats)
     for contender in contenders:
         contender.seconds.extend(seconds[contender.name])
     rows = _rows(contenders, batches[0])
     _print(rows, options)
+    prototype = _prototype(options.prototype, options.threads) if options.prototype else []
     if options.json:
-        write_json(options.json, _report(rows, options))
+        write_json(options.json, _report(rows, options) | {"prototype": prototype})
 
 
 def _options() -> argparse.Namespace:
@@ -87,11 +94,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--net", default="torchvision:resnet34", help="a residual network, by name")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--images", type=int, default=1, help=f"at a call, at most {IMAGES}")
+    parser.add_argument("--gates", choices=GATINGS, default="channel", help="what is gated")
+    parser.add_argument("--rates", type=float, nargs="+", default=OPEN_RATES, help="open rates of the gates")
+    parser.add_argument("--prototype", type=Path, help="a folder whose bench.py prints times of its own ResNet-34")
     parser.add_argument("--repeats", type=int, default=100, help="timed calls of each contender")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     if not 1 <= options.images <= IMAGES:
         parser.error(f"--images {options.images} is not in 1..{IMAGES}")
+    if not all(0 < rate < 1 for rate in options.rates):
+        parser.error(f"--rates {options.rates} are not all between 0 and 1")
     options.size = 224 if ":" in options.net else 32
     return options
 
@@ -99,30 +111,30 @@ def _options() -> argparse.Namespace:
 def _dense(net: nn.Module, images: Tensor, options: argparse.Namespace) -> list[Contender]:
     """The peers, whole and slimmed."""
     example = images[: options.images]
-    macs, eager = MacModel(net, images[:1]).dense, torch_eager(net)
-    peers = dense_peers(net, example, options.threads)
-    found = [Contender(name, predict, macs, eager) for name, predict in peers.items()]
-    for rate in OPEN_RATES:
+    eager = torch_eager(net)
+    macs = [MacModel(net, images[:1]).dense]
+    found = [Contender(name, call, macs, eager) for name, call in dense_peers(net, example, options.threads).items()]
+    for rate in options.rates if options.gates == "channel" else ():
         slim = slimmed(net, images[:1], rate)
         predict = open_vino(to_onnx(slim, example), options.threads, "f32")
-        macs = MacModel(trace(slim, images[:1])).dense
+        macs = [MacModel(trace(slim, images[:1])).dense]
         found.append(Contender(f"OpenVINO f32 slimmed {rate:.0%}", predict, macs, torch_eager(slim), "OpenVINO f32"))
     return found
 
 
-def _gated(net: nn.Module, images: Tensor, options: argparse.Namespace, folder: Path) -> list[Contender]:
+def _gated(
+    net: nn.Module, images: Tensor, batches: list[np.ndarray], options: argparse.Namespace, folder: Path
+) -> list[Contender]:
     """This engine, dense and at each open rate; free to choose its kernels, and direct."""
     found = []
-    for name, model in [("dense", net), *((f"gated {r:.0%}", random_gates(net, images, r)) for r in OPEN_RATES)]:
+    models = {f"gated {rate:.0%}": random_gates(net, images, rate, options.gates) for rate in options.rates}
+    for name, model in {"dense": net, **models}.items():
         path = export(model, folder / f"{name}.sluice", example_inputs=images[:1])
-        for label, direct in (("ours", False), ("ours direct", True)):
-            session = Session(path, threads=options.threads, tune=True)
-            if direct:
-                keep_direct(session)
-            macs = float(session.run(images.numpy()).macs.mean())
-            predict = partial(_output, session)
+        for label, winograd in (("ours", True), ("ours direct", False)):
+            session = Session(path, threads=options.threads, winograd=winograd)
+            macs = [float(session.run(batch).macs.mean()) for batch in batches]
             baseline = f"{label} dense" if model is not net else ""
-            found.append(Contender(f"{label} {name}", predict, macs, torch_eager(model), baseline))
+            found.append(Contender(f"{label} {name}", partial(_output, session), macs, torch_eager(model), baseline))
     return found
 
 
@@ -139,9 +151,9 @@ def random_images(size: int) -> Tensor:
 
 
 @torch.no_grad()
-def random_gates(net: nn.Module, images: Tensor, open_rate: float) -> GatedModel:
+def random_gates(net: nn.Module, images: Tensor, open_rate: float, gating: str = "channel") -> GatedModel:
     """Gates as untrained as the network, each open on this share of the images."""
-    gated = gate_model(net, ChannelGating(), images[:1]).eval()
+    gated = gate_model(net, GATINGS[gating], images[:1]).eval()
     hooks = [g.register_forward_pre_hook(partial(_randomise, open_rate)) for g in gated.gates.values()]
     gated(images)  # from the first gate to the last: what a gate sees depends on those before it
     for hook in hooks:
@@ -198,19 +210,6 @@ def _keep_first(graph_module: fx.GraphModule, channels: Channels, kept: int) -> 
         module.in_channels = kept
 
 
-def keep_direct(session: Session) -> None:
-    """Undo what tuning chose. Where an op has two algorithms, the first is the one that the engine takes untuned:
-    Winograd at 32 channels and 10 rows or more (csrc/ops/conv.cpp), else direct."""
-    values = {value.name: value for value in session.program.values}
-    for index, op in enumerate(session.program.ops):
-        if session._engine.candidates(index) < 2:
-            continue
-        (c_in, h_in, w_in), (c_out, *_) = values[op.inputs[0]].shape, values[str(op.output)].shape
-        direct = 1 if min(c_in, c_out) >= 32 and min(h_in, w_in) >= 10 else 0
-        for eighths in range(9):
-            session._engine.pick(index, eighths, direct)
-
-
 def _rows(contenders: list[Contender], batch: np.ndarray) -> list[dict[str, Any]]:
     by_name = {c.name: c for c in contenders}
     fastest = min((by_name[name] for name in PEERS_F32), key=lambda c: c.milliseconds)
@@ -219,22 +218,43 @@ def _rows(contenders: list[Contender], batch: np.ndarray) -> list[dict[str, Any]
 
 def _row(one: Contender, dense: Contender | None, fastest: Contender, batch: np.ndarray) -> dict[str, Any]:
     wanted = one.reference(batch)
-    saving = dense and (1 - one.milliseconds / dense.milliseconds) / (1 - one.macs / dense.macs)
+    macs = statistics.median(one.macs) / fastest.macs[0]
     return {
         "name": one.name,
         "median_ms": one.milliseconds,
         "best_ms": 1e3 * min(one.seconds),
         "over_fastest_f32_peer": one.milliseconds / fastest.milliseconds,
-        "macs": one.macs,
-        "macs_over_dense": one.macs / fastest.macs,
-        "realised_saving": saving,
+        "macs": statistics.median(one.macs),
+        "macs_over_dense": macs,
+        "realised_saving": dense and (1 - _paired(one, dense)) / (1 - macs),
         "error": float(np.abs(one.predict(batch) - wanted).max() / np.abs(wanted).max()),
         "fastest_f32_peer": one is fastest,
     }
 
 
+def _paired(one: Contender, dense: Contender) -> float:
+    """Time over dense time, call by call on the same images."""
+    return statistics.median(a / b for a, b in zip(one.seconds, dense.seconds, strict=True))
+
+
+def _prototype(folder: Path, threads: int) -> list[dict[str, Any]]:
+    """What scratch code prints of itself, e.g. "winograd threads 2 open 0.45 MACs 0.472 median 12.4 ms"; nothing where
+    it cannot be built."""
+    done = subprocess.run([sys.executable, folder / "bench.py"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"--prototype {folder}: left out, {(done.stderr.strip() or 'no message').splitlines()[-1]}")
+    found = re.findall(r"(\w+) +threads (\d+) open \S+ MACs (\S+) median +(\S+) ms", done.stdout)
+    rows = [
+        {"name": n, "macs_over_dense": float(m), "median_ms": float(ms)} for n, t, m, ms in found if int(t) == threads
+    ]
+    for row in rows:
+        print("prototype {name}, MACs {macs_over_dense:.3f}: {median_ms:.2f} ms".format_map(row))
+    return rows
+
+
 def _print(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
-    title = f"{options.net}, {options.images} x {options.size}x{options.size}, {options.threads} threads"
+    shape = f"{options.images} x {options.size}x{options.size}"
+    title = f"{options.net}, {options.gates} gates, {shape}, {options.threads} threads"
     table = Table("", "median ms", "ratio", "MACs", "saving", "error", title=title)
     table.caption = "ratio: to the fastest f32 peer (*); saving: realised; error: against torch"
     for row in rows:
@@ -253,7 +273,7 @@ def _print(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
 def _report(rows: list[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:
     came_from = provenance.provenance()
     came_from["versions"] |= versions()
-    keys = ("net", "size", "images", "threads", "repeats")
+    keys = ("net", "gates", "size", "images", "threads", "repeats")
     return {
         "question": "time over that of the fastest dense float32 peer",
         **{key: getattr(options, key) for key in keys},

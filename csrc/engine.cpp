@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <limits>
 #include <stdexcept>
 
 #include "kernels/dispatch.h"
@@ -24,9 +22,9 @@ int checked_threads(int threads) {
   return threads;
 }
 
-OperatorPtr make_operator(const Plan& plan, const OpSpec& op, bool all_candidates, int& exits) {
+OperatorPtr make_operator(const Plan& plan, const OpSpec& op, Ways ways, int& exits) {
   switch (op.kind) {
-    case OpKind::conv: return make_conv(plan, op, all_candidates);
+    case OpKind::conv: return make_conv(plan, op, ways);
     case OpKind::linear: return make_linear(plan, op);
     case OpKind::lstm: return make_lstm(plan, op);
     case OpKind::max_pool:
@@ -40,7 +38,7 @@ OperatorPtr make_operator(const Plan& plan, const OpSpec& op, bool all_candidate
 
 }  // namespace
 
-Engine::Engine(ProgramSpec program, int threads, bool all_candidates)
+Engine::Engine(ProgramSpec program, int threads, Ways ways)
     : program_(checked(std::move(program))),
       kernels_(select_kernels()),
       plan_(program_, checked_threads(threads)),
@@ -49,8 +47,8 @@ Engine::Engine(ProgramSpec program, int threads, bool all_candidates)
   size_t scratch = 0;
   if (!plan_.read_only_by_stem(program_.input)) steps_.push_back({make_load(plan_), program_.input, -1, -1});
   for (OpSpec& op : program_.ops) {
-    steps_.push_back({make_operator(plan_, op, all_candidates, exits), op.output, op.when,
-                      op.kind == OpKind::exit ? op.inputs[0] : -1});
+    steps_.push_back(
+        {make_operator(plan_, op, ways, exits), op.output, op.when, op.kind == OpKind::exit ? op.inputs[0] : -1});
     op.weight.data = op.bias.data = nullptr;  // borrowed, and packed now
     scratch = std::max(scratch, steps_.back().op->scratch_floats());
   }
@@ -134,37 +132,6 @@ void Engine::pick(int op, int eighths, int candidate) {
     throw std::invalid_argument("pick: eighths or candidate is out of range");
   const std::lock_guard<std::mutex> lock(mutex_);
   operator_of(op).pick(eighths, candidate);
-}
-
-void Engine::open_evenly(int value, double share) {
-  const int gate = program_.values[value].gate;
-  if (gate == -1) return;
-  std::vector<float> logits(program_.values[gate].channels());
-  for (size_t g = 0; g < logits.size(); ++g)
-    logits[g] = std::floor((g + 1) * share + 1e-9) > std::floor(g * share + 1e-9) ? 1.0f : -1.0f;
-  run_->threshold_given = false;
-  run_->set_flags(gate, logits.data(), 0.0f);
-}
-
-double Engine::time(int op, int candidate, int eighths, int repeats) {
-  if (candidates(op) < 2 || eighths < 0 || eighths > kEighths)
-    throw std::invalid_argument("time: there is no choice at this op, or eighths is out of range");
-  for (int step = 0; step <= kEighths; ++step) pick(op, step, candidate);
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const ThreadPool::Awake awake(pool_);
-  const int in = program_.ops[op].inputs[0], out = program_.ops[op].output;
-  const bool both = program_.values[in].gate != -1 && program_.values[out].gate != -1;
-  const double share = both ? std::sqrt(eighths / 8.0) : eighths / 8.0;
-  run_->close_all();
-  open_evenly(in, share);
-  open_evenly(out, share);
-  double best = std::numeric_limits<double>::infinity();
-  for (int repeat = 0; repeat < repeats; ++repeat) {
-    const auto begin = std::chrono::steady_clock::now();
-    operator_of(op).run(*run_);
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  }
-  return best;
 }
 
 int64_t Engine::input_floats() const {

@@ -25,8 +25,8 @@ struct Results {
 class Engine final {
  public:
   // Checks the program and packs its weights; std::invalid_argument if it is refused. The tensors of `program` are
-  // not needed afterwards. With `all_candidates` every op keeps all the ways in which it can be computed.
-  Engine(ProgramSpec program, int threads, bool all_candidates);
+  // not needed afterwards. `ways`: in which an op can be computed.
+  Engine(ProgramSpec program, int threads, Ways ways);
 
   // Runs `count` images [C, H, W]. `threshold`, a logit, replaces that of every gate. Runs of one engine
   // queue up: two at once would only take the cores from each other.
@@ -41,11 +41,9 @@ class Engine final {
   };
   std::vector<Cost> profile(const float* image, int repeats, const uint8_t* forced);
 
-  // For autotune.py: in how many ways an op can be computed, how many seconds one of them takes with some eighths of
-  // its multiply-adds open (the best of `repeats`; it stays picked), and which one to use from now on.
-  // std::invalid_argument where there is no choice.
+  // For autotune.py: in how many ways an op can be computed, and which one to use from now on where so many eighths
+  // of its multiply-adds are open. std::invalid_argument where there is no such op or choice.
   int candidates(int op) const;
-  double time(int op, int candidate, int eighths, int repeats);
   void pick(int op, int eighths, int candidate);
 
   int64_t input_floats() const;
@@ -67,7 +65,6 @@ class Engine final {
   size_t first_step() const { return steps_.size() - program_.ops.size(); }  // 1 where a step loads the image
   Operator& operator_of(int op) const;
   void force(int value, const uint8_t* flags);  // if it is a gate: what `flags`, of all gates, say of it
-  void open_evenly(int value, double share);  // the flags of its gate, as far apart as they can be
 
   ProgramSpec program_;
   const KernelTable& kernels_;

@@ -86,7 +86,7 @@ nb::tuple run(sluice::Engine& engine, const Array& images, std::optional<float> 
 }
 
 std::vector<std::pair<double, int64_t>> profile(sluice::Engine& engine, const Array& image, int repeats,
-                                                 const std::optional<Flags>& forced) {
+                                                const std::optional<Flags>& forced) {
   if (image.size() != static_cast<size_t>(engine.input_floats()))
     throw std::invalid_argument("image: the shape is not that of the program's input");
   if (forced.has_value() && forced->size() != flags_of(engine))
@@ -114,17 +114,15 @@ NB_MODULE(_engine, module) {
       .def(
           "__init__",
           [](sluice::Engine* self, const std::vector<Value>& values, const std::vector<Op>& ops, int input,
-             int output, int threads, bool all_candidates) {
+             int output, int threads, bool all_candidates, bool winograd) {
             sluice::ProgramSpec program = program_of(values, ops, input, output);
             nb::gil_scoped_release unlocked;
-            new (self) sluice::Engine(std::move(program), threads, all_candidates);
+            new (self) sluice::Engine(std::move(program), threads, sluice::Ways{all_candidates, winograd});
           },
-          "values"_a, "ops"_a, "input"_a, "output"_a, "threads"_a, "all_candidates"_a = false)
+          "values"_a, "ops"_a, "input"_a, "output"_a, "threads"_a, "all_candidates"_a = false, "winograd"_a = true)
       .def("run", &run, "images"_a, "threshold"_a.none())
       .def("profile", &profile, "image"_a, "repeats"_a, "forced"_a.none() = nb::none())
       .def("candidates", &sluice::Engine::candidates, "op"_a)
-      .def("time", &sluice::Engine::time, "op"_a, "candidate"_a, "eighths"_a, "repeats"_a,
-           nb::call_guard<nb::gil_scoped_release>())
       .def("pick", &sluice::Engine::pick, "op"_a, "eighths"_a, "candidate"_a)
       .def_prop_ro("isa", &sluice::Engine::isa)
       .def_prop_ro("gates", &sluice::Engine::gates);

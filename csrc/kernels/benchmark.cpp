@@ -121,7 +121,6 @@ struct Workload<PackRows> {
     arguments.count = kChannels;
     arguments.taps = kTaps;
     arguments.out = out.data();
-    arguments.step = kTaps * kLanes;
   }
 };
 
@@ -136,11 +135,18 @@ struct Workload<WinogradInput> {
 };
 
 template <>
+struct Workload<WinogradWeights> {
+  Buffer taps{kChannels * kTaps * kLanes}, out{kPositions * kChannels * kLanes};
+  WinogradWeights arguments = {taps.data(), in_order(), kTaps * kLanes, kChannels, out.data(), kChannels * kLanes,
+                               kLanes};
+  double flops = 0, floats = 1.0 * kChannels * kLanes * (kTaps + kPositions);
+};
+
+template <>
 struct Workload<WinogradProduct> {
   Buffer in{kPositions * kTilePlane}, out{kPositions * kTilePlane}, weights{kPositions * kChannels * kChannels};
   WinogradProduct arguments = {in.data(), kTilePlane, kPitch, out.data(), kTilePlane, kPitch, kTiles, weights.data(),
-                               kChannels * kChannels, kChannels, kChannels, in_order(), kChannels, nullptr, 0, 0,
-                               kBlocks, nullptr};
+                               kChannels * kChannels, kChannels, kChannels, kBlocks, true};
   double flops = 2.0 * kPositions * kTiles * kChannels * kChannels;
   double floats = 1.0 * kPositions * kChannels * (2 * kTiles + kChannels);
 };

@@ -101,8 +101,7 @@ struct PackRows {
   int first[kLanes], last[kLanes];  // the channels that the row has
   const int32_t* channels;          // the channels wanted; lanes that lack one become zero
   int count, taps;
-  float* out;  // [count] steps of `step` floats
-  size_t step;
+  float* out;  // [count][taps][16]
 };
 
 // Winograd F(4x4, 3x3); see templates/winograd.inc.
@@ -114,21 +113,28 @@ struct WinogradInput {
   size_t plane, pitch;  // floats per position xi, per tile
 };
 
+// Weights g of 16 output channels each become u = G g G^T on their way from memory, where they take a quarter of the
+// room: [i][9][16] to [36][i][16].
+struct WinogradWeights {
+  const float* taps;  // of the i-th stored input channel: taps + rows[i] * row_step
+  const int32_t* rows;
+  size_t row_step;
+  int count;
+  float* out;
+  size_t plane, pitch;  // floats per position xi, per input channel
+};
+
 struct WinogradProduct {
   const float* in;  // as WinogradInput::out
   size_t in_plane, in_pitch;
-  float* out;
+  float* out;  // as `in`
   size_t out_plane, out_pitch;
   int tiles;
-  const float* weights;  // [36][in][out], or [36][out][in] where there is a list of outputs
-  size_t weights_plane, weights_row;
-  int in_channels;
-  const int32_t* rows;         // stored input channel -> channel
-  int count;                   // stored input channels
-  const int32_t* list;         // open output channels, or null: all
-  int open;                    // how many
-  int block_begin, block_end;  // stored output blocks
-  float* scratch;              // with `list`: 3 blocks of [in, rounded up to 16][16]
+  const float* weights;  // as WinogradWeights::out, blocks side by side
+  size_t weights_plane, weights_pitch;
+  int count;   // stored input channels
+  int blocks;  // of output
+  bool first;  // else what lies in `out` is added to
 };
 
 struct WinogradOutput {

@@ -5,11 +5,13 @@
 namespace sluice {
 namespace {
 
-constexpr int kManyRows = 28;
+// An inner product sums its lanes for every pixel; packing is paid once for all pixels, and pays from so many rows
+// on.
+constexpr int kPackedRows = 14;
 
 class Conv final : public Operator {
  public:
-  Conv(const Plan& plan, const OpSpec& op, bool all_candidates)
+  Conv(const Plan& plan, const OpSpec& op, Ways ways)
       : in_(op.inputs[0]),
         out_(op.output),
         residual_(op.inputs.size() == 2 ? op.inputs[1] : -1),
@@ -20,9 +22,9 @@ class Conv final : public Operator {
         activation_(applied(function_)),
         settled_(residual_ != -1 && plan.is_settled(residual_, function_)),
         pairs_(int64_t{plan.value(in_).channels()} * plan.value(out_).channels()) {
-    const bool first_winograd = pays_winograd(plan, op);
+    const bool first_winograd = ways.winograd && pays_winograd(plan, op);
     candidates_.push_back(first_winograd ? make_winograd(plan, op) : make_direct(plan, op));
-    if (all_candidates && is_winograd_shape(op) && !is_stem(plan.program(), op))
+    if (ways.all && ways.winograd && is_winograd_shape(op) && !is_stem(plan.program(), op))
       candidates_.push_back(first_winograd ? make_direct(plan, op) : make_winograd(plan, op));
   }
 
@@ -78,11 +80,12 @@ class Conv final : public Operator {
         op.inputs.size() == 1)
       return make_depthwise(plan, op);
     const bool whole_blocks = out.gate == -1 || out.channels() / plan.value(out.gate).channels() % kLanes == 0;
-    if (groups > 1) return out.gate == -1 ? make_grouped(op) : make_packed(op, plan.threads());
+    if (groups > 1) return out.gate == -1 ? make_grouped(op) : make_packed(plan, op);
     if (whole_blocks) return make_outer(op);
     const bool single_tap = op.weight.shape[2] * op.weight.shape[3] == 1;
-    if (in.gate == -1 && !single_tap && op.inputs.size() == 1) return make_inner(op);
-    return make_packed(op, plan.threads());
+    const bool few_pixels = out.height() < kPackedRows;
+    if (in.gate == -1 && !single_tap && op.inputs.size() == 1 && few_pixels) return make_inner(op);
+    return make_packed(plan, op);
   }
 
   // Winograd's transforms must be worth their while: enough channels to share them, enough pixels to share
@@ -136,15 +139,17 @@ Floats padded_bias(const OpSpec& op) {
   return bias;
 }
 
-Shares::Shares(int threads, int rows, int units, int units_per_tile) : rows(rows), units(units) {
-  by_rows = rows >= kManyRows || units < threads * units_per_tile / 2 + 1;
+Shares::Shares(int threads, int rows, int units, int units_per_tile, int taps) : rows(rows), units(units) {
+  by_rows = rows >= many_rows(taps) || units < threads * units_per_tile / 2 + 1;
   // Twice as many chunks as threads, where each is still several tiles, evens out a core that was taken away.
-  const int wanted = threads == 1 ? 1 : by_rows ? 2 * threads : units >= 12 * units_per_tile ? 2 * threads : threads;
+  const int fine = threads == 1 && taps != 1 ? 1 : 2 * threads;
+  const int wanted = by_rows ? (taps == 1 ? std::clamp(rows / 7, threads, 2 * fine) : fine)
+                             : (units >= 12 * units_per_tile ? fine : threads);
   chunks = std::max(1, std::min(wanted, by_rows ? rows : units));
 }
 
-OperatorPtr make_conv(const Plan& plan, const OpSpec& op, bool all_candidates) {
-  return std::make_unique<Conv>(plan, op, all_candidates);
+OperatorPtr make_conv(const Plan& plan, const OpSpec& op, Ways ways) {
+  return std::make_unique<Conv>(plan, op, ways);
 }
 
 }  // namespace sluice

@@ -27,10 +27,10 @@ using ConvAlgorithmPtr = std::unique_ptr<ConvAlgorithm>;
 ConvAlgorithmPtr make_outer(const OpSpec& op);                        // any input, all or whole blocks of outputs
 ConvAlgorithmPtr make_grouped(const OpSpec& op);                      // any input, all outputs
 ConvAlgorithmPtr make_inner(const OpSpec& op);                        // all inputs, any outputs
-ConvAlgorithmPtr make_packed(const OpSpec& op, int threads);          // anything
+ConvAlgorithmPtr make_packed(const Plan& plan, const OpSpec& op);     // anything
 ConvAlgorithmPtr make_depthwise(const Plan& plan, const OpSpec& op);  // the same channels in and out
 ConvAlgorithmPtr make_stem(const Plan& plan, const OpSpec& op);       // the image itself
-ConvAlgorithmPtr make_winograd(const Plan& plan, const OpSpec& op);   // 3x3; a gate on one side
+ConvAlgorithmPtr make_winograd(const Plan& plan, const OpSpec& op);   // 3x3 at stride 1
 
 // [O, C / groups, kh, kw], and what follows from it.
 struct ConvWeights {
@@ -45,15 +45,19 @@ struct ConvWeights {
 
 Floats padded_bias(const OpSpec& op);  // to whole blocks, zeros where there is none
 
-// How the output of a convolution is cut into chunks for the threads. Large planes are cut by rows, since all
-// threads then walk the same weights at the same time; below 28 rows by units of output (blocks or channels),
-// since a chunk of few rows would stream all weights for little work.
+// Rows from which on a plane is cut by rows, not by units of output.
+constexpr int many_rows(int taps) { return taps == 1 ? 14 : 28; }
+
+// How the output of a convolution is cut into chunks for the threads. Large planes are cut by rows, since all threads
+// then walk the same weights at the same time; small ones by units of output (blocks or channels), since a chunk of
+// few rows would stream all weights for little work. A single tap reads much input for few weights: it is cut by rows
+// down to 14, and finer, so that what a chunk reads stays in L2 while all groups of outputs go by.
 struct Shares {
   int chunks;
   bool by_rows;
   int rows, units;
 
-  Shares(int threads, int rows, int units, int units_per_tile);
+  Shares(int threads, int rows, int units, int units_per_tile, int taps);
   int row_begin(int chunk) const { return by_rows ? rows * chunk / chunks : 0; }
   int row_end(int chunk) const { return by_rows ? rows * (chunk + 1) / chunks : rows; }
   int unit_begin(int chunk) const { return by_rows ? 0 : units * chunk / chunks; }

@@ -17,7 +17,11 @@ class Outer final : public ConvAlgorithm {
     const ConvWeights w(op);
     block_step_ = static_cast<size_t>(w.taps) * kLanes;
     row_step_ = blocks_of(w.out) * block_step_;
-    weights_ = make_floats(w.in() * row_step_);
+    if (w.taps == 1) {
+      row_step_ = kLanes;
+      block_step_ = w.in() * row_step_;
+    }
+    weights_ = make_floats(static_cast<size_t>(w.in()) * blocks_of(w.out) * w.taps * kLanes);
     for (int c = 0; c < w.in(); ++c)  // in the order of memory
       for (int n = 0; n < w.out; ++n)
         for (int t = 0; t < w.taps; ++t)
@@ -25,7 +29,8 @@ class Outer final : public ConvAlgorithm {
   }
 
   void run(Run& run, const ConvCall& call) const override {
-    const Shares shares(run.pool.threads(), call.out.height, blocks_of(call.open_out.count), kTileBlocks);
+    const Shares shares(run.pool.threads(), call.out.height, blocks_of(call.open_out.count), kTileBlocks,
+                        window_.height * window_.width);
     run.pool.run(shares.chunks, [&](int chunk, int) {
       run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
                               bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
@@ -112,7 +117,8 @@ class Inner final : public ConvAlgorithm {
   }
 
   void run(Run& run, const ConvCall& call) const override {
-    const Shares shares(run.pool.threads(), call.out.height, call.open_out.count, kTileBlocks);
+    const Shares shares(run.pool.threads(), call.out.height, call.open_out.count, kTileBlocks,
+                        window_.height * window_.width);
     run.pool.run(shares.chunks, [&](int chunk, int) {
       run.kernels.inner_conv({call.in, call.out, window_, weights_.get(), bias_.get(), call.open_out.channels,
                               in_blocks_, shares.unit_begin(chunk), shares.unit_end(chunk), shares.row_begin(chunk),
@@ -126,12 +132,15 @@ class Inner final : public ConvAlgorithm {
   int in_blocks_;
 };
 
-// Rows of open outputs are packed by groups of three blocks into scratch, then run as outer product. Single taps are
-// packed with all input channels, since then 16 at a time are transposed, and the list picks among them afterwards;
-// other kernels are packed by the list.
+// Rows of open outputs are packed into blocks, then run as outer product. Single taps are packed with all input
+// channels, since then 16 at a time are transposed, and the list picks among them afterwards; other kernels are
+// packed by the list.
+//
+// Large planes are cut by rows, so all blocks are packed first, for everybody; their weights are few. Small planes
+// are cut by groups of up to three blocks, each packed by who computes it, while it is in that core's cache.
 class Packed final : public ConvAlgorithm {
  public:
-  Packed(const OpSpec& op, int threads)
+  Packed(const OpSpec& op, int height, int threads)
       : window_(window_of(op)), bias_(padded_bias(op)), shape_(op), threads_(threads) {
     const size_t size = static_cast<size_t>(shape_.out) * shape_.per_group * shape_.taps;
     weights_ = make_floats(size + kLanes);
@@ -139,65 +148,102 @@ class Packed final : public ConvAlgorithm {
     shape_.data = weights_.get();
     step_ = static_cast<size_t>(shape_.taps) * kLanes;
     whole_ = shape_.taps == 1 && shape_.groups == 1;
+    shared_ = shape_.groups == 1 && height >= many_rows(shape_.taps);
   }
 
-  size_t scratch_floats() const override { return kTileBlocks * (shape_.in() * step_ + kLanes) + kLanes * kLanes; }
-
-  void run(Run& run, const ConvCall& call) const override {
-    const int blocks = blocks_of(call.open_out.count), groups = (blocks + kTileBlocks - 1) / kTileBlocks;
-    // Every cut of the rows packs for itself, so there are no more cuts than it takes to feed the threads.
-    const int cuts = groups % threads_ == 0 ? 1 : std::min(call.out.height, (threads_ + groups - 1) / groups + 1);
-    run.pool.run(groups * cuts, [&](int chunk, int thread) {
-      const int cut = chunk % cuts, height = call.out.height;
-      const Rows rows = {height * cut / cuts, height * (cut + 1) / cuts};
-      run_group(run, call, chunk / cuts * kTileBlocks, rows, thread);
-    });
+  size_t scratch_floats() const override {
+    const int blocks = shared_ ? blocks_of(shape_.out) : kTileBlocks;
+    return blocks * (block_step(shape_.in()) + kLanes);
   }
+
+  void run(Run& run, const ConvCall& call) const override { shared_ ? run_shared(run, call) : run_groups(run, call); }
 
  private:
   struct Rows {
     int begin, end;
   };
 
-  void run_group(Run& run, const ConvCall& call, int block, Rows rows, int thread) const {
-    static constexpr int32_t kBlocks[kTileBlocks] = {0, 1, 2};
-    const int first = block * kLanes, end = std::min(first + kTileBlocks * kLanes, call.open_out.count);
-    const int blocks = blocks_of(end - first);
+  // A group of output blocks, and the input channels that it reads.
+  struct Group {
+    int first, end;  // open output channels
+    Range range;     // open input channels
+    const int32_t* wanted;
+    int count;  // channels packed
+    int blocks() const { return blocks_of(end - first); }
+  };
+
+  Group group_of(const ConvCall& call, int block_begin, int block_end) const {
+    const int first = block_begin * kLanes, end = std::min(block_end * kLanes, call.open_out.count);
     const int32_t* list = call.open_out.channels;
-    const int low = shape_.first_in(list[first]), high = shape_.first_in(list[end - 1]) + shape_.per_group;
-    const Range range = entries_between(call.open_in, low, high);
-    const int32_t* wanted = whole_ ? call.in_order : call.open_in.channels + range.begin;
-    const int count = whole_ ? shape_.in() : range.count;
+    const Range range = entries_between(call.open_in, shape_.first_in(list[first]),
+                                        shape_.first_in(list[end - 1]) + shape_.per_group);
+    return {first, end, range, whole_ ? call.in_order : call.open_in.channels + range.begin,
+            whole_ ? shape_.in() : range.count};
+  }
 
-    float* packed = run.scratch(thread);
-    const size_t block_step = count * step_;
-    for (int b = 0; b < blocks; ++b)
-      pack_block(run, call, first + b * kLanes, wanted, count, packed + b * block_step);
-    float* bias = packed + blocks * block_step;  // where the last block was overrun
-    for (int lane = 0; lane < blocks * kLanes; ++lane) bias[lane] = bias_[list[std::min(first + lane, end - 1)]];
+  void run_shared(Run& run, const ConvCall& call) const {
+    const Group group = group_of(call, 0, blocks_of(call.open_out.count));
+    float* packed = run.scratch(0);
+    run.pool.run(group.blocks(), [&](int block, int) { pack_block(run, call, group, block, packed); });
+    const float* bias = gather_bias(call, group, packed);
+    const Shares shares(threads_, call.out.height, group.blocks(), kTileBlocks, shape_.taps);
+    run.pool.run(shares.chunks, [&](int chunk, int) {
+      multiply(run, call, group, packed, bias, {shares.unit_begin(chunk), shares.unit_end(chunk)},
+               {shares.row_begin(chunk), shares.row_end(chunk)});
+    });
+  }
 
+  void run_groups(Run& run, const ConvCall& call) const {
+    const int blocks = blocks_of(call.open_out.count), height = call.out.height;
+    int groups = (blocks + kTileBlocks - 1) / kTileBlocks;
+    if (blocks >= 2 * threads_) groups = (groups + threads_ - 1) / threads_ * threads_;  // as many for each thread
+    // Every cut of the rows packs for itself, so there are no more cuts than it takes to feed the threads.
+    const int cuts = groups % threads_ == 0 ? 1 : std::min(height, (threads_ + groups - 1) / groups + 1);
+    run.pool.run(groups * cuts, [&](int chunk, int thread) {
+      const int g = chunk / cuts, cut = chunk % cuts;
+      const Group group = group_of(call, blocks * g / groups, blocks * (g + 1) / groups);
+      float* packed = run.scratch(thread);
+      for (int block = 0; block < group.blocks(); ++block) pack_block(run, call, group, block, packed);
+      multiply(run, call, group, packed, gather_bias(call, group, packed), {0, group.blocks()},
+               {height * cut / cuts, height * (cut + 1) / cuts});
+    });
+  }
+
+  // Behind a block there is room for what packing writes past its end, where others may be packing.
+  size_t block_step(int channels) const { return channels * step_ + kLanes * kLanes; }
+
+  float* gather_bias(const ConvCall& call, const Group& group, float* packed) const {
+    float* bias = packed + group.blocks() * block_step(group.count);
+    for (int lane = 0; lane < group.blocks() * kLanes; ++lane)
+      bias[lane] = bias_[call.open_out.channels[std::min(group.first + lane, group.end - 1)]];
+    return bias;
+  }
+
+  void multiply(Run& run, const ConvCall& call, const Group& group, const float* packed, const float* bias,
+                Rows blocks, Rows rows) const {
     View out = call.out;
-    out.data += block * out.block;
-    const float* residual = call.residual == nullptr ? nullptr : call.residual + block * out.block;
-    run.kernels.outer_conv({call.in, out, residual, window_, packed, step_, block_step, bias,
-                            whole_ ? call.open_in.channels : call.in_order, whole_ ? 0 : range.begin, range.begin,
-                            range.count, kBlocks, 0, blocks, rows.begin, rows.end, call.clamp});
+    const size_t offset = group.first / kLanes * out.block;
+    out.data += offset;
+    const float* residual = call.residual == nullptr ? nullptr : call.residual + offset;
+    run.kernels.outer_conv({call.in, out, residual, window_, packed, step_, block_step(group.count), bias,
+                            whole_ ? call.open_in.channels : call.in_order, whole_ ? 0 : group.range.begin,
+                            group.range.begin, group.range.count, call.in_order, blocks.begin, blocks.end, rows.begin,
+                            rows.end, call.clamp});
   }
 
   // Lanes past the last open channel repeat it: nothing reads them.
-  void pack_block(Run& run, const ConvCall& call, int first, const int32_t* wanted, int count, float* out) const {
+  void pack_block(Run& run, const ConvCall& call, const Group& group, int block, float* packed) const {
     PackRows pack = {};
     for (int lane = 0; lane < kLanes; ++lane) {
-      const int channel = call.open_out.channels[std::min(first + lane, call.open_out.count - 1)];
+      const int channel = call.open_out.channels[std::min(group.first + block * kLanes + lane, group.end - 1)];
       pack.rows[lane] = shape_.row(channel);
       pack.first[lane] = shape_.first_in(channel);
       pack.last[lane] = shape_.first_in(channel) + shape_.per_group;
     }
-    pack.channels = wanted;
-    pack.count = count;
+    pack.channels = group.wanted;
+    pack.count = group.count;
     pack.taps = shape_.taps;
-    pack.out = out;
-    pack.step = step_;
+    pack.out = packed + block * block_step(group.count);
     run.kernels.pack_rows(pack);
   }
 
@@ -206,7 +252,7 @@ class Packed final : public ConvAlgorithm {
   ConvWeights shape_;
   int threads_;
   size_t step_;
-  bool whole_;
+  bool whole_, shared_;
 };
 
 }  // namespace
@@ -214,6 +260,8 @@ class Packed final : public ConvAlgorithm {
 ConvAlgorithmPtr make_outer(const OpSpec& op) { return std::make_unique<Outer>(op); }
 ConvAlgorithmPtr make_grouped(const OpSpec& op) { return std::make_unique<Grouped>(op); }
 ConvAlgorithmPtr make_inner(const OpSpec& op) { return std::make_unique<Inner>(op); }
-ConvAlgorithmPtr make_packed(const OpSpec& op, int threads) { return std::make_unique<Packed>(op, threads); }
+ConvAlgorithmPtr make_packed(const Plan& plan, const OpSpec& op) {
+  return std::make_unique<Packed>(op, plan.value(op.output).height(), plan.threads());
+}
 
 }  // namespace sluice

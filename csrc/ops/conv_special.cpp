@@ -34,7 +34,7 @@ class Stem final : public ConvAlgorithm {
     run.pool.run(chunks, [&](int chunk, int) {
       interleave(run.image, image, rows * chunk / chunks, rows * (chunk + 1) / chunks);
     });
-    const Shares shares(threads, call.out.height, blocks_of(call.open_out.count), 3);
+    const Shares shares(threads, call.out.height, blocks_of(call.open_out.count), 3, window_.height * window_.width);
     run.pool.run(shares.chunks, [&](int chunk, int) {
       run.kernels.stem_conv({image, row_, window_.height, window_.width * channels_, window_.stride_y,
                              window_.stride_x * channels_, call.out, weights_.get(), bias_.get(),
@@ -94,7 +94,7 @@ class Depthwise final : public ConvAlgorithm {
       weights = run.scratch(0);
       bias = weights + blocks * step();
     }
-    const Shares shares(run.pool.threads(), call.out.height, blocks, 1);
+    const Shares shares(run.pool.threads(), call.out.height, blocks, 1, taps_);
     run.pool.run(shares.chunks, [&](int chunk, int) {
       run.kernels.depthwise_conv({call.in, call.out, window_, weights, bias, shares.unit_begin(chunk),
                                   shares.unit_end(chunk), shares.row_begin(chunk), shares.row_end(chunk),

@@ -1,76 +1,72 @@
-// Winograd F(4x4, 3x3), whose kernels and matrices stand in kernels/templates/winograd.inc: weights are
-// transformed at load, tiles of input and output in each run. Two ways to share the work:
+// Winograd F(4x4, 3x3), whose kernels and matrices stand in kernels/templates/winograd.inc. A share of the work is
+// some tiles and some output blocks. A thread takes it through all steps by itself, in memory that stays in its own
+// cache:
 //
-// - many tiles (56x56 and more): each thread takes batches of 14 tiles through all three steps by itself, so
-// that
-//   transformed tiles stay in its own cache;
-// - few tiles: each thread takes some of the output blocks and transforms all of the input for itself. That
-// work is
-//   done twice, which costs less than to meet at a barrier.
+//     V [36][tile][in] of its tiles
+//     for each group of 3 output blocks:
+//         for each pass of some 64 input channels:
+//             U [36][in][48] of the open weights; M [36][tile][48] += V U
+//         output of the group
+//
+// How the work is cut:
+// - by tiles, where there are enough of them for all threads. If all of U fits into L2 beside 14 tiles, a thread
+// makes it
+//   once and keeps it while it takes batches of 14 as they come;
+// - else by output blocks: each thread transforms all of the input, which costs less than to meet at a barrier.
 #include <algorithm>
+#include <vector>
 
 #include "conv.h"
 
 namespace sluice {
 namespace {
 
-constexpr int kPositions = 36, kBatch = 14, kManyTiles = 100, kTileBlocks = 3;
+constexpr int kPositions = 36, kTaps = 9, kGroup = 3, kPass = 64;
+constexpr int kFewTiles = 8, kBatch = 14, kMostTiles = 28, kManyTiles = 64;
+constexpr size_t kPitch = kGroup * kLanes;  // of U and M
+constexpr size_t kKeptFloats = 160 * 1024;  // 640 KiB of the 1 MiB that a core has
+constexpr size_t kBlockTaps = kTaps * kLanes;
 
-// u[xi] = (G g G^T)[xi] of 16 kernels g at once; both have a kernel in each lane.
-void transform_weights(const float (&g)[9][kLanes], float (&u)[kPositions][kLanes]) {
-  static constexpr double G[6][3] = {{1 / 4.0, 0, 0},
-                                     {-1 / 6.0, -1 / 6.0, -1 / 6.0},
-                                     {-1 / 6.0, 1 / 6.0, -1 / 6.0},
-                                     {1 / 24.0, 1 / 12.0, 1 / 6.0},
-                                     {1 / 24.0, -1 / 12.0, 1 / 6.0},
-                                     {0, 0, 1}};
-  double half[3][kLanes];
-  for (int i = 0; i < 6; ++i) {
-    for (int s = 0; s < 3; ++s)
-      for (int lane = 0; lane < kLanes; ++lane)
-        half[s][lane] = G[i][0] * g[s][lane] + G[i][1] * g[3 + s][lane] + G[i][2] * g[6 + s][lane];
-    for (int j = 0; j < 6; ++j)
-      for (int lane = 0; lane < kLanes; ++lane)
-        u[i * 6 + j][lane] =
-            static_cast<float>(half[0][lane] * G[j][0] + half[1][lane] * G[j][1] + half[2][lane] * G[j][2]);
-  }
-}
+// Planes an odd number of cache lines apart: were it a power of two, 36 stores would fall into the same cache set.
+constexpr size_t plane_of(size_t rows, size_t pitch) { return (rows * pitch / kLanes | 1) * kLanes; }
 
 class Winograd final : public ConvAlgorithm {
  public:
-  Winograd(const Plan& plan, const OpSpec& op)
-      : bias_(padded_bias(op)), gated_out_(plan.value(op.output).gate != -1) {
-    const ConvWeights w(op);
-    in_ = w.in();
-    out_ = w.out;
-    tiles_x_ = (plan.value(op.output).width() + 3) / 4;
-    tiles_ = tiles_x_ * ((plan.value(op.output).height() + 3) / 4);
-    // [xi][in][out] to walk a list of inputs, [xi][out][in] to pick rows of outputs.
-    const size_t rows = gated_out_ ? out_ : in_;
-    row_ = static_cast<size_t>(blocks_of(gated_out_ ? in_ : out_)) * kLanes;
-    plane_ = rows * row_;
-    weights_ = make_floats(kPositions * plane_);
-    for (size_t row = 0; row < rows; ++row)
-      for (size_t column = 0; column < row_; column += kLanes) transform_block(w, row, column);
+  Winograd(const Plan& plan, const OpSpec& op) : shape_(op), bias_(padded_bias(op)) {
+    const ValueSpec& out = plan.value(op.output);
+    gated_out_ = out.gate != -1;
+    by_rows_ = gated_out_ && out.channels() / plan.value(out.gate).channels() % kLanes != 0;
+    by_rows_ ? keep_rows() : keep_blocks();
+    shape_.data = nullptr;  // borrowed
+    tiles_x_ = (out.width() + 3) / 4;
+    tiles_ = tiles_x_ * ((out.height() + 3) / 4);
+    const size_t most_blocks = blocks_of(shape_.out);
+    kept_ = kPositions * shape_.in() * most_blocks * kLanes <= kKeptFloats;
+    batches_ = batches(plan.threads());
+    most_tiles_ = batches_ == 0 ? tiles_ : (tiles_ + batches_ - 1) / batches_;
+    group_floats_ = kPositions * plane_of(kept_ ? shape_.in() : kPass, kPitch);
+    sizes_ = {(kept_ ? most_blocks / 2 + 1 : 1) * group_floats_, kPositions * plane_of(most_tiles_, in_pitch()),
+              kPositions * plane_of(most_tiles_, kPitch), pass_size(shape_.in()) * kBlockTaps + kLanes * kLanes,
+              most_blocks * kLanes};
   }
 
   size_t scratch_floats() const override {
-    const size_t tiles = is_batched() ? kBatch : tiles_;
-    return kPositions * tiles * (pitch(in_) + pitch(out_)) + packed_floats() + blocks_of(out_) * kLanes;
+    return sizes_.weights + sizes_.in + sizes_.out + sizes_.packed + sizes_.bias;
   }
 
   void run(Run& run, const ConvCall& call) const override {
     const int blocks = blocks_of(call.open_out.count);
-    if (is_batched()) {
-      const int batches = (tiles_ + kBatch - 1) / kBatch;
-      run.pool.run(batches, [&](int batch, int thread) {
-        const int first = batch * kBatch;
-        run_share(run, call, {first, std::min(first + kBatch, tiles_), 0, blocks}, thread);
+    if (batches_ > 0) {
+      std::vector<char> ready(run.pool.threads(), 0);  // threads whose U is made
+      run.pool.run(batches_, [&](int batch, int thread) {
+        run_share(run, call, {tiles_ * batch / batches_, tiles_ * (batch + 1) / batches_, 0, blocks}, thread,
+                  ready[thread] != 0);
+        ready[thread] = kept_;
       });
     } else {
       const int chunks = std::min(run.pool.threads(), blocks);
       run.pool.run(chunks, [&](int chunk, int thread) {
-        run_share(run, call, {0, tiles_, blocks * chunk / chunks, blocks * (chunk + 1) / chunks}, thread);
+        run_share(run, call, {0, tiles_, blocks * chunk / chunks, blocks * (chunk + 1) / chunks}, thread, false);
       });
     }
   }
@@ -79,42 +75,98 @@ class Winograd final : public ConvAlgorithm {
   struct Share {
     int tile_begin, tile_end, block_begin, block_end;
   };
+  struct Sizes {
+    size_t weights, in, out, packed, bias;  // floats of each part of a thread's scratch, in this order
+  };
 
-  // 16 columns of one row of all 36 matrices; columns past the last channel stay zero.
-  void transform_block(const ConvWeights& w, size_t row, size_t column) {
-    const size_t columns = gated_out_ ? in_ : out_;
-    float g[9][kLanes] = {}, u[kPositions][kLanes];
-    for (size_t lane = 0; lane < kLanes && column + lane < columns; ++lane) {
-      const size_t out = gated_out_ ? row : column + lane, in = gated_out_ ? column + lane : row;
-      for (int t = 0; t < 9; ++t) g[t][lane] = w.row(static_cast<int>(out))[in * 9 + t];
-    }
-    transform_weights(g, u);
-    for (int xi = 0; xi < kPositions; ++xi)
-      std::copy_n(u[xi], kLanes, weights_.get() + xi * plane_ + row * row_ + column);
+  // 0: cut by output blocks.
+  int batches(int threads) const {
+    const int enough = (kept_ ? kFewTiles : kBatch) * threads;
+    if (tiles_ < enough) return tiles_ < kManyTiles ? 0 : (tiles_ + kBatch - 1) / kBatch;
+    const int most = threads * (kept_ ? kBatch : kMostTiles);
+    return threads * ((tiles_ + most - 1) / most);
   }
 
-  bool is_batched() const { return tiles_ >= kManyTiles; }
+  // [out][in][tap], of which rows are picked: what follows the last one may be read.
+  void keep_rows() {
+    row_step_ = static_cast<size_t>(shape_.in()) * kTaps;
+    weights_ = make_floats(shape_.out * row_step_ + kLanes);
+    std::copy_n(shape_.data, shape_.out * row_step_, weights_.get());
+  }
+
+  // [block][in][tap][16]: what a block reads lies in one piece, which the hardware's prefetcher follows.
+  void keep_blocks() {
+    row_step_ = kBlockTaps;
+    weights_ = make_floats(blocks_of(shape_.out) * shape_.in() * row_step_);
+    for (int c = 0; c < shape_.in(); ++c)
+      for (int n = 0; n < shape_.out; ++n)
+        for (int t = 0; t < kTaps; ++t)
+          weights_[(n / kLanes * shape_.in() + c) * kBlockTaps + t * kLanes + n % kLanes] =
+              shape_.row(n)[c * kTaps + t];
+  }
+
   // 16 floats more than the channels, or rows a power of two apart would fall into the same cache sets.
-  static size_t pitch(int channels) { return static_cast<size_t>(blocks_of(channels) + 1) * kLanes; }
-  size_t packed_floats() const {
-    return gated_out_ ? static_cast<size_t>(kTileBlocks) * blocks_of(in_) * kLanes * kLanes : 0;
+  size_t in_pitch() const { return static_cast<size_t>(blocks_of(shape_.in()) + 1) * kLanes; }
+  int pass_size(int channels) const {
+    const int passes = kept_ ? 1 : (channels + kPass - 1) / kPass;
+    return channels == 0 ? 1 : (channels + passes - 1) / passes;
   }
 
-  void run_share(Run& run, const ConvCall& call, Share share, int thread) const {
-    const int tiles = share.tile_end - share.tile_begin;
-    float* in = run.scratch(thread);
-    float* out = in + kPositions * tiles * pitch(in_);
-    float* packed = out + kPositions * tiles * pitch(out_);
-    run.kernels.winograd_input({call.in, blocks_of(call.open_in.count), share.tile_begin, share.tile_end, tiles_x_,
-                                in, tiles * pitch(in_), pitch(in_)});
-    run.kernels.winograd_product({in, tiles * pitch(in_), pitch(in_), out, tiles * pitch(out_), pitch(out_), tiles,
-                                  weights_.get(), plane_, row_, in_, call.open_in.channels, call.open_in.count,
-                                  gated_out_ ? call.open_out.channels : nullptr, call.open_out.count,
-                                  share.block_begin, share.block_end, packed});
-    const float* bias = gated_out_ ? gather_bias(call.open_out, packed + packed_floats()) : bias_.get();
-    run.kernels.winograd_output({out, tiles * pitch(out_), pitch(out_), call.out, call.residual, bias,
-                                 share.block_begin, share.block_end, share.tile_begin, share.tile_end, tiles_x_,
-                                 call.clamp});
+  void run_share(Run& run, const ConvCall& call, const Share& share, int thread, bool ready) const {
+    float* weights = run.scratch(thread);
+    float* in = weights + sizes_.weights;
+    float* out = in + sizes_.in;
+    float* packed = out + sizes_.out;
+    const float* bias = gated_out_ ? gather_bias(call.open_out, packed + sizes_.packed) : bias_.get();
+    const int tiles = share.tile_end - share.tile_begin, channels = call.open_in.count, pass = pass_size(channels);
+    const size_t in_plane = plane_of(tiles, in_pitch()), out_plane = plane_of(tiles, kPitch);
+    run.kernels.winograd_input(
+        {call.in, blocks_of(channels), share.tile_begin, share.tile_end, tiles_x_, in, in_plane, in_pitch()});
+    for (int block = share.block_begin; block < share.block_end;) {
+      const int left = share.block_end - block, blocks = left == kGroup + 1 ? 2 : std::min(left, kGroup);
+      for (int from = 0; from == 0 || from < channels; from += pass) {
+        const int count = std::min(pass, channels - from);
+        if (!ready)
+          for (int b = 0; b < blocks; ++b) transform(run, call, block + b, from, count, packed, weights + b * kLanes);
+        run.kernels.winograd_product({in + from, in_plane, in_pitch(), out, out_plane, kPitch, tiles, weights,
+                                      weights_plane(), kPitch, count, blocks, from == 0});
+      }
+      run.kernels.winograd_output({out, out_plane, kPitch, call.out, call.residual, bias, block, block + blocks,
+                                   share.tile_begin, share.tile_end, tiles_x_, call.clamp});
+      block += blocks;
+      if (kept_) weights += group_floats_;
+    }
+  }
+
+  size_t weights_plane() const { return group_floats_ / kPositions; }
+
+  // One output block of U. Rows are first packed as [in][tap][16].
+  void transform(Run& run, const ConvCall& call, int block, int from, int count, float* packed, float* out) const {
+    const int32_t* channels = call.open_in.channels + from;
+    WinogradWeights w = {weights_.get(), channels, row_step_, count, out, weights_plane(), kPitch};
+    if (by_rows_) {
+      pack(run, call.open_out, block, channels, count, packed);
+      w.taps = packed;
+      w.rows = call.in_order;
+      w.row_step = kBlockTaps;
+    } else {
+      w.taps += static_cast<size_t>(call.open_out.blocks[block]) * shape_.in() * kBlockTaps;
+    }
+    run.kernels.winograd_weights(w);
+  }
+
+  // Lanes past the last open channel repeat it: nothing reads them.
+  void pack(Run& run, const OpenList& open, int block, const int32_t* channels, int count, float* out) const {
+    PackRows pack = {};
+    for (int lane = 0; lane < kLanes; ++lane) {
+      pack.rows[lane] = weights_.get() + open.channels[std::min(block * kLanes + lane, open.count - 1)] * row_step_;
+      pack.last[lane] = shape_.in();
+    }
+    pack.channels = channels;
+    pack.count = count;
+    pack.taps = kTaps;
+    pack.out = out;
+    run.kernels.pack_rows(pack);
   }
 
   const float* gather_bias(const OpenList& open, float* out) const {
@@ -123,10 +175,12 @@ class Winograd final : public ConvAlgorithm {
     return out;
   }
 
+  ConvWeights shape_;
   Floats bias_, weights_;
-  bool gated_out_;
-  int in_, out_, tiles_x_, tiles_;
-  size_t row_, plane_;
+  bool gated_out_, by_rows_, kept_;
+  int tiles_x_, tiles_, batches_, most_tiles_;
+  size_t row_step_, group_floats_;
+  Sizes sizes_;
 };
 
 }  // namespace

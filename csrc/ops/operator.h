@@ -39,7 +39,7 @@ struct Run {
   bool is_open(int gate) const { return flags[gate][0] != 0; }
   void set_flags(int gate, const float* logits, float threshold);
   void set_flags(int gate, const std::vector<uint8_t>& open);  // and the open-lists that follow from them
-  void close_all();                                                // every gate, before a sample
+  void close_all();                                            // every gate, before a sample
   float* scratch(int thread) const { return scratch_[thread].get(); }
 
   Run(const KernelTable& kernels, ThreadPool& pool, const Plan& plan, size_t scratch_floats);
@@ -70,10 +70,16 @@ class Operator {
   virtual void pick(int /*eighths*/, int /*candidate*/) {}
 };
 
+// Which of the ways to compute an op are made ready: all, or only the one to take untuned; and whether Winograd may
+// be among them.
+struct Ways {
+  bool all, winograd;
+};
+
 using OperatorPtr = std::unique_ptr<Operator>;
 
 OperatorPtr make_load(const Plan& plan);  // the image into the program's input
-OperatorPtr make_conv(const Plan& plan, const OpSpec& op, bool all_candidates);
+OperatorPtr make_conv(const Plan& plan, const OpSpec& op, Ways ways);
 OperatorPtr make_linear(const Plan& plan, const OpSpec& op);
 OperatorPtr make_lstm(const Plan& plan, const OpSpec& op);
 OperatorPtr make_pool(const Plan& plan, const OpSpec& op);  // max, average

@@ -1,11 +1,14 @@
 // Pooling over windows and over whole planes. Blocks are pooled as they are stored, so closed channels cost
 // nothing.
+#include <algorithm>
 #include <cmath>
 
 #include "conv.h"
 
 namespace sluice {
 namespace {
+
+constexpr int kFewPixels = 1024;  // of 64 bytes
 
 class WindowPool final : public Operator {
  public:
@@ -24,7 +27,8 @@ class WindowPool final : public Operator {
   void run(Run& run) const override {
     const View& out = run.views[out_];
     // Cut as the convolution before it was: a thread finds in its own cache what it wrote itself.
-    const Shares shares(run.pool.threads(), out.height, blocks_of(run.open(in_).count), 1);
+    const Shares shares(run.pool.threads(), out.height, blocks_of(run.open(in_).count), 1,
+                        window_.height * window_.width);
     run.pool.run(shares.chunks, [&](int chunk, int) {
       run.kernels.pool({run.views[in_], out, window_, maximum_, count_padding_, shares.unit_begin(chunk),
                         shares.unit_end(chunk), shares.row_begin(chunk), shares.row_end(chunk)});
@@ -48,10 +52,17 @@ class PlanePool final : public Operator {
   void run(Run& run) const override {
     const int channels = run.open(in_).count;
     const View& in = run.views[in_];
-    if (absolute_)
-      for (int block = 0; block < blocks_of(channels); ++block) mean_size(in, block, run.views[out_].data);
-    else
-      run.kernels.global_pool({in, run.views[out_].data, 0, blocks_of(channels)});
+    float* out = run.views[out_].data;
+    const int blocks = blocks_of(channels);
+    // To wake a thread for less than some microseconds of reading would cost more than it saves.
+    const int chunks = blocks * in.height * in.width < kFewPixels ? 1 : std::min(blocks, run.pool.threads());
+    run.pool.run(chunks, [&](int chunk, int) {
+      const int begin = blocks * chunk / chunks, end = blocks * (chunk + 1) / chunks;
+      if (absolute_)
+        for (int block = begin; block < end; ++block) mean_size(in, block, out);
+      else
+        run.kernels.global_pool({in, out, begin, end});
+    });
     if (counted_) run.macs += int64_t{channels} * in.height * in.width;
   }
 

@@ -9,10 +9,13 @@ load of a file on a kind of machine pays for the measurement.
 import hashlib
 import json
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .artifact import Artifact, write_whole
 from .program import Preprocessing, Program
@@ -39,15 +42,54 @@ def autotune(engine: Any, artifact: Artifact, threads: int, path: Path | None) -
 
 
 def measure(engine: Any, artifact: Artifact) -> Picks:
-    """Times every candidate of every op that has several, at each eighth."""
-    picks: Picks = {}
-    for index, op in enumerate(artifact.program.ops):
-        candidates = range(engine.candidates(index))
-        if len(candidates) < 2:
-            continue
-        times = [[engine.time(index, c, eighths, REPEATS) for c in candidates] for eighths in range(1, EIGHTHS + 1)]
-        picks[op.name] = [min(candidates, key=row.__getitem__) for row in times]
-    return picks
+    """Times the whole program once per candidate and share of open gates, so that an op finds the caches as it will in
+    use: by itself, again and again, it would find its weights there, which in truth come from memory."""
+    program = artifact.program
+    counts = {i: engine.candidates(i) for i in range(len(program.ops)) if engine.candidates(i) > 1}
+    most = max(counts.values(), default=0)
+    times = np.array([_times(engine, program, c, counts) for c in range(most)])  # [candidates, shares, ops]
+    return {
+        program.ops[i].name: [
+            int(times[:count, _share(program, i, eighths) - 1, i].argmin()) for eighths in range(1, EIGHTHS + 1)
+        ]
+        for i, count in counts.items()
+    }
+
+
+def _times(engine: Any, program: Program, candidate: int, counts: Mapping[int, int]) -> list[np.ndarray]:
+    """Seconds of each op, the best of some runs, with every op at this candidate if it has it; by the share of open
+    gates, 1/8 to 8/8."""
+    for index, count in counts.items():
+        for eighths in range(EIGHTHS + 1):
+            engine.pick(index, eighths, min(candidate, count - 1))
+    image = np.zeros(next(value.shape for value in program.values if value.name == program.input), np.float32)
+    found = []
+    for share in range(1, EIGHTHS + 1):
+        flags = _flags(program, share)
+        runs = [[seconds for seconds, _ in engine.profile(image, 1, flags)] for _ in range(REPEATS)]
+        found.append(np.min(runs, axis=0))
+    return found
+
+
+def _flags(program: Program, share: int) -> np.ndarray:
+    """This many eighths of the channels of every gate open, as evenly as they can be. All layers run, to the end."""
+    layers = {op.when for op in program.ops if op.when}
+    exits = {op.inputs[1] for op in program.ops if op.kind == "exit"}
+    flags = [np.empty(0, np.uint8)]
+    for value in program.values:
+        if value.kind == "gate":
+            eighths = 0 if value.name in exits else EIGHTHS if value.name in layers else share
+            flags.append(np.diff(np.arange(value.shape[0] + 1) * eighths // EIGHTHS).astype(np.uint8))
+    return np.concatenate(flags)
+
+
+def _share(program: Program, index: int, eighths: int) -> int:
+    """The share of open gates, in eighths, at which this op does so many eighths of its work: between two gates their
+    product counts."""
+    gates = {value.name: value.gate for value in program.values}
+    op = program.ops[index]
+    both = gates[op.inputs[0]] and gates[str(op.output)]
+    return max(1, round((EIGHTHS * eighths) ** 0.5)) if both else eighths
 
 
 def processor() -> str:

@@ -21,18 +21,26 @@ KINDS = tuple(ATTRIBUTES)  # the engine knows a kind by its place here
 class Session:
     """A loaded program, ready to run.
 
-    `source` is the path of a `.sluice` file or an `Artifact`; `threads` (1 to 1024) includes the calling one.
+    `source` is the path of a `.sluice` file or an `Artifact`; `threads` (1 to 1024) includes the calling one; `tune`
+    measures which algorithm suits which layer at which open rate. Without `winograd` every layer is computed directly:
+    slower, but each product is rounded once.
     Python threads may share a session: a run releases the GIL, and runs of one session queue up. InputError
     where the file, the program or `threads` is refused, RunError where there is no engine or no memory.
     """
 
-    def __init__(self, source: str | os.PathLike[str] | Artifact, threads: int = 2, tune: bool = False) -> None:
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | Artifact,
+        threads: int = 2,
+        tune: bool = False,
+        winograd: bool = True,
+    ) -> None:
         artifact = source if isinstance(source, Artifact) else load(source)
         if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 1024:
             raise InputError(f"threads: {threads!r} is not a whole number from 1 to 1024")
         self.program, self.threads = artifact.program, threads
         self._gates = [value for value in self.program.values if value.kind == "gate"]
-        self._engine = _build(artifact, threads, tune)
+        self._engine = _build(artifact, threads, tune, winograd)
         if tune:
             beside = None if isinstance(source, Artifact) else Path(f"{os.fspath(source)}.tuning.json")
             autotune(self._engine, artifact, threads, beside)
@@ -81,7 +89,7 @@ class Session:
         return np.concatenate([np.empty(0, bool), *flags]).astype(np.uint8)
 
 
-def _build(artifact: Artifact, threads: int, all_candidates: bool) -> Any:
+def _build(artifact: Artifact, threads: int, all_candidates: bool, winograd: bool) -> Any:
     try:
         from ._engine import Engine
     except ImportError as error:
@@ -93,7 +101,7 @@ def _build(artifact: Artifact, threads: int, all_candidates: bool) -> Any:
     ]
     ops = [_op(op, index, artifact) for op in program.ops]
     try:
-        return Engine(values, ops, index[program.input], index[program.output], threads, all_candidates)
+        return Engine(values, ops, index[program.input], index[program.output], threads, all_candidates, winograd)
     except ValueError as error:
         raise InputError(str(error)) from None
     except MemoryError:

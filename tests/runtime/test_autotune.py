@@ -72,14 +72,32 @@ def test_picks_that_do_not_fit_are_measured_anew(path):
 
 def test_the_fastest_candidate_is_picked(monkeypatch):
     class Stub:
+        picked = 0
+
         def candidates(self, op: int) -> int:
             return 2 if op == 0 else 1
 
-        def time(self, op: int, candidate: int, eighths: int, repeats: int) -> float:
-            return eighths if candidate else 4.5  # the second is the faster one below 5/8
+        def pick(self, op: int, eighths: int, candidate: int) -> None:
+            self.picked = candidate
+
+        def profile(self, image: np.ndarray, repeats: int, forced: np.ndarray) -> list[tuple[float, int]]:
+            share = forced.sum() / 6  # of 48 gates, in eighths
+            return [(share if self.picked else 4.5, 0)] * ops  # the second is the faster one below 5/8
 
     artifact = network()
+    ops = len(artifact.program.ops)
     assert autotune.measure(Stub(), artifact) == {artifact.program.ops[0].name: [1, 1, 1, 1, 0, 0, 0, 0]}
+
+
+def test_ops_between_two_gates_are_asked_for_their_product():
+    b = Builder(np.random.default_rng(0))
+    x = b.value((3, 12, 12))
+    y = b.conv(x, 32, 3, activation="relu")
+    gates = [b.gate(y, 48, "random") for _ in range(2)]
+    b.conv(b.conv(y, 48, gate=gates[0], activation="relu"), 48, gate=gates[1])
+    program = b.program(x, y)
+    both = max(i for i, op in enumerate(program.ops) if op.kind == "conv")
+    assert [autotune._share(program, both, eighths) for eighths in (1, 2, 4, 8)] == [3, 4, 6, 8]
 
 
 def test_an_engine_refuses_picks_that_it_does_not_have():
