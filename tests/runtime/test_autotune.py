@@ -105,3 +105,12 @@ def test_an_engine_refuses_picks_that_it_does_not_have():
     for op, eighths, candidate in ((0, 9, 0), (0, -1, 0), (0, 1, 1), (-1, 1, 0), (99, 1, 0)):
         with pytest.raises(ValueError, match="out of range"):
             session._engine.pick(op, eighths, candidate)
+
+
+@pytest.mark.parametrize("tune", [False, True])
+def test_without_winograd_there_is_one_way_and_the_same_answer(tune):
+    artifact = network()
+    session = Session(artifact, tune=tune, winograd=False)
+    assert all(session._engine.candidates(index) == 1 for index in range(len(artifact.program.ops)))
+    expected = run_reference(artifact.program, artifact.tensors, images())
+    np.testing.assert_allclose(session.run(images()).output, expected.output, rtol=0, atol=1e-5)
