@@ -20,7 +20,6 @@ Contenders take turns (`sluicegate_runtime.timing`). Needs `sluicegate[peers]`, 
 
 import argparse
 import copy
-import importlib
 import re
 import statistics
 import subprocess
@@ -37,6 +36,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, fx, nn
 from torch.nn.functional import interpolate
+from vision import import_torchvision
 
 from sluicegate.analysis.peers import PEERS_F32, Predict, dense_peers, open_vino, to_onnx, torch_eager, versions
 from sluicegate.convert import ChannelGating, GatedModel, LayerGating, gate_model
@@ -284,21 +284,8 @@ def _report(rows: list[dict[str, Any]], options: argparse.Namespace) -> dict[str
 
 def _build(name: str) -> nn.Module:
     if name.startswith("torchvision:"):
-        _import_torchvision()
+        import_torchvision()
     return build_net(name).eval()
-
-
-def _import_torchvision() -> None:
-    """As the tests do: from the Makefile's folder, even where its binary operators do not fit a CPU build of torch.
-    At import it registers shape rules for two of them, so their schemas must exist."""
-    sys.path.append(str(Path(sys.prefix) / "vision"))
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        for operator in ("nms", "qnms"):
-            schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            torch.library.define(f"torchvision::{operator}", schema)
-        importlib.import_module("torchvision")
 
 
 if __name__ == "__main__":

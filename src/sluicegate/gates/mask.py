@@ -9,7 +9,7 @@ Legend: N images, C channels, H W pixels, G gates.
 Graph nodes with the first two targets are what costs and export look for; the others are what the same nodes run as
 together with their neighbours (convert/fused.py). All have a backward of their own, since a mask and its neighbour run
 twice in every block: a step is bound by memory there, and counted in maps that are read, written or kept, a mask alone
-costs more than a ReLU. One buffer serves the gradients of both factors.
+costs more than a ReLU.
 """
 
 from typing import Any
@@ -55,13 +55,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, factor = ctx.saved_tensors
-        (grad,) = grads
-        if not ctx.needs_input_grad[1]:
-            return grad * _spread(factor, x), None
-        product = grad * x
-        d_factor = _gathered(product, factor)
-        return torch.mul(grad, _spread(factor, x), out=product), d_factor
+        return _product_rule(*grads, *ctx.saved_tensors, ctx.needs_input_grad[1])
 
 
 class _ReluProduct(torch.autograd.Function):
@@ -102,11 +96,16 @@ class _Sum(torch.autograd.Function):
         (grad,) = grads
         if total is not None:
             grad = torch.ops.aten.threshold_backward(grad, total, 0)
-        if not ctx.needs_input_grad[1]:
-            return grad * _spread(factor, x), None, grad, None
-        product = grad * x
-        d_factor = _gathered(product, factor)
-        return torch.mul(grad, _spread(factor, x), out=product), d_factor, grad, None
+        return *_product_rule(grad, x, factor, ctx.needs_input_grad[1]), grad, None
+
+
+def _product_rule(grad: Tensor, x: Tensor, factor: Tensor, of_factor: bool) -> tuple[Tensor, Tensor | None]:
+    """The gradients of x times factor; one buffer serves both."""
+    if not of_factor:
+        return grad * _spread(factor, x), None
+    product = grad * x
+    d_factor = _gathered(product, factor)
+    return torch.mul(grad, _spread(factor, x), out=product), d_factor
 
 
 def _spread(factor: Tensor, x: Tensor) -> Tensor:
