@@ -116,7 +116,7 @@ KNOBS: dict[str, tuple[Knob, ...]] = {
         Knob("stochastic_gates", "target", (0.8, 0.6, 0.4), _PRUNING, "pruning", _FREE_LR),
         Knob("fbs", "share", (0.75, 0.5, 0.25)),
         Knob("gaternet", "l1_weight", (0.5, 1.0, 2.0), _GATER),
-        Knob("skipnet", "pressure", (0.02, 0.05, 0.15)),
+        Knob("skipnet", "pressure", (0.05, 0.15, 0.25)),
     ),
 }
 
