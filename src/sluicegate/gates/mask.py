@@ -55,7 +55,8 @@ class _Product(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None]:
-        return _product_rule(*grads, *ctx.saved_tensors, ctx.needs_input_grad[1])
+        x, factor = ctx.saved_tensors
+        return _product_rule(grads[0], x, factor, ctx.needs_input_grad[1])
 
 
 class _ReluProduct(torch.autograd.Function):
