@@ -16,7 +16,7 @@ def import_torchvision() -> None:
     try:
         importlib.import_module("torchvision")
     except RuntimeError:
-        for operator in ("nms", "qnms"):
-            schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            torch.library.define(f"torchvision::{operator}", schema)
+        schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        for name in ("torchvision::nms", "torchvision::qnms"):
+            torch.library.define(name, schema)
         importlib.import_module("torchvision")

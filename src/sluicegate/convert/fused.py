@@ -21,7 +21,7 @@ from sluicegate.graph import Role, module_of, role, shape
 
 _RELUS = (F.relu, torch.relu)
 _RELU_METHODS = ("relu", "relu_")
-_KEEP_NO_OUTPUT = (nn.modules.batchnorm._BatchNorm, nn.Conv2d)
+_KEEP_NO_OUTPUT = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.Conv2d)  # themselves: a subclass may end in an activation
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -74,7 +74,7 @@ def _fuse_relu(graph_module: fx.GraphModule, mask: fx.Node) -> list[str]:
     if not _is_relu(graph_module, relu) or len(relu.users) > 1:
         return []
     made = relu.all_input_nodes[0]
-    if not isinstance(module_of(graph_module, made), _KEEP_NO_OUTPUT) or len(made.users) > 1:
+    if type(module_of(graph_module, made)) not in _KEEP_NO_OUTPUT or len(made.users) > 1:
         return []
     _replace(graph_module.graph, [mask, relu], masked_relu, (made, factor))
     return [str(node.target) for node in (relu, made) if node.op == "call_module"]
@@ -114,7 +114,7 @@ def _is_relu(graph_module: fx.GraphModule, node: fx.Node) -> bool:
 
 def _is_plain(module: nn.Module) -> bool:
     """Whether a module is still what it was fused as, and nobody listens to it."""
-    return (type(module) is nn.ReLU or isinstance(module, _KEEP_NO_OUTPUT)) and not _is_hooked(module)
+    return type(module) in (nn.ReLU, *_KEEP_NO_OUTPUT) and not _is_hooked(module)
 
 
 def _is_hooked(module: nn.Module) -> bool:
