@@ -23,8 +23,10 @@ TIERS = (
     {"costs"},
     {"objectives", "convert"},
     {"methods", "export", "analysis"},
-    {"train", "gpu", "scale", "bench"},
-    {"recipes", "tables"},
+    {"train", "gpu", "scale"},
+    {"recipes"},
+    {"bench"},
+    {"tables"},
     {"cli"},
     {"__init__", "__main__"},  # the package's front: public names and `python -m sluicegate`
 )

@@ -9,18 +9,35 @@ Shapes: images [N, C, H, W] float32.
 """
 
 import statistics
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from sluicegate.analysis.peers import PEERS_F32, dense_peers
+from sluicegate.analysis.peers import versions as peer_versions
+from sluicegate.data import ImageSet
 from sluicegate.errors import InputError
 from sluicegate.export import lift, lower
-from sluicegate_runtime import Artifact, LatencyTable, Session, dense_program, load, time_in_turns
+from sluicegate.recipes import recipe
+from sluicegate.train import build_subject, load_split, provenance, read_run_recipe
+from sluicegate.train.files import write_text
+from sluicegate.train.products import TIMED, export_net, export_run, timed_pixels
+from sluicegate_runtime import (
+    Artifact,
+    LatencyTable,
+    Session,
+    dense_program,
+    load,
+    measure_latency,
+    time_in_turns,
+)
+from sluicegate_runtime.images import read_image
+from sluicegate_runtime.preprocess import prepare
 
 GATED, DENSE = "ours gated", "ours dense"
 
@@ -46,6 +63,46 @@ class Timing:
     macs: float
     realised_saving: float | None = None
     error: float | None = None
+
+
+def as_file(model: str, folder: Path, data_root: Path | None = None) -> tuple[Path, ImageSet | None]:
+    """A `.sluice` file: as it is, or of a run, or of a recipe's untrained network; these have test images, too.
+
+    Args:
+        model: the file, a run folder, or a recipe (see `recipe`).
+        folder: where to write the file.
+        data_root: of the data set (`--data-dir`).
+
+    Raises:
+        InputError: it is none of these, or the engine has no op for a part of the network.
+    """
+    wanted, file = Path(model), folder / "model.sluice"
+    if wanted.is_dir():
+        images = load_split(read_run_recipe(wanted).data, "test", data_root)
+        return export_run(wanted, images, file), images
+    if wanted.suffix == ".sluice":
+        return wanted, None
+    begun = recipe(model)
+    images = load_split(begun.data, "test", data_root)
+    return export_net(build_subject(begun, images, read_files=False).net, images, file), images
+
+
+def what_to_time(file: Path, photos: Sequence[Path], images: ImageSet | None) -> tuple[np.ndarray, str]:
+    """Images [N, C, H, W] as a file's network takes them, and what they are: image files, or else the data set's, or
+    else noise.
+
+    Raises:
+        InputError: the file or a photo cannot be read.
+    """
+    program = load(file).program
+    if photos:
+        return np.stack([prepare(read_image(one), program) for one in photos]), f"{len(photos)} image files"
+    if images is not None:
+        pixels = timed_pixels(images)
+        return pixels, f"{len(pixels)} test images"
+    shape = next(value.shape for value in program.values if value.name == program.input)
+    noise = np.random.default_rng(0).standard_normal((TIMED, *shape), np.float32)
+    return noise, f"{TIMED} images of noise (name image files, for gates as these open them)"
 
 
 def compare(
@@ -91,6 +148,23 @@ def predicted(file: Path, images: np.ndarray, table: LatencyTable, threads: int 
     session = Session(file, threads, tune)
     table.check(session)
     return float(np.median(table.milliseconds(session.run(images).gates)))
+
+
+def save_latency_table(file: Path, output: Path, threads: int = 2, tune: bool = False) -> LatencyTable:
+    """Measure the latency table of a file's program and write it as JSON.
+
+    Raises:
+        InputError: see `measure_latency`.
+    """
+    table = replace(measure_latency(load(file), threads, tune), came_from=provenance.provenance())
+    write_text(output, table.to_json() + "\n")
+    return table
+
+
+def came_from() -> dict[str, Any]:
+    """The provenance of times: with the peers' versions."""
+    found = provenance.provenance()
+    return found | {"versions": found["versions"] | peer_versions()}
 
 
 def _output(session: Session, images: np.ndarray) -> np.ndarray:

@@ -13,28 +13,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import jsonargparse
-import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 from torch import nn
 
-from sluicegate.analysis import Point, Series, save_frontier
+from sluicegate.analysis import save_frontier
 from sluicegate.analysis.peers import missing_peers
-from sluicegate.analysis.peers import versions as peer_versions
-from sluicegate.bench import compare, predicted
+from sluicegate.bench import as_file, came_from, compare, predicted, save_latency_table, what_to_time
 from sluicegate.convert import GatedModel
-from sluicegate.data import ImageSet, Normalize, known_statistics
+from sluicegate.data import ImageSet, known_statistics
 from sluicegate.errors import InputError, SluicegateError
-from sluicegate.export import export
 from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Strategy, Threshold
 from sluicegate.recipes import demo as demo_recipes
 from sluicegate.recipes import paper, recipe, recipes
-from sluicegate.tables import bench_table, result_tables, speed_table
+from sluicegate.tables import bench_table, recipe_table, result_tables, speed_table, spread_line
 from sluicegate.train import (
     DataRecipe,
     Evaluation,
@@ -47,24 +43,13 @@ from sluicegate.train import (
     load_split,
     override,
     provenance,
-    read_recipe,
-    read_result,
     read_run_recipe,
     run,
+    spread,
 )
 from sluicegate.train import evaluate as measure
-from sluicegate.train.files import write_text
-from sluicegate_runtime import (
-    Preprocessing,
-    Session,
-    load,
-    measure_latency,
-    prediction,
-    read_table,
-    time_sessions,
-)
-from sluicegate_runtime.images import read_image
-from sluicegate_runtime.preprocess import prepare
+from sluicegate.train.products import engine_milliseconds, export_run, run_series
+from sluicegate_runtime import prediction, read_table
 
 _NOTES = Console(stderr=True, highlight=False)
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
@@ -93,8 +78,8 @@ def demo(config: jsonargparse.Namespace) -> None:
         shutil.rmtree(config.out / name, ignore_errors=True)
         results[point] = run(recipe(name), config.out / name, progress=_NOTES.is_terminal)
     folders = {point: config.out / name for point, name in demo_recipes.NAMES.items()}
-    figure, _, _ = save_frontier(_series(list(folders.values())), config.out / "frontier.png", "digits")
-    milliseconds = _milliseconds(folders)
+    figure, _, _ = save_frontier(run_series(list(folders.values())), config.out / "frontier.png", "digits")
+    milliseconds = engine_milliseconds(folders)
     points = {point: asdict(one) | {"milliseconds": milliseconds[point]} for point, one in results.items()}
     report = points["middle"] | {"points": list(points.values()), "figure": str(figure)}
     _show(config, report, *result_tables(results), speed_table(milliseconds), f"figure: {figure}")
@@ -102,7 +87,7 @@ def demo(config: jsonargparse.Namespace) -> None:
 
 def train(config: jsonargparse.Namespace) -> None:
     """Train by a recipe into a run folder."""
-    wanted = override(_recipe(config.recipe), config.overrides)
+    wanted = override(recipe(config.recipe), config.overrides)
     out = config.out or Path("runs") / wanted.name
     result = run(wanted, out, resume=config.resume, data_root=config.data_dir)
     if provenance.is_first_process():
@@ -119,25 +104,25 @@ def evaluate(config: jsonargparse.Namespace) -> None:
         if isinstance(net, GatedModel):
             net.strategy = strategy
         found[label] = [_measured(config, subject, images) for _ in range(config.repeats)]
-    measured = next(iter(found.values()))[0]
+    first = {label: runs[0] for label, runs in found.items()}
+    several = len(found) * config.repeats > 1
     report = {
         "name": name,
-        **asdict(measured),
-        **({"points": {label: _spread(runs) for label, runs in found.items()}} if _many(found) else {}),
+        **asdict(next(iter(first.values()))),
+        **({"points": {label: spread(runs) for label, runs in found.items()}} if several else {}),
         "by_module": {module: macs._asdict() for module, macs in subject.macs.by_module().items()},
         "seconds": round(time.perf_counter() - started, 3),
         **provenance.provenance(),
     }
-    first = {label: runs[0] for label, runs in found.items()}
-    repeated = {label: runs for label, runs in found.items() if len(runs) > 1}
-    _show(config, report, *result_tables(first), *(_spread_line(*item) for item in repeated.items()))
+    repeated = found if config.repeats > 1 else {}
+    _show(config, report, *result_tables(first), *(spread_line(*item) for item in repeated.items()))
 
 
-def export_run(config: jsonargparse.Namespace) -> None:
+def export(config: jsonargparse.Namespace) -> None:
     """Write a run's network as a file for the engine."""
     begun = read_run_recipe(config.run)
     images = load_split(begun.data, "test", config.data_dir)
-    file = _export(config.run, images, config.output, config.weights)
+    file = export_run(config.run, images, config.output, config.weights)
     _show(config, {"file": str(file), "bytes": file.stat().st_size}, f"file: {file}")
 
 
@@ -148,16 +133,45 @@ def predict(config: jsonargparse.Namespace) -> None:
 
 def bench(config: jsonargparse.Namespace) -> None:
     """Time a network, gated and dense, against other engines; or measure its latency table, to train towards."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as scratch:
         if config.table:
-            _measure_table(config, Path(folder))
+            _measure_table(config, Path(scratch))
         else:
-            _compare(config, Path(folder))
+            _compare(config, Path(scratch))
+
+
+def _measure_table(config: jsonargparse.Namespace, scratch: Path) -> None:
+    file, _ = as_file(config.model, scratch, config.data_dir)
+    table = save_latency_table(file, config.output, config.threads, config.tune)
+    found = {"dense_ms": table.dense, "overhead_ms": table.overhead, "ops": len(table.ops), "threads": table.threads}
+    _show(config, {"file": str(config.output), **found}, f"table: {config.output}", f"dense: {table.dense:.3f} ms")
+
+
+def _compare(config: jsonargparse.Namespace, scratch: Path) -> None:
+    absent, table = missing_peers(), read_table(config.latency) if config.latency else None
+    file, images = as_file(config.model, scratch, config.data_dir)
+    pixels, source = what_to_time(file, config.files, images)
+    forecast = predicted(file, pixels, table, config.threads, config.tune) if table else None
+    _NOTES.print("preparing the other engines", soft_wrap=True)
+    timings = compare(file, pixels, config.threads, config.images, config.repeats, config.tune)
+    report = {
+        "model": config.model,
+        "timed_on": source,
+        **{key: config[key] for key in ("threads", "images", "repeats", "tune")},
+        "timings": [asdict(one) for one in timings],
+        "predicted_ms": forecast,
+        "left_out": absent,
+        **came_from(),
+    }
+    notes = [f"left out: {peer}, {package} is not installed" for peer, package in absent.items()]
+    if forecast is not None:
+        notes.append(f"the latency table predicts {forecast:.3f} ms for an image, the median")
+    _show(config, report, bench_table(timings), f"timed on {source}, {config.images} at a call", *notes)
 
 
 def frontier(config: jsonargparse.Namespace) -> None:
     """Draw accuracy against MACs for finished runs."""
-    series = _series(config.runs) + ([paper(config.paper)] if config.paper else [])
+    series = run_series(config.runs) + ([paper(config.paper)] if config.paper else [])
     files = [str(file) for file in save_frontier(series, config.output, config.title)]
     _show(config, {"files": files, "series": [asdict(one) for one in series]}, *files)
 
@@ -165,18 +179,14 @@ def frontier(config: jsonargparse.Namespace) -> None:
 def list_recipes(config: jsonargparse.Namespace) -> None:
     """List the recipes."""
     made = [make() for make in recipes().values()]
-    table = Table(Column("recipe", no_wrap=True), "what it trains", box=None)
-    for one in made:
-        options = ", ".join(f"{key}={value}" for key, value in one.method.options.items())
-        table.add_row(one.name, f"{one.net.name}, {one.data.name}, {one.method.name}({options}), {one.epochs} epochs")
-    _show(config, {one.name: asdict(one) for one in made}, table)
+    _show(config, {one.name: asdict(one) for one in made}, recipe_table(made))
 
 
 _VERBS: dict[str, Callable[[jsonargparse.Namespace], None]] = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
-    "export": export_run,
+    "export": export,
     "predict": predict,
     "bench": bench,
     "frontier": frontier,
@@ -291,10 +301,6 @@ def _refuse(error: Exception, status: int) -> int:
     return status
 
 
-def _recipe(name: str) -> Recipe:
-    return read_recipe(name) if Path(name).suffix in (".yaml", ".yml") else recipe(name)
-
-
 def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, ImageSet]:
     """The name, the network and the images that `evaluate` is asked for."""
     folder = Path(config.target)
@@ -311,92 +317,6 @@ def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Im
     images = load_split(data, "test", config.data_dir)
     wanted = Recipe(config.target, data, NetRecipe(config.target, weights=str(config.weights)))
     return config.target, build_subject(wanted, images).net, images
-
-
-_TIMED = 100  # images that the engine is timed with
-
-
-def _export(folder: Path, images: ImageSet, file: Path, weights: Path | None = None) -> Path:
-    """A run's network as a file."""
-    return _export_net(load_run(folder, images, weights)[1], images, file)
-
-
-def _export_net(net: nn.Module, images: ImageSet, file: Path) -> Path:
-    """A network as a file, with what an image needs on its way in."""
-    size = min(images.images.shape[2:])
-    preprocessing = Preprocessing(size, size, images.mean, images.std)
-    return export(net, file, torch.zeros(1, *images.images.shape[1:]), preprocessing, images.classes)
-
-
-def _milliseconds(folders: Mapping[str, Path]) -> dict[str, float]:
-    """What one image takes in the engine on one thread, by run; all are of the same data set."""
-    images = load_split(read_run_recipe(next(iter(folders.values()))).data, "test", None)
-    files = {name: _export(folder, images, folder / "model.sluice") for name, folder in folders.items()}
-    pixels = Normalize(images.mean, images.std)(images.images[:_TIMED]).numpy()
-    return time_sessions({name: Session(file, threads=1) for name, file in files.items()}, pixels)
-
-
-def _compare(config: jsonargparse.Namespace, scratch: Path) -> None:
-    """Time a file beside the peers, and say what a latency table makes of it."""
-    absent, table = missing_peers(), read_table(config.latency) if config.latency else None
-    file, images = _to_file(config, scratch)
-    pixels, source = _pixels(config, file, images)
-    forecast = predicted(file, pixels, table, config.threads, config.tune) if table else None
-    _NOTES.print("preparing the other engines", soft_wrap=True)
-    timings = compare(file, pixels, config.threads, config.images, config.repeats, config.tune)
-    report = {
-        "model": config.model,
-        "timed_on": source,
-        **{key: config[key] for key in ("threads", "images", "repeats", "tune")},
-        "timings": [asdict(one) for one in timings],
-        "predicted_ms": forecast,
-        "left_out": absent,
-        **_versioned(provenance.provenance()),
-    }
-    notes = [f"left out: {peer}, {package} is not installed" for peer, package in absent.items()]
-    if forecast is not None:
-        notes.append(f"the latency table predicts {forecast:.3f} ms for an image, the median")
-    _show(config, report, bench_table(timings), f"timed on {source}, {config.images} at a call", *notes)
-
-
-def _measure_table(config: jsonargparse.Namespace, scratch: Path) -> None:
-    """Write the latency table of a file's program."""
-    file, _ = _to_file(config, scratch)
-    table = replace(measure_latency(load(file), config.threads, config.tune), came_from=provenance.provenance())
-    write_text(config.output, table.to_json() + "\n")
-    found = {"dense_ms": table.dense, "overhead_ms": table.overhead, "ops": len(table.ops), "threads": table.threads}
-    _show(config, {"file": str(config.output), **found}, f"table: {config.output}", f"dense: {table.dense:.3f} ms")
-
-
-def _to_file(config: jsonargparse.Namespace, scratch: Path) -> tuple[Path, ImageSet | None]:
-    """A `.sluice` file: as it is, or of a run, or of a recipe's untrained network; these have images, too."""
-    wanted, file = Path(config.model), scratch / "model.sluice"
-    if wanted.is_dir():
-        images = load_split(read_run_recipe(wanted).data, "test", config.data_dir)
-        return _export(wanted, images, file), images
-    if wanted.suffix == ".sluice":
-        return wanted, None
-    begun = _recipe(config.model)
-    images = load_split(begun.data, "test", config.data_dir)
-    return _export_net(build_subject(begun, images, read_files=False).net, images, file), images
-
-
-def _pixels(config: jsonargparse.Namespace, file: Path, images: ImageSet | None) -> tuple[np.ndarray, str]:
-    """Images [N, C, H, W] as a file's network takes them, and what they are."""
-    program = load(file).program
-    if config.files:
-        return np.stack([prepare(read_image(one), program) for one in config.files]), f"{len(config.files)} image files"
-    if images is not None:
-        pixels = Normalize(images.mean, images.std)(images.images[:_TIMED]).numpy()
-        return pixels, f"{len(pixels)} test images"
-    shape = next(value.shape for value in program.values if value.name == program.input)
-    noise = np.random.default_rng(0).standard_normal((_TIMED, *shape), np.float32)
-    return noise, f"{_TIMED} images of noise (name image files, for gates as these open them)"
-
-
-def _versioned(came_from: dict[str, Any]) -> dict[str, Any]:
-    """A provenance with the peers' versions."""
-    return came_from | {"versions": came_from["versions"] | peer_versions()}
 
 
 def _data(config: jsonargparse.Namespace, data: DataRecipe) -> DataRecipe:
@@ -428,24 +348,6 @@ def _measured(config: jsonargparse.Namespace, subject: Subject, images: ImageSet
     )
 
 
-def _many(found: Mapping[str, Sequence[Evaluation]]) -> bool:
-    return sum(map(len, found.values())) > 1
-
-
-def _spread(runs: Sequence[Evaluation]) -> dict[str, Any]:
-    """Mean and standard deviation (of a sample; 0 of one) over repeats."""
-    figures = {"accuracy": [run.accuracy for run in runs], "macs": [run.macs.mean for run in runs]}
-    return {
-        name: {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else 0.0, "repeats": len(values)}
-        for name, values in figures.items()
-    }
-
-
-def _spread_line(label: str, runs: Sequence[Evaluation]) -> str:
-    figures = (f"{name} {figure['mean']:.6g} +- {figure['std']:.2g}" for name, figure in _spread(runs).items())
-    return f"{label}, {len(runs)} times: {', '.join(figures)}"
-
-
 def _strategy(config: jsonargparse.Namespace) -> Strategy:
     match config.strategy:
         case "stochastic":
@@ -455,22 +357,6 @@ def _strategy(config: jsonargparse.Namespace) -> Strategy:
         case "ensemble":
             return Ensemble(config.passes)
     return Threshold(config.tau)
-
-
-def _series(folders: Sequence[Path]) -> list[Series]:
-    """Finished runs as series: one for each gating method and network, and the dense networks together."""
-    found = [(read_run_recipe(folder), read_result(folder)) for folder in folders]
-    if len(sets := sorted({begun.data.name for begun, _ in found})) > 1:
-        raise InputError(f"runs: they are of {', '.join(sets)}; a frontier is drawn of one data set")
-    points: dict[tuple[str, str], list[Point]] = {}
-    for begun, result in found:
-        gated = begun.method.name != "dense"
-        key = (f"{begun.method.name}, {begun.net.name}", "gated") if gated else ("dense", "dense")
-        label = begun.name if gated else begun.net.name
-        points.setdefault(key, []).append(
-            Point(label, result.accuracy, result.macs.mean, result.macs.min, result.macs.max)
-        )
-    return [Series(name, tuple(many), "gated" if role == "gated" else "dense") for (name, role), many in points.items()]
 
 
 def _show(config: jsonargparse.Namespace, report: Mapping[str, Any], *human: Table | str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Column, Table
 
 from sluicegate.bench import Timing
-from sluicegate.train import Evaluation, Result
+from sluicegate.train import Evaluation, Recipe, Result, spread
 
 _COSTS = ("accuracy", "dense", "mean", "min", "max", "saved")
 
@@ -27,6 +27,21 @@ def result_tables(measured: Mapping[str, Evaluation | Result]) -> list[Table]:
     for site in dict.fromkeys(site for one in gated.values() for site in one.sites):
         rates.add_row(site, *(f"{one.sites[site]:.0%}" if site in one.sites else "" for one in gated.values()))
     return [costs, rates] if gated else [costs]
+
+
+def spread_line(label: str, repeats: Sequence[Evaluation]) -> str:
+    """Mean and standard deviation over repeats, in a line."""
+    figures = (f"{name} {figure['mean']:.6g} +- {figure['std']:.2g}" for name, figure in spread(repeats).items())
+    return f"{label}, {len(repeats)} times: {', '.join(figures)}"
+
+
+def recipe_table(made: Sequence[Recipe]) -> Table:
+    """Recipes by name, one a line."""
+    table = Table(Column("recipe", no_wrap=True), "what it trains", box=None)
+    for one in made:
+        options = ", ".join(f"{key}={value}" for key, value in one.method.options.items())
+        table.add_row(one.name, f"{one.net.name}, {one.data.name}, {one.method.name}({options}), {one.epochs} epochs")
+    return table
 
 
 def speed_table(milliseconds: Mapping[str, float]) -> Table:

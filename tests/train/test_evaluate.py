@@ -5,7 +5,7 @@ from sluicegate.convert import ChannelGating, GatedModel, JointGating, gate_mode
 from sluicegate.data import Normalize, load
 from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Threshold
 from sluicegate.nets import build_net
-from sluicegate.train import evaluate
+from sluicegate.train import Evaluation, MacStatistics, evaluate, spread
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +100,11 @@ def test_an_ensemble_adds_up_the_macs_of_its_passes(gated, images) -> None:
     four = evaluate(gated, images)
     assert four.macs.mean == pytest.approx(4 * once.macs.mean, rel=0.1)
     assert four.open_rate == pytest.approx(once.open_rate, abs=0.1)
+
+
+def test_repeats_have_a_mean_and_a_spread() -> None:
+    runs = [Evaluation(0.5 + i / 10, 9, MacStatistics(9, 3.0 * i, 0, 9, 1.0), {}, {}) for i in range(3)]
+    found = spread(runs)
+    assert found["macs"] == {"mean": 3.0, "std": 3.0, "repeats": 3}
+    assert found["accuracy"] == pytest.approx({"mean": 0.6, "std": 0.1, "repeats": 3})
+    assert spread(runs[:1])["macs"] == {"mean": 0.0, "std": 0.0, "repeats": 1}

@@ -2,11 +2,12 @@
 
 import difflib
 from collections.abc import Callable
+from pathlib import Path
 
 from sluicegate.analysis import Series
 from sluicegate.errors import InputError
 from sluicegate.recipes import batch_shaping, demo, dlcg, fbs, gaternet, skipnet, stochastic_gates
-from sluicegate.train.recipe import Recipe
+from sluicegate.train.recipe import Recipe, read_recipe
 
 _PAPERS: dict[str, Callable[[], Series]] = {"dlcg": dlcg.table_1}
 
@@ -18,11 +19,13 @@ def recipes() -> dict[str, Callable[[], Recipe]]:
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of that name.
+    """The recipe of that name, or in that YAML file.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or the file holds no valid one.
     """
+    if Path(name).suffix in (".yaml", ".yml"):
+        return read_recipe(name)
     known = recipes()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)

@@ -11,6 +11,7 @@ from sluicegate.train.build import load_split as load_split
 from sluicegate.train.evaluate import Evaluation as Evaluation
 from sluicegate.train.evaluate import MacStatistics as MacStatistics
 from sluicegate.train.evaluate import evaluate as evaluate
+from sluicegate.train.evaluate import spread as spread
 from sluicegate.train.recalibrate import recalibrate as recalibrate
 from sluicegate.train.recipe import AugmentRecipe as AugmentRecipe
 from sluicegate.train.recipe import DataRecipe as DataRecipe

@@ -1,0 +1,74 @@
+"""What comes of runs: files for the engine, their milliseconds, the points of a frontier.
+
+Legend: N images, C channels, H W pixels.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from sluicegate.analysis import Point, Series
+from sluicegate.data import ImageSet, Normalize
+from sluicegate.errors import InputError
+from sluicegate.export import export
+from sluicegate.train.build import load_split
+from sluicegate.train.run import load_run, read_result, read_run_recipe
+from sluicegate_runtime import Preprocessing, Session, time_sessions
+
+TIMED = 100  # images that the engine is timed with
+
+
+def export_net(net: nn.Module, images: ImageSet, file: Path) -> Path:
+    """Write a network for such images as a file for the engine, with what an image needs on its way in.
+
+    Raises:
+        InputError: the engine has no op for a part of the network.
+    """
+    size = min(images.images.shape[2:])
+    preprocessing = Preprocessing(size, size, images.mean, images.std)
+    return export(net, file, torch.zeros(1, *images.images.shape[1:]), preprocessing, images.classes)
+
+
+def export_run(folder: Path, images: ImageSet, file: Path, weights: Path | None = None) -> Path:
+    """Write a run's network as a file for the engine; `images` and `weights` are those of `load_run`.
+
+    Raises:
+        InputError, RunError: see `load_run` and `export_net`.
+    """
+    return export_net(load_run(folder, images, weights)[1], images, file)
+
+
+def timed_pixels(images: ImageSet) -> np.ndarray:
+    """[N, C, H, W] float32: the first images as a network takes them."""
+    return Normalize(images.mean, images.std)(images.images[:TIMED]).numpy()
+
+
+def engine_milliseconds(folders: Mapping[str, Path]) -> dict[str, float]:
+    """What one image takes in the engine on one thread, by run; all are of the same data set. Their files stay in the
+    run folders, as `model.sluice`."""
+    images = load_split(read_run_recipe(next(iter(folders.values()))).data, "test", None)
+    files = {name: export_run(folder, images, folder / "model.sluice") for name, folder in folders.items()}
+    return time_sessions({name: Session(file, threads=1) for name, file in files.items()}, timed_pixels(images))
+
+
+def run_series(folders: Sequence[Path]) -> list[Series]:
+    """Finished runs as series: one for each gating method and network, and the dense networks together.
+
+    Raises:
+        InputError: a folder holds no finished run, or the runs are of several data sets.
+    """
+    found = [(read_run_recipe(folder), read_result(folder)) for folder in folders]
+    if len(sets := sorted({begun.data.name for begun, _ in found})) > 1:
+        raise InputError(f"runs: they are of {', '.join(sets)}; a frontier is drawn of one data set")
+    points: dict[tuple[str, str], list[Point]] = {}
+    for begun, result in found:
+        gated = begun.method.name != "dense"
+        key = (f"{begun.method.name}, {begun.net.name}", "gated") if gated else ("dense", "dense")
+        label = begun.name if gated else begun.net.name
+        points.setdefault(key, []).append(
+            Point(label, result.accuracy, result.macs.mean, result.macs.min, result.macs.max)
+        )
+    return [Series(name, tuple(many), "gated" if role == "gated" else "dense") for (name, role), many in points.items()]
