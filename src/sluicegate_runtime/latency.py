@@ -1,16 +1,17 @@
 """Milliseconds of a program as a function of what its gates leave open, measured on the machine at hand.
 
-    ms = overhead + sum over ops of   closed           where a layer gate skips the op,
+    ms = overhead + sum over ops of   0                where the image has left at an exit before the op,
+                                      closed           where a layer gate skips it,
                                       open[in, out]    else
 
 in and out are the shares of open channels of what an op reads and of what it writes; `open` is known at a grid of
 shares and bilinear in between.
 
 Ops are timed in the running program, where caches and threads are as they are in use; what the gates decide is
-replaced. With n shares, n prime, pass (i, j) opens a gate of colour c to share number (i + c j) mod n: of two gates of
-different colours every pair of shares comes up once in the n^2 passes (Bose's orthogonal array). Gates are coloured so
-that the two sides of an op differ. The overhead is what a run takes beyond its ops where next to nothing is open: a
-difference of small numbers.
+replaced, and no exit is taken. With n shares, n prime, pass (i, j) opens a gate of colour c to share number
+(i + c j) mod n: of two gates of different colours every pair of shares comes up once in the n^2 passes (Bose's
+orthogonal array). Gates are coloured so that the two sides of an op differ. The overhead is what a run takes beyond its
+ops where next to nothing is open: a difference of small numbers.
 
 Legend: N images, G gates of a site.
 """
@@ -22,10 +23,10 @@ import os
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count, product
+from itertools import count, product, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class OpLatency:
         layers: the layer gates that must all be open for it to run.
         open: by share of what it reads, by share of what it writes; one row, or one column, where no gate has a say.
         closed: where one of `layers` is closed.
+        exits: the gates of the exits before it, at all of which an image must stay for it to be reached.
     """
 
     reads: str | None
@@ -64,6 +66,7 @@ class OpLatency:
     layers: tuple[str, ...]
     open: tuple[tuple[float, ...], ...]
     closed: float
+    exits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class LatencyTable:
         program: digest of the program, whatever its weights.
         machine, isa, threads: what it was measured on, and how.
         gates: gate -> G.
-        macs: of an image for which every gate is open.
+        macs: of an image for which every gate is open, and that takes no exit.
         dense: milliseconds of the same network without its gates.
         overhead: milliseconds of a run that are no op's.
         ops: by name, in the order of the program.
@@ -97,8 +100,9 @@ class LatencyTable:
         shares = {name: np.asarray(gates[name], np.float64).mean(1) for name in self.gates}
         total = np.full(len(next(iter(shares.values()))), self.overhead)
         for op in self.ops.values():
+            reached = math.prod(1 - shares[leave] for leave in op.exits)
             runs = math.prod(shares[layer] for layer in op.layers)
-            total = total + op.closed + runs * (_between(op, shares) - op.closed)
+            total = total + reached * (op.closed + runs * (_between(op, shares) - op.closed))
         return total
 
     def check(self, session: Session) -> None:
@@ -134,13 +138,14 @@ def read_table(path: str | os.PathLike[str]) -> LatencyTable:
         raise InputError(f"table: {str(path)!r} is no latency table: {' '.join(str(error).split())}") from error
 
 
-def _op(open: Sequence[Sequence[float]], layers: Sequence[str], **others: Any) -> OpLatency:
-    return OpLatency(open=tuple(tuple(map(float, row)) for row in open), layers=tuple(layers), **others)
+def _op(open: Sequence[Sequence[float]], layers: Sequence[str], exits: Sequence[str] = (), **others: Any) -> OpLatency:
+    grid = tuple(tuple(map(float, row)) for row in open)
+    return OpLatency(open=grid, layers=tuple(layers), exits=tuple(exits), **others)
 
 
 def _verified(table: LatencyTable) -> LatencyTable:
     for name, op in table.ops.items():
-        unknown = {op.reads, op.writes, *op.layers} - {None, *table.gates}
+        unknown = {op.reads, op.writes, *op.layers, *op.exits} - {None, *table.gates}
         if unknown:
             raise ValueError(f"op {name!r} names {min(map(str, unknown))!r}, which is none of its gates")
         rows, columns = (len(SHARES) if gate else 1 for gate in (op.reads, op.writes))
@@ -169,13 +174,15 @@ def measure_latency(artifact: Artifact, threads: int = 2, tune: bool = False) ->
     """Measure a program's table; takes some hundred runs of it.
 
     Raises:
-        InputError: it has early exits, or no gates, or one that shares ops with too many others.
+        InputError: it has no gates, or one that shares ops with too many others, or an exit's that closes channels or
+            layers besides.
     """
     program = artifact.program
     gates, design, images = _gates(program), _design(program), _noise(program)
     session, plain = Session(artifact, threads, tune), Session(dense_program(artifact), threads, tune)
     patterns = [{name: _evenly(gates[name], SHARES[k]) for name, k in one.items()} for one in design]
-    closed, all_open = ({name: np.full(size, flag) for name, size in gates.items()} for flag in (False, True))
+    closed = {name: np.full(size, False) for name, size in gates.items()}
+    all_open = {name: np.full(size, name not in _exits(program.ops)) for name, size in gates.items()}
     least = {name: flags[0] for name, flags in session.run(images[:1], threshold=1.0).gates.items()}
     profiles, (whole, dense) = _rounds(session, plain, images, [*patterns, closed, least])
     *opened, skipped, own = map(_typical, profiles)
@@ -254,18 +261,19 @@ def _op_latency(
         cells[shares[reads] if reads else 0, shares[writes] if writes else 0].append(ms[op.name])
     rows, columns = (range(len(SHARES) if gate else 1) for gate in (reads, writes))
     grid = tuple(tuple(statistics.fmean(cells[i, j]) for j in columns) for i in rows)
-    return OpLatency(reads, writes, _layers_around(program, op), grid, skipped[op.name])
+    before = takewhile(lambda one: one.name != op.name, program.ops)
+    return OpLatency(reads, writes, _layers_around(program, op), grid, skipped[op.name], _exits(before))
 
 
 def _design(program: Program) -> list[dict[str, int]]:
-    """The passes: gate -> number of its share; layer gates are open in all of them."""
-    if any(op.kind == "exit" for op in program.ops):
-        raise InputError("table: the program has early exits, of which a latency table knows nothing")
-    n, colours = len(SHARES), _colours(program)
-    layers = {value.name: n - 1 for value in program.values if value.kind == "gate" and value.name not in colours}
+    """The passes: gate -> number of its share; in all of them layer gates are open and exits are not taken."""
+    n, colours, exits = len(SHARES), _colours(program), _exits(program.ops)
+    if busy := {*colours, *(op.when for op in program.ops)}.intersection(exits):
+        raise InputError(f"table: gate {min(map(str, busy))!r} is an exit's, and closes channels or layers besides")
+    gates = [value.name for value in program.values if value.kind == "gate" and value.name not in colours]
+    fixed = {name: 0 if name in exits else n - 1 for name in gates}
     return [
-        {gate: (i + colour * j) % n for gate, colour in colours.items()} | layers
-        for i, j in product(range(n), repeat=2)
+        {gate: (i + colour * j) % n for gate, colour in colours.items()} | fixed for i, j in product(range(n), repeat=2)
     ]
 
 
@@ -298,6 +306,11 @@ def _layers_around(program: Program, op: Op) -> tuple[str, ...]:
     """The layer gates that skip an op, the innermost first."""
     decides = {one.output: one for one in program.ops if one.kind == "gate"}
     return (op.when, *_layers_around(program, decides[op.when])) if op.when else ()
+
+
+def _exits(ops: Iterable[Op]) -> tuple[str, ...]:
+    """The gates of the exits among them."""
+    return tuple(op.inputs[1] for op in ops if op.kind == "exit")
 
 
 def _evenly(count: int, share: float) -> np.ndarray:

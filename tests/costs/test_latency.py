@@ -1,15 +1,21 @@
 """LatencyModel says what its table says, and has gradients besides."""
 
 from dataclasses import replace
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from conformance.generate import random_program
 
 import sluicegate as sg
 from sluicegate.costs import LatencyModel
 from sluicegate.export import lower
 from sluicegate.nets import build_net
-from sluicegate_runtime import Artifact, LatencyTable, measure_latency
+from sluicegate_runtime import Artifact, LatencyTable, Session, measure_latency
+from sluicegate_runtime.latency import OpLatency
 
 pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
 
@@ -111,3 +117,78 @@ def test_missing_records_are_refused():
     del gates["layer2.0.conv1"]
     with pytest.raises(sg.InputError, match=r"gates: no record for site 'layer2\.0\.conv1'"):
         LatencyModel(gated, table_of(gated)).milliseconds(gates)
+
+
+def exiting(table: LatencyTable, exits: tuple[str, ...]) -> Any:
+    """Stands in for a gated network with these exits: a program may have some, though `gate_model` inserts none."""
+    sites = {
+        name: sg.GateSite(name, "exit" if name in exits else "channel", count, count, "x", "y")
+        for name, count in table.gates.items()
+    }
+
+    def macs(gates):
+        assert all((record.open == (record.site.kind != "exit")).all() for record in gates.values())
+        return torch.tensor([table.macs])
+
+    return SimpleNamespace(sites=sites, macs=SimpleNamespace(macs=macs))
+
+
+def by_hand() -> LatencyTable:
+    """1 ms, an exit, 2 ms and 4 ms more for open channels, an exit, 8 ms; and 0.5 ms of overhead."""
+    ops = {
+        "stem": OpLatency(None, None, (), ((1.0,),), 1.0),
+        "middle": OpLatency(None, "c", (), ((2.0, 3.0, 4.0, 5.0, 6.0),), 0.0, ("e0",)),
+        "end": OpLatency(None, None, (), ((8.0,),), 8.0, ("e0", "e1")),
+    }
+    return LatencyTable("", "", "", 1, {"c": 4, "e0": 1, "e1": 1}, 9, 15.0, 0.5, ops)
+
+
+def decided(gated: Any, **opens: list[list[float]]) -> sg.GateRecords:
+    found = {name: torch.tensor(flags, dtype=torch.float64).requires_grad_() for name, flags in opens.items()}
+    return sg.GateRecords({name: sg.GateRecord(gated.sites[name], one, one) for name, one in found.items()})
+
+
+def test_who_leaves_early_pays_for_what_came_before():
+    table = by_hand()
+    gated = exiting(table, ("e0", "e1"))
+    model = LatencyModel(gated, table)
+    gates = decided(gated, c=[[1, 1, 0, 0]] * 4, e0=[[1], [1], [0], [0]], e1=[[0], [1], [1], [0]])
+    assert model.milliseconds(gates).tolist() == [1.5, 1.5, 5.5, 13.5]
+    assert table.milliseconds({n: r.open.detach().numpy() for n, r in gates.items()}).tolist() == [1.5, 1.5, 5.5, 13.5]
+    assert model.closed == 1.5, "the least is to leave at the first exit"
+
+
+def test_relaxed_exits_cost_what_is_to_be_expected():
+    table = by_hand()
+    gated = exiting(table, ("e0", "e1"))
+    model, share, leave = LatencyModel(gated, table), 0.5, (0.25, 0.75)
+    gates = decided(gated, c=[[1, 1, 0, 0]], e0=[[leave[0]]], e1=[[leave[1]]])
+    expected = 0.0
+    for taken in product((0, 1), repeat=2):
+        chance = np.prod([p if one else 1 - p for one, p in zip(taken, leave, strict=True)])
+        hard = decided(gated, c=[[1, 1, 0, 0]], e0=[[taken[0]]], e1=[[taken[1]]])
+        expected += chance * model.milliseconds(hard).item()
+    ms = model.milliseconds(gates)
+    assert ms.item() == pytest.approx(expected)
+    slopes = torch.autograd.grad(ms.sum(), [gates[name].open for name in ("c", "e0", "e1")])
+    middle, end = 2 + 4 * share, 8.0
+    assert slopes[0].tolist() == [[pytest.approx((1 - leave[0]) * 4 / 4)] * 4]
+    assert slopes[1].item() == pytest.approx(-(middle + (1 - leave[1]) * end))
+    assert slopes[2].item() == pytest.approx(-(1 - leave[0]) * end)
+
+
+def test_a_measured_program_with_exits():
+    """Its images leave at different places; the model says of each what the table says."""
+    seed = next(s for s in range(100) if sum(op.kind == "exit" for op in random_program(s)[0].ops) > 1)
+    artifact = Artifact(*random_program(seed))
+    exits = tuple(op.inputs[1] for op in artifact.program.ops if op.kind == "exit")
+    table = uneven(measure_latency(artifact, threads=1))
+    gated = exiting(table, exits)
+    images = np.random.default_rng(0).standard_normal((4, *artifact.program.values[0].shape), np.float32)
+    seen = Session(artifact, threads=1).run(images).gates
+    rng = np.random.default_rng(1)
+    seen |= {name: rng.random((4, 1)) < 0.5 for name in exits}
+    model = LatencyModel(gated, table)
+    gates = decided(gated, **{name: flags.tolist() for name, flags in seen.items()})
+    assert model.milliseconds(gates).tolist() == pytest.approx(table.milliseconds(seen).tolist(), rel=1e-5)
+    assert len(set(model.milliseconds(gates).tolist())) > 1

@@ -131,7 +131,7 @@ def test_latency_target_is_a_share_of_the_plain_networks_time(dtype: torch.dtype
 
 
 def test_milliseconds_that_no_gates_reach_are_refused() -> None:
-    reach = r"from 2 \(every gate closed\) to 20 \(the plain network\)"
+    reach = r"from 2 \(the least with gates\) to 20 \(the plain network\)"
     for wrong, named in ((1.9, "1.9"), (20.1, "20.1"), (linear(10, 1), "1")):
         with pytest.raises(sg.InputError, match=f"ms: {named} is not {reach}"):
             LatencyTarget(Slow(), wrong)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conformance.generate import Builder, random_program
+from conformance.generate import Builder, exit_early, random_program
 
 from sluicegate_runtime import (
     Artifact,
@@ -24,12 +24,14 @@ pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is n
 N = len(latency.SHARES)
 
 
-def network() -> Artifact:
+def network(exits: bool = False) -> Artifact:
     """A block gated on what it reads, in the middle and at its end, under a layer gate under another; then one whose
-    depthwise convolution has one gate on both sides."""
+    depthwise convolution has one gate on both sides. There may be exits before either block."""
     b = Builder(np.random.default_rng(0))
     x = b.value((3, 9, 9))
     y = b.conv(x, 16, 3, activation="relu")
+    if exits:
+        exit_early(b, y, 5)
     outer = b.gate(y, 1)
     b.when = outer
     b.when = b.gate(y, 1)
@@ -39,6 +41,8 @@ def network() -> Artifact:
     z = b.conv(z, 16, 3, gate=gates[2])
     b.when = None
     y = b.op("add", [y, z], b.shape(y))
+    if exits:
+        exit_early(b, y, 5)
     gate = b.gate(y, 8, top_k=0)
     z = b.conv(y, 32, 1, gate=gate, activation="relu6")
     z = b.conv(b.conv(z, 32, groups=32, gate=gate), 16, 1)
@@ -52,7 +56,8 @@ def decisions(artifact: Artifact, images: int) -> dict[str, np.ndarray]:
 
 
 class Linear:
-    """Stands in for a session: an op takes 1 + 2 in + 3 out + 4 in out milliseconds, 0.5 where it is skipped."""
+    """Stands in for a session: an op takes 1 + 2 in + 3 out + 4 in out milliseconds, 0.5 where it is skipped, and
+    nothing once the image has left."""
 
     def __init__(self, artifact: Artifact, threads: int = 2, tune: bool = False) -> None:
         self.artifact, self.program, self.isa, self.threads = artifact, artifact.program, "abacus", threads
@@ -63,7 +68,11 @@ class Linear:
         return Result(nothing, nothing, nothing, gates)
 
     def profile(self, image, repeats, gates):
-        return {op.name: (self.cost(op, gates), 7) for op in self.program.ops}
+        costs, left = {}, False
+        for op in self.program.ops:
+            costs[op.name] = (0.0, 0) if left else (self.cost(op, gates), 7)
+            left = left or (op.kind == "exit" and gates[op.inputs[1]][0])
+        return costs
 
     def cost(self, op, gates) -> float:
         if not all(gates[layer][0] for layer in latency._layers_around(self.program, op)):
@@ -72,10 +81,11 @@ class Linear:
         return 1 + 2 * reads + 3 * writes + 4 * reads * writes
 
 
-def test_what_is_bilinear_is_given_back(monkeypatch):
+@pytest.mark.parametrize("exits", [False, True])
+def test_what_is_bilinear_is_given_back(exits, monkeypatch):
     monkeypatch.setattr(latency, "Session", Linear)
     monkeypatch.setattr(latency, "time_in_turns", lambda *_: {"closed": [0.3], "dense": [0.2]})
-    artifact = network()
+    artifact = network(exits)
     table, flags = measure_latency(artifact), decisions(artifact, 20)
     session = Linear(artifact)
     closed = {name: np.zeros(count, bool) for name, count in table.gates.items()}
@@ -83,8 +93,8 @@ def test_what_is_bilinear_is_given_back(monkeypatch):
     assert (table.dense, table.macs) == (200.0, 7 * len(artifact.program.ops))
     assert table.overhead == pytest.approx(300.0 - least)
     for i, ms in enumerate(table.milliseconds(flags)):
-        own = sum(session.cost(op, {name: f[i] for name, f in flags.items()}) for op in artifact.program.ops)
-        assert ms == pytest.approx(table.overhead + own)
+        own = session.profile(None, 1, {name: f[i] for name, f in flags.items()})
+        assert ms == pytest.approx(table.overhead + sum(taken for taken, _ in own.values()))
 
 
 def test_disturbed_runs_are_left_out_and_ops_add_up():
@@ -97,7 +107,6 @@ def test_disturbed_runs_are_left_out_and_ops_add_up():
 @pytest.mark.parametrize("seed", range(20))
 def test_each_pair_of_shares_comes_up_once(seed):
     program, _ = random_program(seed)
-    program = replace(program, ops=tuple(op for op in program.ops if op.kind != "exit"))
     design = latency._design(program)
     assert len(design) == N * N
     for op in program.ops:
@@ -106,6 +115,8 @@ def test_each_pair_of_shares_comes_up_once(seed):
             assert len({(shares[reads], shares[writes]) for shares in design}) == N * N
         if layer := op.when:
             assert {shares[layer] for shares in design} == {N - 1}, "layers are open while ops are timed"
+        if op.kind == "exit":
+            assert {shares[op.inputs[1]] for shares in design} == {0}, "and no image leaves"
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 16, 100])
@@ -135,8 +146,28 @@ def test_a_measured_table_has_every_op(measured):
     assert measured.macs == found.macs[0]
 
 
+def test_a_later_exit_takes_longer():
+    artifact = network(exits=True)
+    table, ops = measure_latency(artifact, threads=1), artifact.program.ops
+    first, second = (op.inputs[1] for op in ops if op.kind == "exit")
+    behind = [len(one.exits) for one in table.ops.values()]
+    assert behind == sorted(behind) and set(behind) == {0, 1, 2}
+    leaving = {first: [1, 0, 0], second: [1, 1, 0]}  # an image at each exit, and one that stays
+    gates = {name: np.ones((3, count), bool) for name, count in table.gates.items()}
+    gates |= {name: np.array(taken, bool)[:, None] for name, taken in leaving.items()}
+    early, later, last = table.milliseconds(gates)
+    assert 0 < early < later < last
+    profile = Session(artifact).profile(np.zeros((3, 9, 9), np.float32), 1, {name: f[2] for name, f in gates.items()})
+    assert table.macs == sum(macs for _, macs in profile.values())
+
+
 def test_a_table_survives_its_file(measured, tmp_path):
     (tmp_path / "table.json").write_text(measured.to_json())
+    assert read_table(tmp_path / "table.json") == measured
+    document = json.loads(measured.to_json())
+    for op in document["ops"].values():
+        assert op.pop("exits") == []  # tables that were measured before there were exits lack this
+    (tmp_path / "table.json").write_text(json.dumps(document))
     assert read_table(tmp_path / "table.json") == measured
 
 
@@ -149,6 +180,7 @@ def test_a_table_survives_its_file(measured, tmp_path):
         (lambda table: table["gates"].clear(), "none of its gates"),
         (lambda table: next(op for op in table["ops"].values() if op["reads"])["open"].pop(), "times"),
         (lambda table: next(iter(table["ops"].values())).update(open=[["fast"]]), "fast"),
+        (lambda table: next(iter(table["ops"].values())).update(exits=["way out"]), "'way out', which is none"),
     ],
 )
 def test_a_damaged_table_is_refused(damage, named, measured, tmp_path):
@@ -181,10 +213,15 @@ def test_a_table_knows_where_it_holds(measured):
             replace(measured, **{wrong: "abacus"}).check(Session(artifact, threads=1))
 
 
-def test_early_exits_are_refused():
-    seed = next(s for s in range(100) if any(op.kind == "exit" for op in random_program(s)[0].ops))
-    with pytest.raises(InputError, match="table: the program has early exits"):
-        measure_latency(Artifact(*random_program(seed)))
+def test_an_exit_gate_that_closes_a_layer_is_refused():
+    b = Builder(np.random.default_rng(0))
+    x = b.value((4, 5, 5))
+    exit_early(b, x, 2)
+    b.when = b.ops[-1].inputs[1]
+    y = b.conv(x, 4, residual=x)
+    b.when = None
+    with pytest.raises(InputError, match=r"table: gate '.*' is an exit's, and closes channels or layers besides"):
+        measure_latency(Artifact(b.program(x, b.linear(b.pooled(y), 2)), b.tensors))
 
 
 def test_a_program_without_gates_is_refused():

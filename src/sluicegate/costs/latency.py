@@ -1,15 +1,18 @@
 """Milliseconds, image by image, from a table that the engine measured.
 
-    ms(image) = overhead + sum over ops of  closed + runs (open[in, out] - closed)
+    ms(image) = overhead + sum over ops of  reached (closed + runs (open[in, out] - closed))
 
-runs is 1 where every layer gate around the op is open, in and out are shares of open channels, and `open` is bilinear
-on a grid of measured shares: `LatencyTable.milliseconds`, for training. All of it is differentiable in the decisions:
-the gradient of a channel is what one more open channel costs, in milliseconds.
+reached is 1 where no exit before the op is taken, runs is 1 where every layer gate around it is open, in and out are
+shares of open channels, and `open` is bilinear on a grid of measured shares: `LatencyTable.milliseconds`, for training.
+All of it is differentiable in the decisions: the gradient of a channel is what one more open channel costs, in
+milliseconds, that of an exit what leaving there saves. Between 0 and 1 a decision counts as the probability of one that
+is independent of all others, so that `reached` is the share of images that come so far.
 
 Legend: N images, G gates of a site, S sites, K ops, Q knots of a share.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Protocol
 
 import torch
@@ -40,7 +43,7 @@ class LatencyModel(nn.Module):
 
     Attributes:
         dense: milliseconds of the plain network.
-        closed: milliseconds with every gate closed; no target below can be reached.
+        closed: milliseconds with every gate closed, and leaving at the first exit; no target below can be reached.
 
     Raises:
         InputError: the table is of another network.
@@ -51,6 +54,7 @@ class LatencyModel(nn.Module):
     reads: Tensor  # [K], index of a site; S, a column of ones, where none has a say
     writes: Tensor
     layers: Tensor  # [depth, K]
+    exits: Tensor  # [depth, K]; S + 1, a column of zeros, where there are no more
 
     def __init__(self, gated: Gated, table: LatencyTable) -> None:
         super().__init__()
@@ -59,15 +63,16 @@ class LatencyModel(nn.Module):
         self.dense, self.overhead = table.dense, table.overhead
         place = {name: index for index, name in enumerate(self.names)} | {None: len(self.names)}
         ops, knots = table.ops.values(), len(SHARES)
-        depth = max((len(op.layers) for op in ops), default=0)
-        chains = [[place[layer] for layer in op.layers] + [place[None]] * (depth - len(op.layers)) for op in ops]
+        layers = [[place[layer] for layer in op.layers] for op in ops]
+        exits = [[place[leave] for leave in op.exits] for op in ops]
         grids = [torch.tensor(op.open).expand(knots, knots) for op in ops]
         for name, tensor in {
             "grids": torch.stack(grids),
             "skipped": torch.tensor([op.closed for op in ops]),
             "reads": torch.tensor([place[op.reads] for op in ops]),
             "writes": torch.tensor([place[op.writes] for op in ops]),
-            "layers": torch.tensor(chains, dtype=torch.long).T,
+            "layers": _chains(layers, len(place) - 1),
+            "exits": _chains(exits, len(place)),
         }.items():
             self.register_buffer(name, tensor, persistent=False)
         self.closed = self.milliseconds(_records(gated, 0.0)).item()
@@ -92,10 +97,11 @@ class LatencyModel(nn.Module):
         if missing:
             raise InputError(f"gates: no record for site {missing[0]!r}, on which the milliseconds depend")
         rates = [gates[name].open.mean(1) for name in self.names]
-        shares = torch.stack([*rates, torch.ones_like(rates[0])], dim=1)  # [N, S + 1]
-        runs = shares[:, self.layers].prod(1)  # [N, K]
+        shares = torch.stack([*rates, torch.ones_like(rates[0]), torch.zeros_like(rates[0])], dim=1)  # [N, S + 2]
+        reached = (1 - shares[:, self.exits]).prod(1)  # [N, K]
+        runs = shares[:, self.layers].prod(1)
         ms = self._between(shares[:, self.reads], shares[:, self.writes])
-        return self.overhead + (self.skipped + runs * (ms - self.skipped)).sum(1)
+        return self.overhead + (reached * (self.skipped + runs * (ms - self.skipped))).sum(1)
 
     def _between(self, reads: Tensor, writes: Tensor) -> Tensor:
         """[N, K], [N, K] -> [N, K], bilinear in both shares."""
@@ -104,6 +110,11 @@ class LatencyModel(nn.Module):
         low = torch.lerp(self.grids[ops, i, j].to(part_in), self.grids[ops, i + 1, j].to(part_in), part_in)
         high = torch.lerp(self.grids[ops, i, j + 1].to(part_in), self.grids[ops, i + 1, j + 1].to(part_in), part_in)
         return torch.lerp(low, high, part_out)
+
+
+def _chains(places: Sequence[Sequence[int]], fill: int) -> Tensor:
+    """[depth, K], of K lists of places that are filled up to the longest."""
+    return torch.tensor(list(zip_longest(*places, fillvalue=fill)), dtype=torch.long).reshape(-1, len(places))
 
 
 def _place(share: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,6 +136,9 @@ def _check(gated: Gated, table: LatencyTable) -> None:
 
 
 def _records(gated: Gated, value: float) -> GateRecords:
-    """All gates open, or all closed, for one image."""
-    flags = {name: torch.full((1, site.gates), value) for name, site in gated.sites.items()}
+    """One image at its dearest, 1, with every gate open and no exit taken, or at its cheapest, 0."""
+    flags = {
+        name: torch.full((1, site.gates), 1 - value if site.kind == "exit" else value)
+        for name, site in gated.sites.items()
+    }
     return GateRecords({name: GateRecord(gated.sites[name], full, full) for name, full in flags.items()})

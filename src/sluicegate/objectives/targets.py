@@ -188,7 +188,7 @@ class LatencyTarget(Objective):
         schedule = parse_schedule(ms)
         for wanted in (schedule(0.0), schedule(1.0)):
             if not latency.closed <= wanted <= latency.dense:
-                reach = f"from {latency.closed:.4g} (every gate closed) to {latency.dense:.4g} (the plain network)"
+                reach = f"from {latency.closed:.4g} (the least with gates) to {latency.dense:.4g} (the plain network)"
                 raise InputError(f"ms: {wanted:g} is not {reach}")
         self.latency = latency
         self.distance = Distance(lambda progress: schedule(progress) / latency.dense, free)
