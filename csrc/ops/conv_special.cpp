@@ -77,44 +77,59 @@ class Depthwise final : public ConvAlgorithm {
     const ConvWeights w(op);
     taps_ = w.taps;
     channels_ = w.out;
-    rows_ = make_floats(static_cast<size_t>(channels_) * taps_);
+    rows_ = make_floats(static_cast<size_t>(channels_) * taps_ + kLanes);
     std::copy_n(w.data, static_cast<size_t>(channels_) * taps_, rows_.get());
     weights_ = make_floats(blocks_of(channels_) * step());
     for (int c = 0; c < channels_; ++c)
       for (int t = 0; t < taps_; ++t) weights_[c / kLanes * step() + t * kLanes + c % kLanes] = w.row(c)[t];
   }
 
-  size_t scratch_floats() const override { return gated_ ? blocks_of(channels_) * (step() + kLanes) : 0; }
+  size_t scratch_floats() const override {
+    return gated_ ? blocks_of(channels_) * (step() + kLanes) + kLanes * kLanes : 0;
+  }
 
   void run(Run& run, const ConvCall& call) const override {
     const int blocks = blocks_of(call.open_out.count);
-    const float *weights = weights_.get(), *bias = bias_.get();
-    if (gated_) {
-      for (int block = 0; block < blocks; ++block) gather(run, call, block, blocks);
-      weights = run.scratch(0);
-      bias = weights + blocks * step();
-    }
     const Shares shares(run.pool.threads(), call.out.height, blocks, 1, taps_);
-    run.pool.run(shares.chunks, [&](int chunk, int) {
-      run.kernels.depthwise_conv({call.in, call.out, window_, weights, bias, shares.unit_begin(chunk),
-                                  shares.unit_end(chunk), shares.row_begin(chunk), shares.row_end(chunk),
-                                  call.clamp});
+    if (gated_ && shares.by_rows) gather(run, call, {0, blocks}, 0);
+    run.pool.run(shares.chunks, [&](int chunk, int thread) {
+      const float *weights = weights_.get(), *bias = bias_.get();
+      const int begin = shares.unit_begin(chunk), end = shares.unit_end(chunk);
+      if (gated_) {
+        if (!shares.by_rows) gather(run, call, {begin, end}, thread);
+        weights = run.scratch(shares.by_rows ? 0 : thread);
+        bias = weights + bias_at();
+      }
+      run.kernels.depthwise_conv({call.in, call.out, window_, weights, bias, begin, end, shares.row_begin(chunk),
+                                  shares.row_end(chunk), call.clamp});
     });
   }
 
  private:
-  size_t step() const { return static_cast<size_t>(taps_) * kLanes; }
+  struct Blocks {
+    int begin, end;
+  };
 
-  void gather(Run& run, const ConvCall& call, int block, int blocks) const {
-    float* weights = run.scratch(0) + block * step();
-    float* bias = run.scratch(0) + blocks * step() + block * kLanes;
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const int entry = block * kLanes + lane;
-      const bool has = entry < call.open_out.count;
-      const int channel = has ? call.open_out.channels[entry] : 0;
-      for (int t = 0; t < taps_; ++t)
-        weights[t * kLanes + lane] = has ? rows_[static_cast<size_t>(channel) * taps_ + t] : 0.0f;
-      bias[lane] = has ? bias_[channel] : 0.0f;
+  size_t step() const { return static_cast<size_t>(taps_) * kLanes; }
+  // Behind the weights there is room for what packing writes past their end.
+  size_t bias_at() const { return blocks_of(channels_) * step() + kLanes * kLanes; }
+
+  // Lanes past the last open channel repeat it: nothing reads them.
+  void gather(Run& run, const ConvCall& call, Blocks blocks, int thread) const {
+    float* weights = run.scratch(thread);
+    for (int block = blocks.begin; block < blocks.end; ++block) {
+      PackRows pack = {};
+      for (int lane = 0; lane < kLanes; ++lane) {
+        const int channel = call.open_out.channels[std::min(block * kLanes + lane, call.open_out.count - 1)];
+        pack.rows[lane] = rows_.get() + static_cast<size_t>(channel) * taps_;
+        pack.last[lane] = 1;
+        weights[bias_at() + block * kLanes + lane] = bias_[channel];
+      }
+      pack.channels = call.in_order;
+      pack.count = 1;
+      pack.taps = taps_;
+      pack.out = weights + block * step();
+      run.kernels.pack_rows(pack);
     }
   }
 

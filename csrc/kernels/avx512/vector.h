@@ -12,6 +12,11 @@ using Vec = __m512;
 SLUICE_INLINE Vec load(const float* p) { return _mm512_load_ps(p); }
 SLUICE_INLINE Vec load_unaligned(const float* p) { return _mm512_loadu_ps(p); }
 SLUICE_INLINE void store(float* p, Vec a) { _mm512_store_ps(p, a); }
+// Keeps a loaded value from being loaded once more by each of its uses, as GCC likes to.
+SLUICE_INLINE Vec in_register(Vec a) {
+  asm("" : "+v"(a));
+  return a;
+}
 SLUICE_INLINE Vec splat(float x) { return _mm512_set1_ps(x); }
 SLUICE_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 SLUICE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm512_fnmadd_ps(a, b, c); }  // c - a * b
