@@ -93,7 +93,7 @@ class Conv final : public Operator {
   static bool pays_winograd(const Plan& plan, const OpSpec& op) {
     const ValueSpec &in = plan.value(op.inputs[0]), &out = plan.value(op.output);
     if (!is_winograd_shape(op) || is_stem(plan.program(), op)) return false;
-    return std::min(in.channels(), out.channels()) >= 32 && std::min(in.height(), in.width()) >= 10;
+    return std::min(in.channels(), out.channels()) >= 16 && std::min(in.height(), in.width()) >= 10;
   }
 
   void count(Run& run, const ConvCall& call) const {
