@@ -1,12 +1,14 @@
-// Matrix times vector, and the LSTM cell around one. The closed inputs of a gated vector are filled in as zeros: a head
-// is too small to gain from a list.
+// Matrix times vector, and the LSTM cell around one. Where a row is long, the closed inputs of a gated vector are filled
+// in as zeros: a head is too small to gain from a list.
 #include <algorithm>
 #include <cmath>
 
-#include "operator.h"
+#include "conv.h"
 
 namespace sluice {
 namespace {
+
+constexpr int kNarrow = 64;  // columns
 
 // Rows padded to whole blocks of lanes, and a bias.
 struct Matrix {
@@ -26,6 +28,7 @@ struct Matrix {
   Floats weights, bias;
 };
 
+// Each row of weights by itself, its lanes summed at the end.
 class Linear final : public Operator {
  public:
   Linear(const Plan& plan, const OpSpec& op)
@@ -65,6 +68,44 @@ class Linear final : public Operator {
   int in_, out_;
   bool gated_;
   Matrix matrix_;
+  Applied activation_;
+};
+
+// Of few columns, as a gate's logits are of its hidden neurons: the outer product of a single pixel, so that there are no
+// lanes to sum.
+class NarrowLinear final : public Operator {
+ public:
+  explicit NarrowLinear(const OpSpec& op)
+      : in_(op.inputs[0]),
+        out_(op.output),
+        rows_(static_cast<int>(op.weight.shape[0])),
+        columns_(static_cast<int>(op.weight.shape[1])),
+        bias_(padded_bias(op)),
+        activation_(applied(static_cast<Activation>(attribute(op, "activation")))) {
+    weights_ = make_floats(blocks_of(rows_) * block_step());
+    for (int row = 0; row < rows_; ++row)
+      for (int c = 0; c < columns_; ++c)
+        weights_[row / kLanes * block_step() + c * kLanes + row % kLanes] =
+            op.weight.data[static_cast<size_t>(row) * columns_ + c];
+  }
+
+  void run(Run& run) const override {
+    const OpenList open = run.open(in_);
+    const int blocks = blocks_of(rows_);
+    run.macs += int64_t{open.count} * rows_;
+    run.kernels.outer_conv({run.views[in_], run.views[out_], nullptr, kPoint, weights_.get(), kLanes, block_step(),
+                            bias_.get(), open.channels, 0, 0, open.count, run.open(out_).blocks, 0, blocks, 0, 1,
+                            activation_.clamp});
+    apply_curve(run, activation_, run.views[out_], blocks);
+  }
+
+ private:
+  static constexpr Window kPoint = {1, 1, 1, 1, 0, 0, 1, 1};
+
+  size_t block_step() const { return static_cast<size_t>(columns_) * kLanes; }
+
+  int in_, out_, rows_, columns_;
+  Floats bias_, weights_;  // weights [block][column][16]
   Applied activation_;
 };
 
@@ -109,7 +150,10 @@ class Lstm final : public Operator {
 
 }  // namespace
 
-OperatorPtr make_linear(const Plan& plan, const OpSpec& op) { return std::make_unique<Linear>(plan, op); }
+OperatorPtr make_linear(const Plan& plan, const OpSpec& op) {
+  if (op.weight.shape[1] <= kNarrow) return std::make_unique<NarrowLinear>(op);
+  return std::make_unique<Linear>(plan, op);
+}
 OperatorPtr make_lstm(const Plan& plan, const OpSpec& op) { return std::make_unique<Lstm>(plan, op); }
 
 }  // namespace sluice

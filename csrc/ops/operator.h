@@ -38,13 +38,15 @@ struct Run {
   const int32_t* in_order() const { return all_channels_.data(); }  // 0, 1, 2, ...
   bool is_open(int gate) const { return flags[gate][0] != 0; }
   void set_flags(int gate, const float* logits, float threshold);
-  void set_flags(int gate, const std::vector<uint8_t>& open);  // and the open-lists that follow from them
+  void set_flags(int gate, const std::vector<uint8_t>& open);
   void close_all();                                            // every gate, before a sample
   float* scratch(int thread) const { return scratch_[thread].get(); }
 
   Run(const KernelTable& kernels, ThreadPool& pool, const Plan& plan, size_t scratch_floats);
 
  private:
+  void list_open(int gate);  // the open-lists that follow from its flags
+
   struct List {
     std::vector<int32_t> channels, blocks;
     int count = 0;

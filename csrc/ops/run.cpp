@@ -41,23 +41,30 @@ OpenList Run::open(int value) const {
 
 void Run::set_flags(int gate, const float* logits, float own_threshold) {
   const float cut = threshold_given ? threshold : own_threshold;
-  std::vector<uint8_t> flag(flags[gate].size());
-  for (size_t g = 0; g < flag.size(); ++g) flag[g] = logits[g] > cut;
-  set_flags(gate, flag);
+  for (size_t g = 0; g < flags[gate].size(); ++g) flags[gate][g] = logits[g] > cut;
+  list_open(gate);
 }
 
 void Run::set_flags(int gate, const std::vector<uint8_t>& flag) {
-  std::copy(flag.begin(), flag.end(), flags[gate].begin());
+  std::transform(flag.begin(), flag.end(), flags[gate].begin(), [](uint8_t open) { return open != 0; });
+  list_open(gate);
+}
+
+// Every channel is written where the next open one belongs, which only an open one moves on: gates are as hard to
+// predict for a processor's branches as for anybody else.
+void Run::list_open(int gate) {
   for (size_t i = 0; i < lists_.size(); ++i) {
     const OpenListSpec& spec = plan.lists()[i];
     if (spec.gate != gate) continue;
     List& list = lists_[i];
-    list.count = 0;
-    for (size_t g = 0; g < flag.size(); ++g)
-      for (int r = 0; flag[g] != 0 && r < spec.repeat; ++r)
-        list.channels[list.count++] = static_cast<int32_t>(g) * spec.repeat + r;
-    std::fill_n(list.channels.begin() + list.count, kReadable, 0);
-    for (int b = 0; b < blocks_of(list.count); ++b) list.blocks[b] = list.channels[b * kLanes] / kLanes;
+    int count = 0;
+    for (size_t g = 0; g < flags[gate].size(); ++g) {
+      for (int r = 0; r < spec.repeat; ++r) list.channels[count + r] = static_cast<int32_t>(g) * spec.repeat + r;
+      count += flags[gate][g] * spec.repeat;
+    }
+    list.count = count;
+    std::fill_n(list.channels.begin() + count, kReadable, 0);
+    for (int b = 0; b < blocks_of(count); ++b) list.blocks[b] = list.channels[b * kLanes] / kLanes;
   }
 }
 

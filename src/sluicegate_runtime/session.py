@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class Session:
             raise InputError(f"threads: {threads!r} is not a whole number from 1 to 1024")
         self.program, self.threads = artifact.program, threads
         self._gates = [value for value in self.program.values if value.kind == "gate"]
+        ends = list(accumulate(value.shape[0] for value in self._gates))
+        self._spans = {v.name: slice(end - v.shape[0], end) for v, end in zip(self._gates, ends, strict=True)}
         self._engine = _build(artifact, threads, tune, winograd)
         if tune:
             beside = None if isinstance(source, Artifact) else Path(f"{os.fspath(source)}.tuning.json")
@@ -59,9 +62,8 @@ class Session:
         check_images(self.program, images)
         cut = None if threshold is None else logit_of(threshold)
         output, macs, exits, flags = self._engine.run(np.ascontiguousarray(images), cut)
-        ends = np.cumsum([value.shape[0] for value in self._gates])[:-1]
-        decisions = np.split(flags.astype(bool), ends, axis=1) if self._gates else []
-        return Result(output, macs, exits, {v.name: d for v, d in zip(self._gates, decisions, strict=True)})
+        decisions = flags.view(bool)
+        return Result(output, macs, exits, {name: decisions[:, span] for name, span in self._spans.items()})
 
     def profile(
         self, image: np.ndarray, repeats: int = 10, gates: Mapping[str, np.ndarray] | None = None
