@@ -7,7 +7,7 @@ namespace sluice {
 namespace {
 
 // Reads the image as it was given, pixels made contiguous [y][x][channel] with their padding: 16 lanes for 3
-// channels would be five times the traffic.
+// channels would be five times the traffic. Rows of output go by in strips, whose pixels stay in L1.
 class Stem final : public ConvAlgorithm {
  public:
   Stem(const Plan& plan, const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op)) {
@@ -25,41 +25,52 @@ class Stem final : public ConvAlgorithm {
           weights_[n / kLanes * block_step + (t * channels_ + c) * kLanes + n % kLanes] = w.row(n)[c * w.taps + t];
   }
 
-  size_t scratch_floats() const override { return (height_ + 2 * window_.pad_y) * row_; }
+  size_t scratch_floats() const override { return image_rows(kStripRows) * row_; }
 
   void run(Run& run, const ConvCall& call) const override {
-    float* image = run.scratch(0);
-    const int threads = run.pool.threads(), rows = height_ + 2 * window_.pad_y;
-    const int chunks = threads == 1 ? 1 : 2 * threads;
-    run.pool.run(chunks, [&](int chunk, int) {
-      interleave(run.image, image, rows * chunk / chunks, rows * (chunk + 1) / chunks);
-    });
-    const Shares shares(threads, call.out.height, blocks_of(call.open_out.count), 3, window_.height * window_.width);
-    run.pool.run(shares.chunks, [&](int chunk, int) {
-      run.kernels.stem_conv({image, row_, window_.height, window_.width * channels_, window_.stride_y,
-                             window_.stride_x * channels_, call.out, weights_.get(), bias_.get(),
-                             shares.unit_begin(chunk), shares.unit_end(chunk), shares.row_begin(chunk),
-                             shares.row_end(chunk), call.clamp});
+    const Shares shares(run.pool.threads(), call.out.height, blocks_of(call.open_out.count), 3,
+                        window_.height * window_.width);
+    run.pool.run(shares.chunks, [&](int chunk, int thread) {
+      const int end = shares.row_end(chunk);
+      for (int y = shares.row_begin(chunk); y < end; y += kStripRows)
+        run_strip(run, call, thread, y, std::min(y + kStripRows, end), shares.unit_begin(chunk),
+                  shares.unit_end(chunk));
     });
   }
 
  private:
-  void interleave(const float* from, float* to, int begin, int end) const {
-    const size_t plane = static_cast<size_t>(height_) * width_, pad = static_cast<size_t>(window_.pad_x) * channels_;
-    for (int y = begin; y < end; ++y) {
-      float* out = to + y * row_;
-      const int source = y - window_.pad_y;
-      if (source < 0 || source >= height_) {
-        std::fill_n(out, row_, 0.0f);
-        continue;
-      }
-      std::fill_n(out, pad, 0.0f);
-      for (int c = 0; c < channels_; ++c) {
-        const float* in = from + c * plane + static_cast<size_t>(source) * width_;
-        for (int x = 0; x < width_; ++x) out[pad + x * channels_ + c] = in[x];
-      }
-      std::fill_n(out + row_ - pad, pad, 0.0f);
+  static constexpr int kStripRows = 8;
+
+  // Of the padded image, that so many rows of output read.
+  int image_rows(int rows) const { return (rows - 1) * window_.stride_y + window_.height; }
+
+  void run_strip(Run& run, const ConvCall& call, int thread, int begin, int end, int block_begin,
+                 int block_end) const {
+    float* image = run.scratch(thread);
+    const int first = begin * window_.stride_y - window_.pad_y;
+    for (int y = 0; y < image_rows(end - begin); ++y) interleave(run.image, first + y, image + y * row_);
+    View out = call.out;
+    out.data += begin * out.row;
+    run.kernels.stem_conv({image, row_, window_.height, window_.width * channels_, window_.stride_y,
+                           window_.stride_x * channels_, out, weights_.get(), bias_.get(), block_begin, block_end, 0,
+                           end - begin, call.clamp});
+  }
+
+  void interleave(const float* image, int y, float* out) const {
+    if (y < 0 || y >= height_) {
+      std::fill_n(out, row_, 0.0f);
+      return;
     }
+    const size_t plane = static_cast<size_t>(height_) * width_, pad = static_cast<size_t>(window_.pad_x) * channels_;
+    const float* in = image + static_cast<size_t>(y) * width_;
+    std::fill_n(out, pad, 0.0f);
+    float* to = out + pad;
+    if (channels_ == 3)  // by far the most images
+      for (int x = 0; x < width_; ++x, to += 3) to[0] = in[x], to[1] = in[plane + x], to[2] = in[2 * plane + x];
+    else
+      for (int x = 0; x < width_; ++x)
+        for (int c = 0; c < channels_; ++c) *to++ = in[c * plane + x];
+    std::fill_n(to, pad, 0.0f);
   }
 
   Window window_;
