@@ -11,6 +11,7 @@ from .errors import InputError
 from .session import Session
 
 TURN = 5  # timed calls in a row
+WARM = 0.02
 PAUSE = 0.02  # seconds before a turn, in which the threads of the one before fall asleep
 
 
@@ -37,7 +38,10 @@ def time_in_turns(
     for first in range(0, repeats, TURN):
         for name, call in contenders.items():
             time.sleep(pause)
+            awake = time.perf_counter() + WARM
             call(batches[(first - 1) % len(batches)])
+            while time.perf_counter() < awake:
+                call(batches[(first - 1) % len(batches)])
             for i in range(first, first + TURN):
                 batch = batches[i % len(batches)]
                 started = time.perf_counter()
