@@ -5,9 +5,9 @@
 namespace sluice {
 namespace {
 
-// An inner product sums its lanes once for every pixel and output; from so many vectors of input on, that is little
-// beside the products.
-constexpr int kInnerVectors = 36;
+// An inner product sums its lanes for every pixel; packing is paid once for all pixels, and pays from so many rows
+// on.
+constexpr int kPackedRows = 15;
 
 class Conv final : public Operator {
  public:
@@ -82,9 +82,9 @@ class Conv final : public Operator {
     const bool whole_blocks = out.gate == -1 || out.channels() / plan.value(out.gate).channels() % kLanes == 0;
     if (groups > 1) return out.gate == -1 ? make_grouped(op) : make_packed(plan, op);
     if (whole_blocks) return make_outer(op);
-    const int64_t taps = op.weight.shape[2] * op.weight.shape[3];
-    const bool many = taps > 1 && blocks_of(in.channels()) * taps >= kInnerVectors;
-    if (in.gate == -1 && op.inputs.size() == 1 && many) return make_inner(op);
+    const bool single_tap = op.weight.shape[2] * op.weight.shape[3] == 1;
+    const bool few_pixels = out.height() < kPackedRows;
+    if (in.gate == -1 && !single_tap && op.inputs.size() == 1 && few_pixels) return make_inner(op);
     return make_packed(plan, op);
   }
 
