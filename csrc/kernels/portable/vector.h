@@ -66,6 +66,7 @@ SLUICE_INLINE Vec scale_by_power_of_two(Vec x, Vec n) {
   return x;
 }
 SLUICE_INLINE void prefetch(const float*) {}
+SLUICE_INLINE void prefetch_near(const float*) {}
 
 SLUICE_INLINE float sum(Vec x) {
   const Quad q = (x.q[0] + x.q[1]) + (x.q[2] + x.q[3]);
