@@ -1,5 +1,6 @@
 """How long things take for the same images, side by side."""
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +12,8 @@ from .errors import InputError
 from .session import Session
 
 TURN = 5  # timed calls in a row
-WARM = 0.02
 PAUSE = 0.02  # seconds before a turn, in which the threads of the one before fall asleep
+WARM = 0.02  # seconds of calls that are not counted, at the beginning of a turn
 
 
 def time_in_turns(
@@ -23,9 +24,9 @@ def time_in_turns(
 ) -> dict[str, list[float]]:
     """Seconds of `repeats` calls of each contender, or of a few more that make whole turns, by its name.
 
-    Contenders take turns of a few calls, so a machine that slows down slows all of them; one call that is not counted
-    wakes each before its turn. Call i of every contender is given `batches[i]` (and from the first again when they are
-    through), so the lists may be compared pair by pair.
+    Contenders take turns of a few calls, so a machine that slows down slows all of them. Each turn begins with calls
+    that are not counted, at least one, until threads and caches are its own. Call i of every contender is given
+    `batches[i]` (and from the first again when they are through), so the lists may be compared pair by pair.
 
     Raises:
         InputError: there are no batches, or `repeats` is below 1.
@@ -38,16 +39,22 @@ def time_in_turns(
     for first in range(0, repeats, TURN):
         for name, call in contenders.items():
             time.sleep(pause)
-            awake = time.perf_counter() + WARM
-            call(batches[(first - 1) % len(batches)])
-            while time.perf_counter() < awake:
-                call(batches[(first - 1) % len(batches)])
+            _warm(call, batches, first)
             for i in range(first, first + TURN):
                 batch = batches[i % len(batches)]
                 started = time.perf_counter()
                 call(batch)
                 seconds[name].append(time.perf_counter() - started)
     return seconds
+
+
+def _warm(call: Callable[[np.ndarray], Any], batches: Sequence[np.ndarray], first: int) -> None:
+    """Calls with the batches before the first."""
+    end = time.perf_counter() + WARM
+    for back in itertools.count(1):
+        call(batches[(first - back) % len(batches)])
+        if time.perf_counter() >= end:
+            return
 
 
 def time_sessions(sessions: Mapping[str, Session], images: np.ndarray, rounds: int = 3) -> dict[str, float]:

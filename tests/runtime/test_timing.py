@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sluicegate_runtime import InputError, time_in_turns, time_sessions
-from sluicegate_runtime.timing import TURN
+from sluicegate_runtime.timing import TURN, WARM
 
 
 class Counting:
@@ -39,6 +39,13 @@ def test_contenders_take_turns_over_the_same_images_and_are_woken_first(clock):
     assert found == {"slow": [0.25] * 2 * TURN, "fast": [0.125] * 2 * TURN}
     turns = [[(first - 1) % 3, *(i % 3 for i in range(first, first + TURN))] for first in (0, TURN)]
     assert log == [(name, image) for turn in turns for name in contenders for image in turn]
+
+
+def test_short_calls_are_repeated_until_they_are_warm(clock):
+    log: list[tuple[str, int]] = []
+    contender = Counting(log, "short", WARM / 4, clock).run
+    found = time_in_turns({"short": contender}, list(numbered(TURN)[:, None]), repeats=TURN)
+    assert len(found["short"]) == TURN and len(log) == 4 + TURN
 
 
 def test_sessions_are_timed_image_by_image(clock):
