@@ -136,9 +136,9 @@ struct Workload<WinogradInput> {
 
 template <>
 struct Workload<WinogradWeights> {
-  Buffer taps{kChannels * kTaps * kLanes}, out{kPositions * kChannels * kLanes};
-  WinogradWeights arguments = {taps.data(), in_order(), kTaps * kLanes, kChannels, out.data(), kChannels * kLanes,
-                               kLanes};
+  static constexpr int kPlane = (kChannels + 1) * kLanes;  // an odd number of cache lines, as the engine has it
+  Buffer taps{kChannels * kTaps * kLanes}, out{kPositions * kPlane};
+  WinogradWeights arguments = {taps.data(), in_order(), kTaps * kLanes, kChannels, out.data(), kPlane, kLanes};
   double flops = 0, floats = 1.0 * kChannels * kLanes * (kTaps + kPositions);
 };
 
