@@ -8,10 +8,10 @@ in and out are the shares of open channels of what an op reads and of what it wr
 shares and bilinear in between.
 
 Ops are timed in the running program, where caches and threads are as they are in use; what the gates decide is
-replaced, and no exit is taken. With n shares, n prime, pass (i, j) opens a gate of colour c to share number
-(i + c j) mod n: of two gates of different colours every pair of shares comes up once in the n^2 passes (Bose's
-orthogonal array). Gates are coloured so that the two sides of an op differ. The overhead is what a run takes beyond its
-ops where next to nothing is open: a difference of small numbers.
+replaced, and exits are taken out: an exit's gate does no more than let its classifier run. With n shares, n prime, pass
+(i, j) opens a gate of colour c to share number (i + c j) mod n: of two gates of different colours every pair of shares
+comes up once in the n^2 passes (Bose's orthogonal array). Gates are coloured so that the two sides of an op differ. The
+overhead is what a run takes beyond its ops where next to nothing is open: a difference of small numbers.
 
 Legend: N images, G gates of a site.
 """
@@ -42,6 +42,7 @@ from .timing import PAUSE, TURN, time_in_turns
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # a prime number of them
 ROUNDS = 9  # of all passes
+EXIT = 0.0  # milliseconds of an exit by itself, which computes nothing
 FORMAT = "sluicegate latency table 1"
 
 Pattern = Mapping[str, np.ndarray]  # gate -> [G], whether open
@@ -55,7 +56,7 @@ class OpLatency:
     Attributes:
         reads: the gate that closes channels of what it reads, if one does.
         writes: the gate that closes channels of what it writes, if another one does.
-        layers: the layer gates that must all be open for it to run.
+        layers: the layer gates, or those of exits, that must all be open for it to run.
         open: by share of what it reads, by share of what it writes; one row, or one column, where no gate has a say.
         closed: where one of `layers` is closed.
         exits: the gates of the exits before it, at all of which an image must stay for it to be reached.
@@ -174,12 +175,12 @@ def measure_latency(artifact: Artifact, threads: int = 2, tune: bool = False) ->
     """Measure a program's table; takes some hundred runs of it.
 
     Raises:
-        InputError: it has no gates, or one that shares ops with too many others, or an exit's that closes channels or
-            layers besides.
+        InputError: it has no gates, or one that shares ops with too many others, or an exit's that closes
+            channels besides.
     """
     program = artifact.program
     gates, design, images = _gates(program), _design(program), _noise(program)
-    session, plain = Session(artifact, threads, tune), Session(dense_program(artifact), threads, tune)
+    session, plain = Session(_staying(artifact), threads, tune), Session(dense_program(artifact), threads, tune)
     patterns = [{name: _evenly(gates[name], SHARES[k]) for name, k in one.items()} for one in design]
     closed = {name: np.full(size, False) for name, size in gates.items()}
     all_open = {name: np.full(size, name not in _exits(program.ops)) for name, size in gates.items()}
@@ -197,6 +198,12 @@ def measure_latency(artifact: Artifact, threads: int = 2, tune: bool = False) ->
         overhead=whole - sum(own.values()),
         ops={op.name: _op_latency(program, op, design, opened, skipped) for op in program.ops},
     )
+
+
+def _staying(artifact: Artifact) -> Artifact:
+    """The program without its exits, in which every image comes to every op."""
+    ops = tuple(op for op in artifact.program.ops if op.kind != "exit")
+    return dataclasses.replace(artifact, program=dataclasses.replace(artifact.program, ops=ops))
 
 
 def _gates(program: Program) -> dict[str, int]:
@@ -258,20 +265,20 @@ def _op_latency(
     reads, writes = _sides(program, op)
     cells: dict[tuple[int, int], list[float]] = defaultdict(list)
     for shares, ms in zip(design, opened, strict=True):
-        cells[shares[reads] if reads else 0, shares[writes] if writes else 0].append(ms[op.name])
+        cells[shares[reads] if reads else 0, shares[writes] if writes else 0].append(ms.get(op.name, EXIT))
     rows, columns = (range(len(SHARES) if gate else 1) for gate in (reads, writes))
     grid = tuple(tuple(statistics.fmean(cells[i, j]) for j in columns) for i in rows)
     before = takewhile(lambda one: one.name != op.name, program.ops)
-    return OpLatency(reads, writes, _layers_around(program, op), grid, skipped[op.name], _exits(before))
+    return OpLatency(reads, writes, _layers_around(program, op), grid, skipped.get(op.name, EXIT), _exits(before))
 
 
 def _design(program: Program) -> list[dict[str, int]]:
-    """The passes: gate -> number of its share; in all of them layer gates are open and exits are not taken."""
+    """The passes: gate -> number of its share; in all of them layer gates and those of exits are open."""
     n, colours, exits = len(SHARES), _colours(program), _exits(program.ops)
-    if busy := {*colours, *(op.when for op in program.ops)}.intersection(exits):
-        raise InputError(f"table: gate {min(map(str, busy))!r} is an exit's, and closes channels or layers besides")
+    if busy := set(colours).intersection(exits):
+        raise InputError(f"table: gate {min(busy)!r} is an exit's, and closes channels besides")
     gates = [value.name for value in program.values if value.kind == "gate" and value.name not in colours]
-    fixed = {name: 0 if name in exits else n - 1 for name in gates}
+    fixed = dict.fromkeys(gates, n - 1)
     return [
         {gate: (i + colour * j) % n for gate, colour in colours.items()} | fixed for i, j in product(range(n), repeat=2)
     ]
