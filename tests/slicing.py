@@ -1,10 +1,12 @@
 """An independent way to run and to count a gated network for one image: with the closed parts physically cut out.
 
 Nothing here asks the library which channels or branches matter. A convolution that bears a channel site's name is cut
-to the open filters; every later op is cut to the channels that it is handed; a skipped branch is never evaluated.
+to the open filters; every later op is cut to the channels that it is handed; a skipped branch is never evaluated, and
+neither is what lies behind an exit that is taken, nor the classifier of one that is not.
 Each multiply of the convolutions and linear layers that really run is counted.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -12,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from sluicegate.convert import GatedModel
-from sluicegate.gates import Gate, GateRecords, PooledHead, mask_channels, mask_layer
+from sluicegate.gates import Gate, GateRecords, PooledHead, leave, mask_channels, mask_layer
 
 
 @dataclass
@@ -41,7 +43,7 @@ class SlicedRun:
         self._values[source] = Cut(x, torch.arange(x.shape[1]))
         output = next(n for n in graph.nodes if n.op == "output").args[0][0]
         result = self._value(output)
-        self.macs += sum(self._head_macs(n) for n in graph.nodes if n.op == "call_module" and self._is_gate(n))
+        self.macs += sum(map(self._head_macs, self._gates()))
         return result.x if isinstance(result, Cut) else result
 
     def _value(self, node: fx.Node) -> Cut | Tensor:
@@ -52,6 +54,9 @@ class SlicedRun:
     def _evaluate(self, node: fx.Node) -> Cut | Tensor:
         if node.target is mask_layer:
             return self._skip_or_run(node)
+        if node.target is leave:
+            early, decision, later = node.all_input_nodes
+            return self._value(early if self._decision(decision).item() else later)
         if node.target is mask_channels:
             return self._cut_inputs(node)
         operands = [self._value(n) for n in node.all_input_nodes]
@@ -138,6 +143,17 @@ class SlicedRun:
     def _full(self, value: Cut | Tensor) -> Tensor:
         assert isinstance(value, Tensor) or len(value.kept) == value.x.shape[1] == int(value.kept[-1]) + 1
         return value.x if isinstance(value, Cut) else value
+
+    def _gates(self) -> Iterator[fx.Node]:
+        """Those that are asked: all, up to where the image leaves."""
+        nodes = self.gated.network.graph.nodes
+        exits = [n.all_input_nodes for n in nodes if n.target is leave]
+        ends = [early for early, decision, _ in exits if self._decision(decision).item()]
+        for node in nodes:
+            if node.op == "call_module" and self._is_gate(node):
+                yield node
+            if node in ends:
+                return
 
     def _is_gate(self, node: fx.Node) -> bool:
         return isinstance(self.gated.network.get_submodule(str(node.target)), Gate)

@@ -1,6 +1,7 @@
 """sluicegate: convolutional networks that compute only what each image needs."""
 
 from sluicegate.convert import ChannelGating as ChannelGating
+from sluicegate.convert import ExitGating as ExitGating
 from sluicegate.convert import GatedModel as GatedModel
 from sluicegate.convert import GatedOutput as GatedOutput
 from sluicegate.convert import GaterGating as GaterGating
@@ -16,6 +17,7 @@ from sluicegate.errors import RunError as RunError
 from sluicegate.export import export as export
 from sluicegate.gates import AlwaysOn as AlwaysOn
 from sluicegate.gates import BinConcrete as BinConcrete
+from sluicegate.gates import ConvHead as ConvHead
 from sluicegate.gates import Ensemble as Ensemble
 from sluicegate.gates import FreeLogits as FreeLogits
 from sluicegate.gates import GateRecord as GateRecord

@@ -120,7 +120,7 @@ def test_missing_records_are_refused():
 
 
 def exiting(table: LatencyTable, exits: tuple[str, ...]) -> Any:
-    """Stands in for a gated network with these exits: a program may have some, though `gate_model` inserts none."""
+    """Stands in for a gated network with these exits."""
     sites = {
         name: sg.GateSite(name, "exit" if name in exits else "channel", count, count, "x", "y")
         for name, count in table.gates.items()

@@ -45,7 +45,7 @@ def test_a_memory_costs_two_more_layers() -> None:
     gating = sg.ChannelGating(head=sg.MemoryHead, estimator=sg.GumbelSoftmax())
     gated = sg.gate_model(build_net("resnet8"), gating, torch.zeros(1, 3, 32, 32))
     heads = {name: m.dense for name, m in gated.macs.by_module().items() if m.kind == "gate"}
-    assert heads["gates.layer2_0_conv1.memory"] == 2 * (
+    assert heads["gates.layer2_0_conv1.between"] == 2 * (
         2 * 32 * 16
     )  # both logits of a gate, to and from the first look
     assert heads["gates.layer2_0_conv1.outputs"] == 32 * 16

@@ -1,20 +1,21 @@
 """MacModel and masks against a network whose closed parts are cut out (tests/slicing.py)."""
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_nets import random_chain, random_residual_net
+from random_nets import Residual, random_chain, random_residual_net
 from slicing import SlicedRun
 
 import sluicegate as sg
-from sluicegate.convert import Gating
+from sluicegate.convert import Gating, exit_classifier
 
 SEEDS = st.integers(0, 2**20)
 
 
-def _check_against_slices(net: torch.nn.Module, gating: Gating, seed: int) -> None:
+def _check_against_slices(net: torch.nn.Module, gating: Gating | list[Gating], seed: int) -> None:
     gated = sg.gate_model(net, gating, torch.zeros(1, 3, 12, 12)).eval()
     gated.strategy = sg.Stochastic()
     torch.manual_seed(seed)
@@ -59,6 +60,16 @@ def test_layer_gates_of_random_residual_nets(seed: int) -> None:
 @given(seed=SEEDS)
 def test_all_channel_gates_of_random_chains(seed: int) -> None:
     _check_against_slices(random_chain(seed), sg.ChannelGating(at="all", initial_open_rate=0.5), seed)
+
+
+@settings(max_examples=40)
+@given(seed=SEEDS, channels=st.booleans())
+def test_exits_behind_random_blocks(seed: int, channels: bool) -> None:
+    net = random_residual_net(seed)
+    blocks = [name for name, module in net.named_children() if isinstance(module, Residual)]
+    exits = sg.ExitGating(blocks, classifier=partial(exit_classifier, hidden=8), initial_open_rate=0.3)
+    gating = sg.ChannelGating(["mid", "inp"]) if channels else sg.JointGating()
+    _check_against_slices(net, [replace(gating, initial_open_rate=0.5), exits], seed)
 
 
 def test_a_wrong_count_would_be_noticed() -> None:

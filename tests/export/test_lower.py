@@ -1,5 +1,7 @@
 """Lowering against the reference interpreter and the engine: outputs, every gate, every MAC."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import timm
@@ -7,14 +9,14 @@ import torch
 import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_nets import random_chain, random_residual_net, randomise_norms
+from random_nets import Residual, random_chain, random_residual_net, randomise_norms
 from torch import nn
 
 import sluicegate as sg
-from sluicegate.convert import Gating
+from sluicegate.convert import Gating, exit_classifier
 from sluicegate.export import export, lower
 from sluicegate.nets import build_net
-from sluicegate_runtime import Artifact, Preprocessing, Program, Session, load, run_reference
+from sluicegate_runtime import Artifact, Preprocessing, Program, Result, Session, load, run_reference
 
 GATINGS = {
     "channel": sg.ChannelGating(initial_open_rate=0.5),
@@ -32,11 +34,12 @@ GATINGS = {
 }
 
 
-def _check(net: nn.Module, gating: Gating, size: int, images: int) -> None:
+def _check(net: nn.Module, gating: Gating | list[Gating], size: int, images: int) -> None:
     torch.manual_seed(0)
     gated = sg.gate_model(randomise_norms(net), gating, torch.zeros(1, 3, size, size)).eval()
     _mix_free_logits(gated)
     x = torch.randn(images, 3, size, size)
+    _divide_at_exits(gated, x)
     with torch.no_grad():
         output, gates = gated(x, return_gates=True)
     program, tensors = lower(gated)
@@ -45,7 +48,44 @@ def _check(net: nn.Module, gating: Gating, size: int, images: int) -> None:
     for result, tolerance in ((reference, 1e-5), (engine, 1e-4)):  # the engine's 3x3 layers may run by Winograd
         np.testing.assert_allclose(result.output, output.numpy(), rtol=0, atol=tolerance * float(output.abs().max()))
         assert result.macs.tolist() == gated.macs.macs(gates).tolist()
-        assert all(np.array_equal(result.gates[name], record.open.bool().numpy()) for name, record in gates.items())
+        _check_gates(result, gates)
+
+
+def _check_gates(result: Result, gates: sg.GateRecords) -> None:
+    """All agree up to where an image leaves; behind that, the engine asks none."""
+    here, exits = np.ones((len(result.exits), 1), bool), 0
+    for name, record in gates.items():
+        np.testing.assert_array_equal(result.gates[name], record.open.bool().numpy() & here)
+        if record.site.kind == "exit":
+            assert ((result.exits == exits) == (result.gates[name] & here)[:, 0]).all()
+            here, exits = here & ~result.gates[name], exits + 1
+    assert ((result.exits == -1) == here[:, 0]).all()
+
+
+def _divide_at_exits(gated: sg.GatedModel, x: torch.Tensor) -> None:
+    """Let some images leave at each exit and others stay: its threshold moves into the widest gap between them."""
+    gates = gated(x, return_gates=True).gates.of_kind("exit")
+    for gate in gated.gates.values():
+        if gate.sites[0].name in gates:
+            logits = gates[gate.sites[0].name].logits.detach().flatten().sort().values
+            widest = logits.diff().argmax()
+            output = gate.head.outputs[0]
+            assert isinstance(output, nn.Linear)
+            output.bias.data[-1] -= (logits[widest] + logits[widest + 1]) / 2
+
+
+def pooled_chain() -> nn.Sequential:
+    """Three convolutions, each but the last before a pool."""
+    layers = [
+        part
+        for inputs, outputs in ((3, 8), (8, 12), (12, 16))
+        for part in (nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2))
+    ]
+    return nn.Sequential(*layers[:-1], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5))
+
+
+def pooled_classifier(channels: int, classes: int) -> nn.Sequential:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
 
 
 def _mix_free_logits(gated: sg.GatedModel) -> None:
@@ -66,6 +106,37 @@ def test_random_residual_nets(seed: int, gating: str) -> None:
 @given(seed=st.integers(0, 2**20))
 def test_random_chains(seed: int) -> None:
     _check(random_chain(seed), sg.ChannelGating(at="all", initial_open_rate=0.5), 12, 2)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**20), gating=st.sampled_from(sorted(GATINGS)))
+def test_exits_behind_random_blocks(seed: int, gating: str) -> None:
+    net = random_residual_net(seed)
+    blocks = [name for name, module in net.named_children() if isinstance(module, Residual)]
+    exits = sg.ExitGating(blocks, classifier=partial(exit_classifier, hidden=8))
+    _check(net, [GATINGS[gating], exits], 12, 4)
+
+
+@pytest.mark.parametrize(
+    ("build", "gating", "size"),
+    [
+        (lambda: build_net("resnet8"), sg.RecurrentGating(initial_open_rate=0.5), 32),
+        (lambda: build_net("preact_resnet11"), GATINGS["joint"], 32),
+        (torchvision.models.densenet121, sg.ChannelGating("all", initial_open_rate=0.5), 64),
+        (lambda: pooled_chain(), sg.ChannelGating("all", initial_open_rate=0.5), 32),
+        (torchvision.models.mobilenet_v2, GATINGS["joint"], 128),
+    ],
+    ids=("recurrent", "pre-activation", "densenet", "chain", "mobilenet_v2"),
+)
+def test_exits_at_stages(build, gating: Gating, size: int) -> None:
+    _check(build(), [gating, sg.ExitGating(head="conv")], size, 3)
+
+
+@pytest.mark.parametrize("make", [exit_classifier, pooled_classifier])
+def test_an_exit_behind_a_channel_gate(make) -> None:
+    """It sees the open channels alone."""
+    gating = sg.ChannelGating("all", initial_open_rate=0.5)
+    _check(pooled_chain(), [gating, sg.ExitGating(["3", "7"], classifier=make)], 16, 6)
 
 
 @pytest.mark.parametrize("head", [sg.PooledHead, sg.FreeLogits])

@@ -1,5 +1,8 @@
 """Plain network -> gated network."""
 
+from sluicegate.convert.exits import ClassifierFactory as ClassifierFactory
+from sluicegate.convert.exits import ExitGating as ExitGating
+from sluicegate.convert.exits import exit_classifier as exit_classifier
 from sluicegate.convert.gater import GATER as GATER
 from sluicegate.convert.gater import GaterGating as GaterGating
 from sluicegate.convert.gating import ChannelGating as ChannelGating

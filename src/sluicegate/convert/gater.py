@@ -13,13 +13,12 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import fx, nn
 
 from sluicegate.convert.gating import ChannelGating, Gating, Placement
 from sluicegate.errors import InputError
 from sluicegate.gates import Gate, ImprovedSemHash, PooledHead
-from sluicegate.graph import module_of, shape, trace
+from sluicegate.graph import copy_in, example_of, module_of, shape, trace
 from sluicegate.schedule import Schedule
 
 GATER = "gates.gater"
@@ -50,17 +49,18 @@ class GaterGating(Gating):
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
         channel = ChannelGating(self.at, self.granularity)
         served = [channel.served(c) for c in channel.channels(graph_module)]  # the gater's own branches are no sites
-        features = _copied_in(graph_module, _extractor(graph_module, self.gater))
+        inputs = _inputs(graph_module)
+        extractor = _extractor(inputs, self.gater)
+        features = copy_in(graph_module, GATER, extractor, inputs, before=inputs[-1].next)
         sites = [s.site._replace(reads=features.name) for s in served]
         head = PooledHead(shape(features)[1], [site.gates for site in sites], self.bottleneck, batch_norm=True)
         gate = Gate(head, sites, [ImprovedSemHash(self.dropout)] * len(sites), self.initial_open_rate)
         return [Placement("filters", features, tuple(s.masked for s in served), gate)]
 
 
-def _extractor(graph_module: fx.GraphModule, gater: nn.Module) -> fx.GraphModule:
+def _extractor(inputs: Sequence[fx.Node], gater: nn.Module) -> fx.GraphModule:
     """E: the gater for the inputs of a network, without its last layer."""
-    inputs = tuple(torch.zeros(shape(n), dtype=n.meta["tensor_meta"].dtype) for n in _inputs(graph_module))
-    extractor = trace(copy.deepcopy(gater), inputs)
+    extractor = trace(copy.deepcopy(gater), tuple(map(example_of, inputs)))
     output = next(n for n in extractor.graph.nodes if n.op == "output")
     last = output.args[0]
     if not (isinstance(last, fx.Node) and isinstance(module_of(extractor, last), nn.Linear) and len(shape(last)) == 2):
@@ -70,28 +70,6 @@ def _extractor(graph_module: fx.GraphModule, gater: nn.Module) -> fx.GraphModule
     extractor.delete_all_unused_submodules()
     extractor.recompile()
     return extractor
-
-
-def _copied_in(graph_module: fx.GraphModule, extractor: fx.GraphModule) -> fx.Node:
-    """Copy the extractor's nodes right behind the network's inputs; returns that of the features, [N, h]."""
-    graph_module.add_submodule(GATER, extractor)
-    inputs = _inputs(graph_module)
-    copies = dict(zip(_inputs(extractor), inputs, strict=True))
-    with graph_module.graph.inserting_before(inputs[-1].next):
-        for node in extractor.graph.nodes:
-            if node.op == "output":
-                return copies[node.args[0]]
-            if node.op != "placeholder":
-                copies[node] = _copied(graph_module.graph, node, copies)
-    raise AssertionError("an fx graph ends in its output")
-
-
-def _copied(graph: fx.Graph, node: fx.Node, copies: dict[fx.Node, fx.Node]) -> fx.Node:
-    target = f"{GATER}.{node.target}" if node.op in ("call_module", "get_attr") else node.target
-    args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), copies.__getitem__)
-    made = graph.create_node(node.op, target, args, kwargs)
-    made.meta = dict(node.meta)
-    return made
 
 
 def _inputs(graph_module: fx.GraphModule) -> list[fx.Node]:

@@ -39,12 +39,14 @@ class Masked:
 
 @dataclass(frozen=True)
 class Placement:
-    """One gate to insert: what it reads, the values that each of its sites masks, and the gate itself."""
+    """One gate to insert: what it reads, the values that each of its sites masks, and the gate itself; an exit's with
+    the classifier that reads what the gate reads."""
 
     name: str
     reads: fx.Node
     masks: tuple[tuple[Masked, ...], ...]
     gate: Gate
+    classifier: fx.GraphModule | None = None
 
 
 class Gating(ABC):

@@ -1,27 +1,29 @@
 """gate_model(): the surgery that puts gates into a network's graph.
 
 For each gate the graph gets a call of its module right after the value that it reads, and a mask after each value
-that it closes; what the gates decided leaves the graph beside the network's own output.
+that it closes; what the gates decided leaves the graph beside the network's own output. An exit's classifier stands
+right behind its gate, so that whatever comes after it in the graph is work not done for an image that leaves.
 """
 
 import copy
 import operator
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from torch import Tensor, fx, nn
 
+from sluicegate.convert.exits import EXITS
 from sluicegate.convert.gating import Gating, Masked, Placement
 from sluicegate.convert.model import GatedModel
 from sluicegate.errors import InputError
-from sluicegate.gates import mask_channels, mask_layer
-from sluicegate.graph import trace
+from sluicegate.gates import leave, mask_channels, mask_layer
+from sluicegate.graph import copy_in, trace
 
 _MASKS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"channel": mask_channels, "layer": mask_layer}
 
 
 def gate_model(
     net: nn.Module,
-    gating: Gating,
+    gating: Gating | Sequence[Gating],
     example_inputs: Tensor | tuple[Tensor, ...],
     leaf_modules: Collection[type[nn.Module]] = (),
 ) -> GatedModel:
@@ -30,7 +32,7 @@ def gate_model(
     Args:
         net: any network that fx can trace; it is copied, not changed.
         gating: where gates go and of what kind: `ChannelGating`, `LayerGating`, `JointGating`,
-            `LockedGating`, `GaterGating`, `RecurrentGating`.
+            `LockedGating`, `GaterGating`, `RecurrentGating`, `ExitGating`; or several, such as channels and exits.
         example_inputs: what the network is called with, e.g. `torch.zeros(1, 3, 224, 224)`; the gated network takes
             inputs of this shape (with any number of images), for which its MACs are exact.
         leaf_modules: classes of modules that tracing must not look into.
@@ -39,23 +41,39 @@ def gate_model(
         The gated network; its plain modules keep their names under `.network`, its gates are in `.gates`.
 
     Raises:
-        InputError: the network cannot be traced, has gates already, or has no place for such gates.
+        InputError: the network cannot be traced, has gates already, or has no place for such gates; or two gatings put
+            gates of the same name.
     """
     if isinstance(net, GatedModel) or hasattr(net, "gates"):
         raise InputError(f"net: {type(net).__name__} already has gates (an attribute `gates`)")
     graph_module = trace(copy.deepcopy(net), example_inputs, leaf_modules)
     graph_module.add_submodule("gates", nn.ModuleDict())
-    placements = gating.placements(graph_module)  # may add nodes
-    order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
+    placements = _placements(graph_module, [gating] if isinstance(gating, Gating) else gating)
     records: dict[str, tuple[fx.Node, fx.Node]] = {}
     masked: dict[fx.Node, fx.Node] = {}
-    for placement in sorted(placements, key=lambda placement: order[placement.reads]):
-        records.update(_insert(graph_module, placement, masked))
+    exits: list[tuple[fx.Node, fx.Node]] = []
+    for placement in placements:
+        inserted = _insert(graph_module, placement, masked)
+        records.update(inserted)
+        if placement.classifier:
+            exits.append(_insert_classifier(graph_module, placement.classifier, *inserted.popitem()))
     _return_records(graph_module, records)
+    _return_exits(graph_module, exits)
     graph_module.graph.lint()
     graph_module.recompile()
     shapes = [tuple(x.shape) for x in ((example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs)]
     return GatedModel(graph_module, shapes)
+
+
+def _placements(graph_module: fx.GraphModule, gatings: Sequence[Gating]) -> list[Placement]:
+    """Where to insert what, in order of execution. What is inserted last behind a value is executed first, and that is
+    the exit: the others read the value for those who stay."""
+    placements = [p for gating in gatings for p in gating.placements(graph_module)]  # may add nodes
+    names = [placement.name for placement in placements]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"gating: it puts gates at {twice!r} twice")
+    order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
+    return sorted(placements, key=lambda placement: (order[placement.reads], placement.classifier is not None))
 
 
 def _insert(
@@ -87,6 +105,16 @@ def _insert(
     return {name: (logits, is_open) for name, (logits, is_open, _) in zip(names, unpacked, strict=True)}
 
 
+def _insert_classifier(
+    graph_module: fx.GraphModule, classifier: fx.GraphModule, name: str, decided: tuple[fx.Node, fx.Node]
+) -> tuple[fx.Node, fx.Node]:
+    """Insert what an exit says right behind its gate; returns the nodes of that and of the gate's decision."""
+    is_open = decided[1]
+    (reads,) = is_open.all_input_nodes[0].all_input_nodes[0].all_input_nodes
+    target = f"{EXITS}.{name.removesuffix('.exit').replace('.', '_')}"
+    return copy_in(graph_module, target, classifier, [reads], before=is_open.next), is_open
+
+
 def _unpack(graph: fx.Graph, decisions: fx.Node, index: int, after: fx.Node) -> tuple[fx.Node, fx.Node, fx.Node]:
     """The nodes (logits, open, factor) of one site's decision."""
     with graph.inserting_after(after):
@@ -113,3 +141,15 @@ def _return_records(graph_module: fx.GraphModule, records: dict[str, tuple[fx.No
     order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
     in_order = dict(sorted(records.items(), key=lambda item: order[item[1][1]]))
     output.args = ((output.args[0], in_order),)
+
+
+def _return_exits(graph_module: fx.GraphModule, exits: Sequence[tuple[fx.Node, fx.Node]]) -> None:
+    """Let the output be that of the first open exit: each one's, or what comes of the exits behind it."""
+    output = next(node for node in graph_module.graph.nodes if node.op == "output")
+    result, records = output.args[0]
+    for early, is_open in reversed(exits):
+        with graph_module.graph.inserting_before(output):
+            later, result = result, graph_module.graph.call_function(leave, (early, is_open, result))
+        result.meta["tensor_meta"] = later.meta["tensor_meta"]
+        result.meta["is_wrapped"] = True  # see _read_masked
+    output.args = ((result, records),)

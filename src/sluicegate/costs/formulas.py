@@ -6,7 +6,7 @@ Legend: N images, C channels, k kernel size, H W output pixels, K hidden neurons
     linear        inputs * outputs (times the tokens it is applied to)
     matmul        output elements * inner dimension
     gate head     C H W (pooling: an addition each), C K (hidden layer), K P (an output layer); of C, the open ones;
-                  with a memory 2 K P more
+                  with a memory 2 K P more; of an exit 9 H W C K and 9 H W K K (convolutions), then the output layer
     shared state  C H W + C F (pooled features), 4 D (F + D) (LSTM of D neurons; 4 D F at the first gate, without state)
 
 Pools count their window per output, norms and additions one per element: they are listed, never summed (see
@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.errors import InputError
-from sluicegate.gates import FreeLogits, Head, LstmCell, MemoryHead, PooledFeatures, PooledHead, SaliencyHead
+from sluicegate.gates import ConvHead, FreeLogits, Head, LstmCell, MemoryHead, PooledFeatures, PooledHead, SaliencyHead
 from sluicegate.graph import Role, module_of, role, shape
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -35,16 +35,18 @@ _ADAPTIVE_POOLS = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 
 @dataclass(frozen=True)
 class Term:
-    """MACs of one op for one image: unit * (open inputs * open outputs, group by group) * (1 if its branch runs).
+    """MACs of one op for one image: unit * (open inputs * open outputs, group by group) * (1 if its branch runs and the
+    image comes that far).
 
     Attributes:
         module: whose work it is.
-        kind: conv, linear, matmul, gate, pool, norm or add.
+        kind: conv, linear, matmul, gate, exit, pool, norm or add.
         unit: MACs for one pair of input and output channel.
         inputs, outputs: channels on both sides.
         groups: groups of a convolution.
         inputs_site, outputs_site: the channel site that closes them, if any.
-        layers: the layer sites that skip the op.
+        layers: the layer sites that skip the op; of a classifier its own exit, which must be open.
+        exits: the exit sites before the op, all of which must be closed.
     """
 
     module: str
@@ -56,6 +58,7 @@ class Term:
     inputs_site: str | None = None
     outputs_site: str | None = None
     layers: frozenset[str] = field(default_factory=frozenset)
+    exits: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def dense(self) -> int:
@@ -65,7 +68,7 @@ class Term:
     @property
     def sites(self) -> frozenset[str]:
         """The sites that have a say."""
-        return self.layers | {s for s in (self.inputs_site, self.outputs_site) if s}
+        return self.layers | self.exits | {s for s in (self.inputs_site, self.outputs_site) if s}
 
 
 def op_term(graph_module: fx.GraphModule, node: fx.Node) -> Term | None:
@@ -128,12 +131,12 @@ def _batch(graph_module: fx.GraphModule) -> int:
 
 class HeadMacs(NamedTuple):
     """A head's MACs for one image: per channel that it reads for pooling and for the hidden layer, and per output
-    layer; `memory` is what lies between, the same for any image."""
+    layer; `between` is what lies there, the same for any image."""
 
     pooling: int
     hidden: int
     outputs: tuple[int, ...]
-    memory: int = 0
+    between: int = 0
 
 
 @singledispatch
@@ -163,7 +166,16 @@ def _(head: MemoryHead, reads: tuple[int, ...]) -> HeadMacs:
     first = head_macs(head.first, reads)
     (output,) = head.outputs
     assert isinstance(output, nn.Linear)
-    return first._replace(outputs=(output.weight.numel(),), memory=first.outputs[0] + head.hidden.weight.numel())
+    return first._replace(outputs=(output.weight.numel(),), between=first.outputs[0] + head.hidden.weight.numel())
+
+
+@head_macs.register
+def _(head: ConvHead, reads: tuple[int, ...]) -> HeadMacs:
+    """Its pool is like those of the network, which are not counted."""
+    positions = math.prod(reads[2:])
+    outputs = tuple(output.weight.numel() for output in head.outputs if isinstance(output, nn.Linear))
+    per_channel = positions * head.first.weight[:, 0].numel()
+    return HeadMacs(0, per_channel, outputs, between=positions * head.second.weight.numel())
 
 
 @head_macs.register

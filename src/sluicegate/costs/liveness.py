@@ -1,10 +1,12 @@
 """What a closed gate makes superfluous, read off the gated graph.
 
-Four questions about every value, each answered by one walk over the graph:
+Five questions about every value, each answered by one walk over the graph:
 
     zeroed    which gates have made channels of it zero      (forward: from a mask through what keeps zeros)
     needed    which gates decide whether its channels are read (backward: from a mask through what passes channels on)
-    skipped   which layer gates, closed, leave it unread      (backward: those on every way to the output)
+    skipped   which layer gates, closed, leave it unread      (backward: those on every way to the output); and of
+              which exit it is the classifier, which nobody reads where the gate of that is closed
+    passed    which exits, open, end the image before it      (forward: those that stand before it in the graph)
     deciding  whether nothing but gates looks at it          (backward: a gater network's values)
 
 Costs and lowering both ask here, so what is counted is what is skipped.
@@ -14,31 +16,42 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from sluicegate.gates import Gate, GateSite, mask_channels, mask_layer
+from sluicegate.gates import Gate, GateSite, leave, mask_channels, mask_layer
 from sluicegate.graph import Role, module_of, passes_zero, role
 
 NO_LAYER: frozenset[str] = frozenset()
+_ACTS_OF_GATES = (mask_channels, mask_layer, leave)
 
 
 @dataclass(frozen=True)
 class Liveness:
-    """Answers by node; a value that is missing from `zeroed` or `needed` is not touched by any channel gate."""
+    """Answers by node; a value that is missing from `zeroed` or `needed` is not touched by any channel gate.
+
+    Attributes:
+        masks: where a gate acts on a value.
+        exits: what an image that leaves is given.
+    """
 
     masks: dict[fx.Node, GateSite]
+    exits: dict[fx.Node, GateSite]
     zeroed: dict[fx.Node, str]
     needed: dict[fx.Node, str]
     skipped: dict[fx.Node, frozenset[str]]
+    passed: dict[fx.Node, frozenset[str]]
     deciding: frozenset[fx.Node]
 
 
 def liveness(graph_module: fx.GraphModule) -> Liveness:
     """Walk a gated graph (or a plain one, where every answer is empty)."""
-    masks = {n: _site(graph_module, n) for n in graph_module.graph.nodes if n.target in (mask_channels, mask_layer)}
+    masks = {n: _site(graph_module, n) for n in graph_module.graph.nodes if n.target in _ACTS_OF_GATES}
+    exits = {n.all_input_nodes[0]: site for n, site in masks.items() if site.kind == "exit"}
     return Liveness(
         masks,
+        exits,
         _zeroed(graph_module, masks),
         _needed(graph_module, masks),
-        _skipped(graph_module, masks),
+        _skipped(graph_module, masks, exits),
+        _passed(graph_module, exits),
         _deciding(graph_module),
     )
 
@@ -79,7 +92,9 @@ def _needed(graph_module: fx.GraphModule, masks: dict[fx.Node, GateSite]) -> dic
     return found
 
 
-def _skipped(graph_module: fx.GraphModule, masks: dict[fx.Node, GateSite]) -> dict[fx.Node, frozenset[str]]:
+def _skipped(
+    graph_module: fx.GraphModule, masks: dict[fx.Node, GateSite], exits: dict[fx.Node, GateSite]
+) -> dict[fx.Node, frozenset[str]]:
     found: dict[fx.Node, frozenset[str]] = {}
     for node in reversed(graph_module.graph.nodes):
         ways = [
@@ -87,6 +102,17 @@ def _skipped(graph_module: fx.GraphModule, masks: dict[fx.Node, GateSite]) -> di
             for user in node.users
         ]
         found[node] = frozenset.intersection(*ways) if ways else NO_LAYER
+        if node in exits:
+            found[node] |= {exits[node].name}
+    return found
+
+
+def _passed(graph_module: fx.GraphModule, exits: dict[fx.Node, GateSite]) -> dict[fx.Node, frozenset[str]]:
+    found, passed = {}, NO_LAYER
+    for node in graph_module.graph.nodes:
+        found[node] = passed
+        if node in exits:
+            passed |= {exits[node].name}
     return found
 
 

@@ -4,12 +4,13 @@ Legend: N images, G gates.
 
 One MAC is one multiply-add (formulas: `costs/formulas.py`). A channel counts as an open input where no gate made it
 zero and as an open output where somebody still reads it. Nothing inside a skipped branch counts, and neither does the
-channel half of a joint head there: the layer gate is looked at first.
+channel half of a joint head there: the layer gate is looked at first. Nothing behind an exit counts for an image that
+leaves there; the exit's gate counts for all that come to it, its classifier for those that leave.
 
 The network's own pools, norms and additions are listed by `by_module()` and are no part of `dense` or `macs()`: norms
 fold into convolutions, the others multiply nothing. The same holds for a gater network, whose convolutions and linear
-layers count as work of the gates. The pooling of gate heads does count. (DLCG leaves it out: its overhead of "less than
-0.03 %" is the linear layers of the heads alone, 0.025 % in ResNet-20; with the pooling it is 0.27 %.)
+layers count as work of the gates. The global pooling of gate heads does count. (DLCG leaves it out: its overhead of
+"less than 0.03 %" is the linear layers of the heads alone, 0.025 % in ResNet-20; with the pooling it is 0.27 %.)
 """
 
 from collections.abc import Iterator
@@ -26,12 +27,12 @@ from sluicegate.gates import Gate, GateRecords, LogitHead
 from sluicegate.graph import module_of, shape, trace
 
 _NETWORK = ("conv", "linear", "matmul")
-_COUNTED = (*_NETWORK, "gate")
+_COUNTED = (*_NETWORK, "gate", "exit")
 
 
 class ModuleMacs(NamedTuple):
-    """MACs of one module for one image with every gate open; `kind` is conv, linear, matmul, gate, pool, norm or
-    add."""
+    """MACs of one module for one image with every gate open; `kind` is conv, linear, matmul, gate, exit (an exit's
+    classifier), pool, norm or add."""
 
     kind: str
     dense: int
@@ -112,6 +113,8 @@ def _cost(term: Term, opens: dict[str, Tensor]) -> Tensor:
     cost = term.unit * _open_pairs(term, opens)
     for layer in sorted(term.layers):
         cost = cost * opens[layer][:, 0]
+    for leave in sorted(term.exits):
+        cost = cost * (1 - opens[leave][:, 0])
     return torch.as_tensor(cost)
 
 
@@ -142,33 +145,47 @@ def _by_group(site: str | None, channels: int, groups: int, opens: dict[str, Ten
 def _terms(graph_module: fx.GraphModule) -> Iterator[Term]:
     live = liveness(graph_module)
     for node in graph_module.graph.nodes:
-        if isinstance(gate := module_of(graph_module, node), Gate):
-            yield from _gate_terms(node, gate, live)
-        elif term := op_term(graph_module, node):
-            if term.module.startswith("gates.") and term.kind in _NETWORK:
-                term = replace(term, kind="gate")  # ops that gates share are gates' overhead
-            channel_sites = (
-                {
-                    "inputs_site": live.zeroed.get(node.all_input_nodes[0]),
-                    "outputs_site": live.needed.get(node),
-                }
-                if term.kind in ("conv", "gate")  # a gate's op reads channels that gates before it may have closed
-                else {}
-            )
-            kind = "gate" if node in live.deciding and term.kind in _NETWORK else term.kind
-            yield replace(term, kind=kind, layers=live.skipped[node], **channel_sites)
+        for term in _terms_of(graph_module, node, live):
+            yield replace(term, exits=live.passed[node])
+
+
+def _terms_of(graph_module: fx.GraphModule, node: fx.Node, live: Liveness) -> Iterator[Term]:
+    if isinstance(gate := module_of(graph_module, node), Gate):
+        yield from _gate_terms(node, gate, live)
+    elif term := op_term(graph_module, node):
+        if term.module.startswith("gates.") and term.kind in _NETWORK:
+            term = replace(term, kind="gate")  # ops that gates share are gates' overhead
+        channel_sites = (
+            {
+                "inputs_site": live.zeroed.get(node.all_input_nodes[0]),
+                "outputs_site": live.needed.get(node),
+            }
+            if term.kind in ("conv", "linear", "gate")  # a gate's or exit's op may read channels that gates closed
+            else {}
+        )
+        kind = _kind(node, term.kind, live)
+        yield replace(term, kind=kind, layers=live.skipped[node], **channel_sites)
+
+
+def _kind(node: fx.Node, kind: str, live: Liveness) -> str:
+    """Whose work an op is, if it is not the plain network's."""
+    if kind not in _NETWORK:
+        return kind
+    if live.skipped[node] & {site.name for site in live.exits.values()}:
+        return "exit"
+    return "gate" if node in live.deciding else kind
 
 
 def _gate_terms(node: fx.Node, gate: Gate, live: Liveness) -> Iterator[Term]:
     if isinstance(gate.head, LogitHead):
         return  # ops of the graph made its logits, and each has a term of its own
     read, layers = node.all_input_nodes[0], live.skipped[node]
-    pooling, hidden, outputs, memory = head_macs(gate.head, shape(read))
+    pooling, hidden, outputs, between = head_macs(gate.head, shape(read))
     reading = Term("", "gate", 1, inputs=shape(read)[1], inputs_site=live.zeroed.get(read), layers=layers)
     yield replace(reading, module=f"{node.target}.pool", unit=pooling)
     yield replace(reading, module=f"{node.target}.hidden", unit=hidden)
-    if memory:
-        yield Term(f"{node.target}.memory", "gate", memory, layers=layers)
+    if between:
+        yield Term(f"{node.target}.between", "gate", between, layers=layers)
     own_layer = frozenset({gate.sites[0].name}) if gate.sites[0].kind == "layer" else NO_LAYER
     for site, cost, estimator in zip(gate.sites, outputs, gate.estimators, strict=True):
         closed_by = layers | own_layer if site.kind == "channel" else layers

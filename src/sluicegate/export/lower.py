@@ -4,10 +4,12 @@
     masks        gone: a value bears the gate that closes its channels, an op the layer gate that skips it; only where
                  an ungated value is masked for some of its readers there is an op, `select`
     gate heads   ops like any other: pool, linear, linear, gate; behind a layer gate the channel half is skipped with it
+    exits        gate, then the classifier, skipped where the gate is closed, then `exit`
 
 Which value bears which gate is read off `costs.liveness`, the same answers from which `MacModel` counts.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,6 +24,7 @@ from sluicegate.export.passes import Fused, activation_of, does_nothing, folded,
 from sluicegate.gates import (
     OPEN_LOGIT,
     Constant,
+    ConvHead,
     Estimator,
     FreeLogits,
     Gate,
@@ -34,6 +37,7 @@ from sluicegate.gates import (
     SaliencyHead,
     TopK,
     hidden_of,
+    leave,
     mask_channels,
     mask_layer,
 )
@@ -104,6 +108,8 @@ class _Lowering:
             if node.op == "output":
                 return self.names[self._result(node)]
             self._lower(node)
+            if node in self.live.exits:
+                self._exit(self._value(self.names[node]), self.live.exits[node].name)
         raise InputError("net: its graph has no output")
 
     def _result(self, output: fx.Node) -> fx.Node:
@@ -126,6 +132,8 @@ class _Lowering:
             self._mask(node)
         elif node.target is mask_layer:
             self.names[node] = self._read(node)
+        elif node.target is leave:
+            self.names[node] = self.names[node.all_input_nodes[2]]
         elif not self._is_decision(node):
             self._op(node)
 
@@ -260,6 +268,14 @@ class _Lowering:
             self.boosted |= {site.name} if isinstance(estimator, TopK) and estimator.boost else set()
             when = site.name if site.kind == "layer" else when
 
+    def _exit(self, early: Value, gate: str) -> None:
+        """End an image where the gate is open. Where it is closed the classifier was skipped, and only a sum may look
+        across: its answer plus zeros."""
+        zeros, said = (Value(f"{gate}.{part}", early.shape) for part in ("zeros", "said"))
+        self._add("constant", zeros, (), tensors=self._weights(zeros.name, None, torch.zeros(early.shape)))
+        self._add("add", said, (zeros.name, early.name))
+        self.ops.append(Op("exit", f"{gate}.taken", (said.name, gate), None))
+
     def _logits(
         self, value: Value, head: Head, index: int, features: str | None, logits_per_gate: int, when: str | None
     ) -> None:
@@ -294,6 +310,8 @@ class _Lowering:
                 return self._hidden(f"{node.name}.memory", head, first.name, when)
             case SaliencyHead():
                 return self._pooled(node, when, absolute=True)
+            case ConvHead():
+                return self._convolved(node, head, when)
             case FreeLogits():
                 return None
         raise InputError(f"head: the engine has no {type(head).__name__}")
@@ -304,6 +322,22 @@ class _Lowering:
         weights = self._weights(name, *folded_linear(head.hidden, head.norm))
         self._add("linear", value, (read,), {"activation": "relu"}, weights, when)
         return name
+
+    def _convolved(self, node: fx.Node, head: ConvHead, when: str | None) -> str:
+        """Two convolutions, their norms folded in, and the pooled features in a row."""
+        read, size = self._read(node), shape(node.all_input_nodes[0])[2:]
+        for part, conv, norm in (("first", head.first, head.first_norm), ("second", head.second, head.second_norm)):
+            value = Value(f"{node.name}.{part}", (conv.out_channels, *size))
+            weights = self._weights(value.name, *folded(conv, norm))
+            self._add("conv", value, (read,), _window_of(conv) | {"activation": "relu"}, weights, when)
+            read = value.name
+        window = _window(head.pool)
+        sides = tuple(side // kernel for side, kernel in zip(size, window["kernel"], strict=True))
+        pooled = Value(f"{node.name}.pool", (head.second.out_channels, *sides))
+        features = Value(f"{node.name}.features", (math.prod(pooled.shape),))
+        self._add("avg_pool", pooled, (read,), window, when=when)
+        self._add("flatten", features, (pooled.name,), when=when)
+        return features.name
 
     def _pooled(self, node: fx.Node, when: str | None, absolute: bool = False) -> str:
         read = self._value(self._read(node))

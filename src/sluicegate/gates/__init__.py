@@ -11,6 +11,7 @@ from sluicegate.gates.gate import OPEN_LOGIT as OPEN_LOGIT
 from sluicegate.gates.gate import Decision as Decision
 from sluicegate.gates.gate import Gate as Gate
 from sluicegate.gates.heads import Constant as Constant
+from sluicegate.gates.heads import ConvHead as ConvHead
 from sluicegate.gates.heads import FreeLogits as FreeLogits
 from sluicegate.gates.heads import Head as Head
 from sluicegate.gates.heads import LogitHead as LogitHead
@@ -18,6 +19,7 @@ from sluicegate.gates.heads import MemoryHead as MemoryHead
 from sluicegate.gates.heads import PooledHead as PooledHead
 from sluicegate.gates.heads import SaliencyHead as SaliencyHead
 from sluicegate.gates.heads import start_open as start_open
+from sluicegate.gates.mask import leave as leave
 from sluicegate.gates.mask import mask_channels as mask_channels
 from sluicegate.gates.mask import mask_layer as mask_layer
 from sluicegate.gates.record import GateRecord as GateRecord

@@ -13,7 +13,7 @@ from sluicegate.errors import InputError
 from sluicegate.gates.estimators import Estimator
 from sluicegate.gates.heads import Head
 from sluicegate.gates.record import GateSite
-from sluicegate.gates.strategy import Strategy, Threshold
+from sluicegate.gates.strategy import AlwaysOn, Strategy, Threshold
 
 
 class Decision(NamedTuple):
@@ -72,6 +72,8 @@ class Gate(nn.Module):
         layer_open = None
         of_site = zip(self.sites, self.estimators, all_logits, self._open(all_logits), strict=True)
         for site, estimator, logits, is_open in of_site:
+            if site.kind == "exit" and isinstance(self.strategy, AlwaysOn):
+                is_open = torch.zeros_like(is_open)  # nobody leaves the plain network early
             if site.kind == "layer":
                 layer_open = is_open.detach()
             elif layer_open is not None:

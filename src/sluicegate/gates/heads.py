@@ -158,6 +158,46 @@ class MemoryHead(Head):
         start_open(open_rate, output.bias, logits_per_gate[0])
 
 
+class ConvHead(Head):
+    """Two 3x3 convolutions, each with batch norm and ReLU, average pool, then a linear layer per output.
+
+    The gate of an early exit (stochastic gates, section S1.5), which names no ReLU: without them it would be linear.
+
+    Args:
+        channels: C of the feature map.
+        outputs: P_i of each output.
+        size: H, W of the feature map.
+        hidden: K, channels of both convolutions.
+        pool: side of the windows that are averaged.
+    """
+
+    def __init__(
+        self, channels: int, outputs: Sequence[int], size: tuple[int, int], hidden: int = 128, pool: int = 4
+    ) -> None:
+        super().__init__()
+        if not 1 <= pool <= min(size):
+            raise InputError(f"pool: {pool} is not in 1..{min(size)}, the smaller side of the map that the head reads")
+        self.first = nn.Conv2d(channels, hidden, 3, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(hidden)
+        self.second = nn.Conv2d(hidden, hidden, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(hidden)
+        self.relu = nn.ReLU()
+        self.pool = nn.AvgPool2d(pool)
+        features = hidden * math.prod(side // pool for side in size)
+        self.outputs = nn.ModuleList(nn.Linear(features, n) for n in outputs)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        first = self.relu(self.first_norm(self.first(x)))  # [N, K, H, W]
+        second = self.relu(self.second_norm(self.second(first)))
+        features = self.pool(second).flatten(1)
+        return tuple(output(features) for output in self.outputs)
+
+    def start_at(self, open_rate: float, logits_per_gate: Sequence[int]) -> None:
+        for output, logits in zip(self.outputs, logits_per_gate, strict=True):
+            assert isinstance(output, nn.Linear)
+            start_open(open_rate, output.bias, logits)
+
+
 class LogitHead(Head):
     """Reads logits [N, G] that nodes of the graph before it computed, and hands them on; it has no parameters."""
 

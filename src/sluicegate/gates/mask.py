@@ -1,15 +1,16 @@
-"""How a closed gate acts on a value: it becomes exactly zero.
+"""How gates act on values: what is closed becomes exactly zero, and an open exit is taken.
 
-Legend: N images, C channels, H W pixels, G gates.
+Legend: N images, C channels, H W pixels, G gates, K outputs of the network.
 
     mask_channels, mask_layer          x f
     masked_relu                        relu(x) f
     masked_sum                         s + x f, or relu(s + x f)
+    leave                              x f + y (1 - f)
 
-Graph nodes with the first two targets are what costs and export look for; the others are what the same nodes run as
-together with their neighbours (convert/fused.py). All have a backward of their own, since a mask and its neighbour run
-twice in every block: a step is bound by memory there, and counted in maps that are read, written or kept, a mask alone
-costs more than a ReLU.
+Graph nodes of mask_channels, mask_layer and leave are what costs and export look for; masked_relu and masked_sum are
+what masks run as together with their neighbours (convert/fused.py). Masks have a backward of their own, since a mask
+and its neighbour run twice in every block: a step is bound by memory there, and counted in maps that are read, written
+or kept, a mask alone costs more than a ReLU.
 """
 
 from typing import Any
@@ -29,6 +30,12 @@ def mask_layer(x: Tensor, factor: Tensor) -> Tensor:
     """x [N, C, H, W], the end of a residual branch, and factor [N, 1] -> x, zero for the images that skip the
     branch."""
     return _Product.apply(x, factor.to(x.dtype))  # type: ignore[no-any-return]
+
+
+def leave(early: Tensor, is_open: Tensor, later: Tensor) -> Tensor:
+    """What an exit says, early [N, K], where its gate is_open [N, 1], else what comes of going on, later [N, K]; each
+    to the bit."""
+    return torch.lerp(later, early.to(later.dtype), is_open.to(later.dtype))
 
 
 def masked_relu(x: Tensor, factor: Tensor) -> Tensor:

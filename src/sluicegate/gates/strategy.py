@@ -70,7 +70,7 @@ class Ensemble(Strategy):
 
 @dataclass(frozen=True)
 class AlwaysOn(Strategy):
-    """Every gate is open, in training too: the gated network is the plain one."""
+    """Every gate is open and no exit is taken, in training too: the gated network is the plain one."""
 
     def __call__(self, estimator: Estimator, logits: Tensor, training: bool) -> Tensor:
         return torch.ones_like(logits)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from sluicegate.graph.trace import module_of
+from sluicegate.graph.trace import module_of, shape
 
 
 class Role(Enum):
@@ -55,6 +55,8 @@ def role(graph_module: fx.GraphModule, node: fx.Node) -> Role:
 def passes_zero(graph_module: fx.GraphModule, node: fx.Node) -> bool:
     """Whether a channel that is zero everywhere comes out as zero (a norm with its shift does not do that)."""
     module = module_of(graph_module, node)
+    if isinstance(module, nn.Flatten) or node.target in (torch.flatten, "flatten"):
+        return shape(node) == shape(node.all_input_nodes[0])[:2]  # a pixel for each channel
     if module is not None:
         zero_keeping = isinstance(module, _ZERO_KEEPING_MODULES)
         return zero_keeping or (is_depthwise(graph_module, node) and getattr(module, "bias", None) is None)

@@ -12,12 +12,16 @@ slices c work not done. The last such value is the site: after the activation, n
 
 The end of a residual branch is a channel site too (closing c there leaves the sum without it), and so is what its first
 convolutions read, masked for them alone: the shortcut and everybody else see all channels.
+
+A **stage** ends with the last sum or concatenation of its resolution (activated, if an activation follows) that
+everything later depends on. In a network that has none, such as VGG, it is the last convolution.
 """
 
 import math
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
+import torch
 from torch import fx
 
 from sluicegate.errors import InputError
@@ -54,6 +58,14 @@ class Channels:
     def count(self) -> int:
         """C."""
         return shape(self.value)[1]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The end of a stage: `value` [N, C, H, W], on which all that comes later depends."""
+
+    name: str
+    value: fx.Node
 
 
 def find_branches(graph_module: fx.GraphModule) -> list[Branch]:
@@ -104,6 +116,27 @@ def find_branch_inputs(graph_module: fx.GraphModule) -> list[Channels]:
         readers = tuple(n for n in branch.nodes if n in value.users and is_convolution(graph_module, n))
         found.append(Channels(f"{_name(first)}.in", value, value, branch, readers))
     return found
+
+
+def find_stages(graph_module: fx.GraphModule) -> list[Stage]:
+    """Every stage but the last, behind which nothing is left to be saved, in order of execution."""
+    trunk = _trunk(graph_module)
+    joins = [n for n in trunk if role(graph_module, n) is Role.ADD or n.target in (torch.cat, torch.concat)]
+    ends = joins or [n for n in trunk if is_convolution(graph_module, n)]
+    last = {shape(n)[2:]: _settled(graph_module, n) for n in ends if len(shape(n)) == 4}  # of each resolution
+    return [Stage(_module_ending_at(graph_module, n), n) for n in list(last.values())[:-1]]
+
+
+def stage_at(graph_module: fx.GraphModule, name: str) -> Stage:
+    """The end of a module, of whatever size, or node that the caller names.
+
+    Raises:
+        InputError: there is no such module, or the network's output depends on what goes past it.
+    """
+    node = _ends_of_modules(graph_module).get(name) or _find(graph_module, name)
+    if node not in _trunk(graph_module) or len(shape(node)) != 4:
+        raise InputError(f"at: {name!r} is no place for an exit: it must make [N, C, H, W], and nothing may go past it")
+    return Stage(name, node)
 
 
 def channels_at(graph_module: fx.GraphModule, name: str) -> Channels:
@@ -171,6 +204,25 @@ def _branch(graph_module: fx.GraphModule, addition: fx.Node, fork: fx.Node | Non
     return Branch(_common_name(ordered), fork, end, ordered)
 
 
+def _trunk(graph_module: fx.GraphModule) -> list[fx.Node]:
+    """The nodes that lie on every path from the inputs to the output, in order of execution."""
+    dominators = _immediate_dominators(graph_module.graph)
+    node = next(n for n in graph_module.graph.nodes if n.op == "output")
+    found = []
+    while (node := dominators[node]) is not None:
+        found.append(node)
+    return found[::-1]
+
+
+def _settled(graph_module: fx.GraphModule, node: fx.Node) -> fx.Node:
+    """What a node has become before another op looks at it: activated, and normalised first if it is a convolution."""
+    mixes = is_convolution(graph_module, node)
+    passes = takewhile(
+        lambda n: shape(n) == shape(node) and (mixes or passes_zero(graph_module, n)), _chain(graph_module, node)[1:]
+    )
+    return [node, *passes][-1]
+
+
 def _between(fork: fx.Node, end: fx.Node) -> set[fx.Node]:
     """Every node on a path from the fork (excluded) to the end (included)."""
     found: set[fx.Node] = set()
@@ -220,3 +272,14 @@ def _common_name(nodes: tuple[fx.Node, ...]) -> str:
     paths = [str(n.target).split(".")[:-1] for n in nodes if n.op == "call_module"]
     shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))
     return ".".join(parts[0] for parts in shared) or _name(nodes[0])
+
+
+def _ends_of_modules(graph_module: fx.GraphModule) -> dict[str, fx.Node]:
+    """Module name -> the last node that was traced inside of it."""
+    return {path: n for n in graph_module.graph.nodes for path in n.meta.get("nn_module_stack", ())}
+
+
+def _module_ending_at(graph_module: fx.GraphModule, node: fx.Node) -> str:
+    """The outermost module that ends with a node: layer1 for the last ReLU in it; else the node's own name."""
+    ends = _ends_of_modules(graph_module)
+    return next((path for path in node.meta.get("nn_module_stack", ()) if ends[path] is node), _name(node))

@@ -1,6 +1,6 @@
 """nn.Module -> fx graph whose nodes know their shapes."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, fx, nn
@@ -50,6 +50,11 @@ def shape(node: fx.Node) -> tuple[int, ...]:
     return tuple(getattr(node.meta.get("tensor_meta"), "shape", ()))
 
 
+def example_of(node: fx.Node) -> Tensor:
+    """Zeros of a node's shape and type."""
+    return torch.zeros(shape(node), dtype=node.meta["tensor_meta"].dtype)
+
+
 def set_shape(node: fx.Node, like: fx.Node, *sides: int) -> None:
     """Note the shape (batch of `like`, *sides) of a node that was added to a traced graph."""
     known = like.meta["tensor_meta"]
@@ -59,6 +64,37 @@ def set_shape(node: fx.Node, like: fx.Node, *sides: int) -> None:
 def module_of(graph_module: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     """The module that a node calls, if it calls one."""
     return graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def copy_in(
+    graph_module: fx.GraphModule, name: str, part: fx.GraphModule, inputs: Sequence[fx.Node], before: fx.Node
+) -> fx.Node:
+    """Copy the nodes of a traced network into a graph, its modules under `name`; returns the node of its output.
+
+    Args:
+        graph_module: where to.
+        name: of the part in it.
+        part: what to copy.
+        inputs: nodes that stand for the part's inputs.
+        before: node in front of which the copies stand.
+    """
+    graph_module.add_submodule(name, part)
+    copies = dict(zip((n for n in part.graph.nodes if n.op == "placeholder"), inputs, strict=True))
+    with graph_module.graph.inserting_before(before):
+        for node in part.graph.nodes:
+            if node.op == "output":
+                return copies[node.args[0]]
+            if node.op != "placeholder":
+                copies[node] = _copied(graph_module.graph, name, node, copies)
+    raise AssertionError("an fx graph ends in its output")
+
+
+def _copied(graph: fx.Graph, name: str, node: fx.Node, copies: dict[fx.Node, fx.Node]) -> fx.Node:
+    target = f"{name}.{node.target}" if node.op in ("call_module", "get_attr") else node.target
+    args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), copies.__getitem__)
+    made = graph.create_node(node.op, target, args, kwargs)
+    made.meta = dict(node.meta)
+    return made
 
 
 class _Tracer(fx.Tracer):

@@ -1,0 +1,113 @@
+"""ExitGating: an image leaves the network as soon as a gate says so (stochastic gates, sections 5 and S1.5).
+
+Legend: N images, C channels, H W pixels, K classes, e exits in order of execution.
+
+    output = sum_e  z_e prod_{e' < e} (1 - z_e')  y_e
+
+z_e is the decision of exit e's gate, y_e what its classifier says; behind the last exit comes the network itself,
+z = 1. Of this sum one summand alone is not zero, the first exit that is open; its gradient reaches every gate.
+"""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+from torch import fx, nn
+
+from sluicegate.convert.gating import Gating, HeadFactory, Placement
+from sluicegate.errors import InputError
+from sluicegate.gates import ConvHead, Estimator, Gate, GateSite, GumbelSoftmax, PooledHead
+from sluicegate.graph import Stage, example_of, find_stages, shape, stage_at, trace
+
+EXITS = "exits"
+"""The classifiers' place in a gated graph, by the name of the stage."""
+
+ClassifierFactory = Callable[[int, int], nn.Module]
+"""(C of what the classifier reads, K) -> classifier [N, C, H, W] -> [N, K]."""
+
+
+def exit_classifier(channels: int, classes: int, hidden: int = 128) -> nn.Module:
+    """MSDNet's: two 3x3 convolutions of stride 2, each with batch norm and ReLU, global average pool, linear.
+
+    Args:
+        channels: C.
+        classes: K.
+        hidden: channels of both convolutions.
+    """
+    layers: list[nn.Module] = []
+    for inputs in (channels, hidden):
+        layers += [nn.Conv2d(inputs, hidden, 3, 2, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(hidden, classes))
+
+
+@dataclass(frozen=True)
+class ExitGating(Gating):
+    """An early exit behind each stage: a gate that decides image by image whether to leave, and a classifier.
+
+    An exit's site is called after its stage, `layer1.exit`; its gate is open where the image would leave there.
+
+    Args:
+        at: "stages" for the end of every stage but the last; the name of a module (or node) after which an exit stands,
+            or a list of these.
+        estimator: copied for each exit.
+        head: makes the heads; "conv" for the paper's, a `ConvHead` of the size of the map at hand, whose convolutions
+            may cost more than an exit saves.
+        classifier: makes the classifiers.
+        initial_open_rate: probability with which an image that comes to an exit leaves there at first; no paper states
+            one. Where few stay, little trains the rest of the network.
+    """
+
+    at: str | Sequence[str] = "stages"
+    estimator: Estimator = field(default_factory=GumbelSoftmax)
+    head: HeadFactory | Literal["conv"] = PooledHead
+    classifier: ClassifierFactory = exit_classifier
+    initial_open_rate: float = 0.2
+
+    def stages(self, graph_module: fx.GraphModule) -> list[Stage]:
+        """The places themselves."""
+        if self.at != "stages":
+            names = [self.at] if isinstance(self.at, str) else self.at
+            return [stage_at(graph_module, name) for name in names]
+        found = find_stages(graph_module)
+        if not found:
+            raise InputError("at: 'stages' finds no place for an exit, since the network has one resolution only")
+        return found
+
+    def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
+        if hasattr(graph_module, EXITS):
+            raise InputError(f"net: it has an attribute `{EXITS}`, which is where exits would stand")
+        result = _result(graph_module)
+        return [self._placement(stage, result) for stage in self.stages(graph_module)]
+
+    def _placement(self, stage: Stage, result: fx.Node) -> Placement:
+        reads, name = stage.value, f"{stage.name}.exit"
+        _, channels, height, width = shape(reads)
+        make_head = partial(ConvHead, size=(height, width)) if self.head == "conv" else self.head
+        head = make_head(channels, [self.estimator.logits_per_gate])
+        site = GateSite(name, "exit", 1, 1, reads.name, result.name)
+        gate = Gate(head, [site], [deepcopy(self.estimator)], self.initial_open_rate)
+        return Placement(name, reads, ((),), gate, self._classifier(stage, result))
+
+    def _classifier(self, stage: Stage, result: fx.Node) -> fx.GraphModule:
+        made = self.classifier(shape(stage.value)[1], shape(result)[1])
+        try:
+            traced = trace(made, example_of(stage.value))
+        except InputError as error:
+            raise InputError(f"classifier: none at {stage.name!r}, {error}") from error
+        if (says := shape(_result(traced))) != shape(result):
+            raise InputError(
+                f"classifier: {type(made).__name__} makes {says} of {shape(stage.value)} at {stage.name!r}, "
+                f"but the network makes {shape(result)}"
+            )
+        return traced
+
+
+def _result(graph_module: fx.GraphModule) -> fx.Node:
+    """The node that a network returns, [N, K]."""
+    result = next(n for n in graph_module.graph.nodes if n.op == "output").args[0]
+    if not isinstance(result, fx.Node) or len(shape(result)) != 2:
+        what = f"shape {shape(result)}" if isinstance(result, fx.Node) else type(result).__name__
+        raise InputError(f"net: it returns {what}; exits are for networks that return one tensor [N, K]")
+    return result
