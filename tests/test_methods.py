@@ -11,6 +11,7 @@ from sluicegate.methods import (
     convnet_aig,
     dense,
     dlcg,
+    early_exits,
     fbs,
     gaternet,
     skipnet,
@@ -109,6 +110,21 @@ def test_stochastic_gates_keep_one_open_where_no_shortcut_leads_round() -> None:
     assert method.gating is not None
     _, gates = sg.gate_model(chain, method.gating, IMAGES).eval()(IMAGES, return_gates=True)
     assert gates["0"].open.tolist() == [[1, 0, 0, 0]]
+
+
+def test_early_exits_ask_for_no_more_than_their_share() -> None:
+    method = early_exits(target=0.5, targets={"layer2.exit": 0.25}, weight=2.0)
+    gated = _gated(method)
+    assert list(gated.sites) == ["layer1.exit", "layer2.exit"]
+    assert method.objective is not None
+    objective = method.objective(gated)
+    _, gates = gated(torch.randn(8, 3, 32, 32), return_gates=True)
+    for first, second, loss in ((0, 0, 2 * (0.5**2 + 0.25**2)), (1, 1, 2 * 0.25**2), (0, 1, 2 * 0.5**2)):
+        opens = {"layer1.exit": first, "layer2.exit": second}
+        decided = {name: r._replace(open=torch.full((8, 1), float(opens[name]))) for name, r in gates.items()}
+        assert objective(sg.GateRecords(decided), 0.0).item() == loss
+    for gate in _gated(early_exits(conv_head=True)).gates.values():
+        assert isinstance(gate.head, sg.ConvHead) and gate.head.first.out_channels == 128
 
 
 def test_fbs_keeps_the_same_share_for_every_image() -> None:

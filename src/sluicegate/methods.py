@@ -4,7 +4,7 @@ A preset is a few lines that compose parts of `convert`, `gates` and `objectives
 method's own knob. Methods take plain numbers and names, so that a recipe's YAML can hold them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from typing import Any, Literal
 from sluicegate.convert import (
     GATER,
     ChannelGating,
+    ExitGating,
     GatedModel,
     GaterGating,
     Gating,
@@ -19,6 +20,7 @@ from sluicegate.convert import (
     LayerGating,
     LockedGating,
     RecurrentGating,
+    exit_classifier,
 )
 from sluicegate.errors import InputError
 from sluicegate.gates import (
@@ -40,6 +42,7 @@ from sluicegate.objectives import (
     L1,
     BatchShaping,
     Beta,
+    ExitTarget,
     MacTarget,
     Objective,
     Reduction,
@@ -69,14 +72,14 @@ class Method:
 
     Attributes:
         name: how it is called.
-        gating: the gates to insert; None for the plain network.
+        gating: the gates to insert, of one gating or of several; None for the plain network.
         objective: what training adds to the task's loss, given the gated network; None for nothing.
         weights: safetensors files that parts of the gated network start from, by the part's name in it.
         reward: what sampled gates are rewarded for, image by image; None for gates that learn by gradients alone.
     """
 
     name: str
-    gating: Gating | None = None
+    gating: Gating | Sequence[Gating] | None = None
     objective: Callable[[GatedModel], Objective] | None = None
     weights: dict[str, str] = field(default_factory=dict)
     reward: Reinforce | None = None
@@ -278,6 +281,40 @@ def stochastic_gates(
         return WeightedSum({"macs": (weight, MacTarget(gated.macs, target))})
 
     return Method("stochastic_gates", gating, objective)
+
+
+def early_exits(
+    target: float = 0.3,
+    weight: Weight = 1.0,
+    targets: dict[str, float] | None = None,
+    at: str | list[str] = "stages",
+    conv_head: bool = False,
+    classifier_channels: int = 128,
+    temperature: Weight = 1.0,
+    initial_open_rate: float = 0.2,
+) -> Method:
+    """Gates by which an image leaves after a stage, trained towards rates (stochastic gates, sections 5 and S1.5).
+
+    Args:
+        target: t, the least share of all images that is to leave at each exit; more cost nothing.
+        weight: of the objective beside cross entropy.
+        targets: shares at single exits by name ("layer1.exit": 0.4) in place of `target`.
+        at: behind which stages (see `ExitGating`).
+        conv_head: the paper's gate, two convolutions of 128 channels (`ConvHead`), which may cost more than an exit
+            saves; else one that pools.
+        classifier_channels: of both convolutions of an exit's classifier; 128 in the paper, much for small networks.
+        temperature: of Gumbel softmax.
+        initial_open_rate: probability with which an image that comes to an exit leaves there at first.
+    """
+    head = "conv" if conv_head else partial(PooledHead, batch_norm=True)
+    classifier = partial(exit_classifier, hidden=classifier_channels)
+    gating = ExitGating(at, GumbelSoftmax(temperature), head, classifier, initial_open_rate)
+
+    def objective(gated: GatedModel) -> Objective:
+        rates = {name: target for name in gated.sites} | (targets or {})
+        return WeightedSum({"exits": (weight, ExitTarget(rates))})
+
+    return Method("early_exits", gating, objective)
 
 
 def fbs(share: float = 0.5, at: str | list[str] = "mid", granularity: int = 1) -> Method:

@@ -247,6 +247,18 @@ def test_any_number_of_images(batch: int) -> None:
     assert output.shape == (batch, 10) and gated.macs.macs(gates).shape == (batch,)
 
 
+def test_records_of_who_has_left() -> None:
+    gated = _gated(channels=True)
+    gates = gated(torch.randn(32, 3, 32, 32), return_gates=True).gates
+    reached, places = gates.reached(), torch.tensor(_exit_of_each(gates))
+    for e, name in enumerate(("layer1.exit", "layer2.exit")):
+        assert torch.equal(reached[name].open[:, 0] == 1, places == e)
+    behind = {"layer1.0.conv1": (), "layer2.0.conv1": (0,), "layer3.0.conv1": (0, 1)}
+    for name, exits in behind.items():
+        left = torch.isin(places, torch.tensor(exits))[:, None]
+        assert torch.equal(reached[name].open, gates[name].open.masked_fill(left, 0))
+
+
 def test_names_and_order() -> None:
     gated = _gated(channels=True)
     names = ["layer1.0.conv1", "layer1.exit", "layer2.0.conv1", "layer2.exit", "layer3.0.conv1"]

@@ -177,6 +177,23 @@ def test_relaxed_exits_cost_what_is_to_be_expected():
     assert slopes[2].item() == pytest.approx(-(1 - leave[0]) * end)
 
 
+def test_exits_by_gate_model():
+    """An exit's classifier is timed as it runs, and counts for those who leave there."""
+    gated = gated_net([sg.ChannelGating(), sg.ExitGating()])
+    table = measure_latency(Artifact(*lower(gated)), threads=1)
+    own = [op for name, op in table.ops.items() if name.startswith("exits_layer2")]
+    assert own and all((op.layers, op.exits) == (("layer2.exit",), ("layer1.exit",)) for op in own)
+    assert sum(op.open[0][0] for op in own) > sum(op.closed for op in own)
+    with torch.no_grad():
+        _, gates = gated(torch.randn(3, 3, 32, 32), return_gates=True)
+    taken = {"layer1.exit": [1.0, 0.0, 0.0], "layer2.exit": [1.0, 1.0, 0.0]}
+    gates |= {name: gates[name]._replace(open=torch.tensor(flags)[:, None]) for name, flags in taken.items()}
+    table = uneven(table)
+    wanted = table.milliseconds({name: record.open.bool().numpy() for name, record in gates.reached().items()})
+    assert LatencyModel(gated, table).milliseconds(gates).tolist() == pytest.approx(wanted.tolist(), rel=1e-5)
+    assert len(set(wanted.tolist())) == 3
+
+
 def test_a_measured_program_with_exits():
     """Its images leave at different places; the model says of each what the table says."""
     seed = next(s for s in range(100) if sum(op.kind == "exit" for op in random_program(s)[0].ops) > 1)

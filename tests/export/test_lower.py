@@ -16,7 +16,7 @@ import sluicegate as sg
 from sluicegate.convert import Gating, exit_classifier
 from sluicegate.export import export, lower
 from sluicegate.nets import build_net
-from sluicegate_runtime import Artifact, Preprocessing, Program, Result, Session, load, run_reference
+from sluicegate_runtime import Artifact, Preprocessing, Program, Session, dense_program, load, run_reference
 
 GATINGS = {
     "channel": sg.ChannelGating(initial_open_rate=0.5),
@@ -48,18 +48,15 @@ def _check(net: nn.Module, gating: Gating | list[Gating], size: int, images: int
     for result, tolerance in ((reference, 1e-5), (engine, 1e-4)):  # the engine's 3x3 layers may run by Winograd
         np.testing.assert_allclose(result.output, output.numpy(), rtol=0, atol=tolerance * float(output.abs().max()))
         assert result.macs.tolist() == gated.macs.macs(gates).tolist()
-        _check_gates(result, gates)
+        decided = gates.reached()
+        assert all(np.array_equal(result.gates[name], record.open.bool().numpy()) for name, record in decided.items())
+        assert result.exits.tolist() == [_exit(gates, i) for i in range(images)]
 
 
-def _check_gates(result: Result, gates: sg.GateRecords) -> None:
-    """All agree up to where an image leaves; behind that, the engine asks none."""
-    here, exits = np.ones((len(result.exits), 1), bool), 0
-    for name, record in gates.items():
-        np.testing.assert_array_equal(result.gates[name], record.open.bool().numpy() & here)
-        if record.site.kind == "exit":
-            assert ((result.exits == exits) == (result.gates[name] & here)[:, 0]).all()
-            here, exits = here & ~result.gates[name], exits + 1
-    assert ((result.exits == -1) == here[:, 0]).all()
+def _exit(gates: sg.GateRecords, image: int) -> int:
+    """The number of the first exit that is open for an image, or -1."""
+    opens = [record.open[image, 0].item() for record in gates.of_kind("exit").values()]
+    return opens.index(1) if 1 in opens else -1
 
 
 def _divide_at_exits(gated: sg.GatedModel, x: torch.Tensor) -> None:
@@ -130,6 +127,18 @@ def test_exits_behind_random_blocks(seed: int, gating: str) -> None:
 )
 def test_exits_at_stages(build, gating: Gating, size: int) -> None:
     _check(build(), [gating, sg.ExitGating(head="conv")], size, 3)
+
+
+def test_exits_are_no_part_of_the_dense_program() -> None:
+    gated = sg.gate_model(build_net("resnet8"), sg.ExitGating(initial_open_rate=0.9), torch.zeros(1, 3, 32, 32)).eval()
+    images = torch.randn(3, 3, 32, 32)
+    program = Artifact(*lower(gated))
+    assert (Session(program).run(images.numpy()).exits == 0).all()
+    result = Session(dense_program(program)).run(images.numpy())
+    gated.strategy = sg.AlwaysOn()
+    with torch.no_grad():
+        np.testing.assert_allclose(result.output, gated(images).numpy(), atol=1e-5)
+    assert result.macs.tolist() == [gated.macs.dense] * 3
 
 
 @pytest.mark.parametrize("make", [exit_classifier, pooled_classifier])

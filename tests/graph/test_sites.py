@@ -1,5 +1,7 @@
 """Sites are found by structure, in networks that know nothing of gates."""
 
+from functools import partial
+
 import pytest
 import timm
 import torch
@@ -7,7 +9,7 @@ import torchvision
 from torch import Tensor, nn
 
 from sluicegate import InputError
-from sluicegate.graph import channels_at, find_branches, find_channels, shape, trace
+from sluicegate.graph import channels_at, find_branches, find_channels, find_stages, shape, stage_at, trace
 from sluicegate.nets import build_net
 
 IMAGE = torch.zeros(1, 3, 64, 64)
@@ -147,3 +149,36 @@ def test_refusals_are_one_line(net: nn.Module, image: Tensor, message: str) -> N
     with pytest.raises(InputError, match=message) as error:
         trace(net, image)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("net", "stages"),
+    [
+        (lambda: build_net("resnet20"), {"layer1": 64, "layer2": 32}),
+        (lambda: build_net("preact_resnet29"), {"layer1": 64, "layer2": 32}),
+        (torchvision.models.resnet50, {"layer1": 16, "layer2": 8, "layer3": 4}),
+        (torchvision.models.densenet121, {f"features.denseblock{i}": 32 // 2**i for i in (1, 2, 3)}),
+        (torchvision.models.mobilenet_v2, {"features.3": 16, "features.6": 8, "features.13": 4}),
+        (
+            partial(torchvision.models.googlenet, aux_logits=False, init_weights=False),
+            {"inception3b": 8, "inception4e": 4},
+        ),
+        (torchvision.models.vgg11_bn, {"features.2": 64, "features.6": 32, "features.13": 16, "features.20": 8}),
+        (lambda: timm.create_model("seresnet18"), {"layer1": 16, "layer2": 8, "layer3": 4}),
+    ],
+    ids=("cifar", "preact", "resnet50", "densenet", "mobilenet_v2", "googlenet", "vgg", "timm-se"),
+)
+def test_stages_end_where_the_resolution_is_about_to_fall(net, stages: dict[str, int]) -> None:
+    """A residual or dense network's after its last block there, VGG's after the activation of its last convolution."""
+    graph = trace(net(), IMAGE)
+    assert {stage.name: shape(stage.value)[2] for stage in find_stages(graph)} == stages
+    assert [stage_at(graph, name) for name in stages] == find_stages(graph)
+
+
+def test_a_stage_is_named_by_any_module_that_all_goes_through() -> None:
+    graph = trace(torchvision.models.resnet18(), IMAGE)
+    assert stage_at(graph, "maxpool").value.name == "maxpool"
+    assert stage_at(graph, "layer2.0").value.name == "layer2_0_relu_1"
+    for name in ("layer2.0.conv1", "fc"):
+        with pytest.raises(InputError, match=f"at: '{name}' is no place for an exit"):
+            stage_at(graph, name)

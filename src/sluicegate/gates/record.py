@@ -58,3 +58,16 @@ class GateRecords(dict[str, GateRecord]):
     def of_kind(self, kind: SiteKind) -> "GateRecords":
         """Only the sites of one kind."""
         return GateRecords({name: record for name, record in self.items() if record.site.kind == kind})
+
+    def reached(self) -> "GateRecords":
+        """What counts for each image: behind the exit at which it leaves every gate is closed, as the engine has it.
+
+        The records themselves say what those gates would have decided. Open exits are then those that are taken.
+        """
+        found, staying = GateRecords(), None
+        for name, record in self.items():
+            is_open = record.open if staying is None else record.open * staying
+            found[name] = record._replace(open=is_open)
+            if record.site.kind == "exit":
+                staying = 1 - is_open if staying is None else staying - is_open  # [N, 1]
+        return found

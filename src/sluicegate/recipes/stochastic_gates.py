@@ -24,7 +24,7 @@ _OPTIMIZER = OptimizerRecipe(
 
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
-    """The two published CIFAR-10 points (figure 5), and runs of seconds on digits."""
+    """The two published CIFAR-10 points (figure 5), and runs of seconds on digits, one of them with early exits."""
     return {
         "stochastic_gates-resnet110-cifar10": partial(_recipe, "resnet110", "", {"target": 0.6, "granularity": 4}),
         "stochastic_gates-resnet56-cifar10-pruning": partial(
@@ -34,6 +34,7 @@ def recipes() -> dict[str, Callable[[], Recipe]]:
         "stochastic_gates-digits-pruning": partial(
             digits, "stochastic_gates", {"weight": 10.0, "conditional": False}, "-pruning"
         ),
+        "early_exits-digits": partial(digits, "early_exits", {"weight": 10.0, "classifier_channels": 16}),
     }
 
 

@@ -40,8 +40,9 @@ class Evaluation:
         accuracy: top-1, in [0, 1].
         images: how many.
         macs: their costs, gate heads included.
-        open_rate: by kind of gate, the share of (image, gate) pairs that were open.
-        sites: the same by site.
+        open_rate: by kind of gate, the share of (image, gate) pairs that were open; behind the exit that an image takes
+            none is.
+        sites: the same by site; of an exit, the share of images that left there.
     """
 
     accuracy: float
@@ -92,7 +93,7 @@ class Tally(nn.Module):
     def update(self, output: Tensor, labels: Tensor, gates: GateRecords, macs: Tensor) -> None:
         """Count one batch: output [N, K], labels [N], macs [N]."""
         self.accuracy.update(output, labels)
-        self.costs.update(gates, macs)
+        self.costs.update(gates.reached(), macs)
 
     def finish(self) -> Evaluation:
         """The sum so far; counting starts anew."""
