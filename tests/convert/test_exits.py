@@ -2,6 +2,7 @@
 
 import copy
 import io
+from collections import OrderedDict
 from functools import partial
 from typing import Any
 
@@ -286,6 +287,7 @@ class Pair(nn.Module):
         (sg.ExitGating(initial_open_rate=1.0), "initial_open_rate: 1.0 must lie between 0 and 1"),
         (sg.ExitGating(classifier=lambda c, k: exit_classifier(c, k + 1)), r"classifier: Sequential makes \(1, 11\)"),
         (sg.ExitGating(classifier=lambda c, k: exit_classifier(c + 1, k)), "classifier: none at 'layer1', "),
+        ([], "gating: it is empty"),
         ([sg.ChannelGating(), sg.ChannelGating()], "gating: it puts gates at 'layer1.0.conv1' twice"),
     ],
 )
@@ -301,6 +303,7 @@ def test_refusals(gating, message: str) -> None:
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)), EXITS, "at: 'stages' finds no place"),
         (nn.Sequential(nn.Conv2d(3, 4, 3)), EXITS, r"net: it returns shape \(1, 4, 6, 6\); exits are for"),
         (nn.Sequential(nn.Conv2d(3, 4, 3), Pair()), EXITS, "net: it returns "),
+        (nn.Sequential(OrderedDict(exits=nn.Conv2d(3, 4, 3))), EXITS, "net: it has an attribute `exits`"),
         (
             nn.Sequential(nn.Conv2d(3, 4, 3, 4), nn.ReLU(), nn.Conv2d(4, 4, 2), nn.Flatten(), nn.Linear(4, 2)),
             sg.ExitGating(head="conv"),

@@ -156,6 +156,8 @@ def test_who_leaves_early_pays_for_what_came_before():
     assert model.milliseconds(gates).tolist() == [1.5, 1.5, 5.5, 13.5]
     assert table.milliseconds({n: r.open.detach().numpy() for n, r in gates.items()}).tolist() == [1.5, 1.5, 5.5, 13.5]
     assert model.closed == 1.5, "the least is to leave at the first exit"
+    dear = {"classifier": OpLatency(None, None, ("e0",), ((100.0,),), 0.0), **table.ops}
+    assert LatencyModel(gated, replace(table, ops=dear)).closed == 3.5, "unless its classifier is dear"
 
 
 def test_relaxed_exits_cost_what_is_to_be_expected():

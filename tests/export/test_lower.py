@@ -129,6 +129,11 @@ def test_exits_at_stages(build, gating: Gating, size: int) -> None:
     _check(build(), [gating, sg.ExitGating(head="conv")], size, 3)
 
 
+def test_two_exits_at_one_place() -> None:
+    """The same value by two of its names."""
+    _check(build_net("resnet8"), sg.ExitGating(["layer1", "layer1.0"]), 32, 6)
+
+
 def test_exits_are_no_part_of_the_dense_program() -> None:
     gated = sg.gate_model(build_net("resnet8"), sg.ExitGating(initial_open_rate=0.9), torch.zeros(1, 3, 32, 32)).eval()
     images = torch.randn(3, 3, 32, 32)

@@ -53,10 +53,7 @@ def gate_model(
     masked: dict[fx.Node, fx.Node] = {}
     exits: list[tuple[fx.Node, fx.Node]] = []
     for placement in placements:
-        inserted = _insert(graph_module, placement, masked)
-        records.update(inserted)
-        if placement.classifier:
-            exits.append(_insert_classifier(graph_module, placement.classifier, *inserted.popitem()))
+        records.update(_insert(graph_module, placement, masked, exits))
     _return_records(graph_module, records)
     _return_exits(graph_module, exits)
     graph_module.graph.lint()
@@ -69,6 +66,8 @@ def _placements(graph_module: fx.GraphModule, gatings: Sequence[Gating]) -> list
     """Where to insert what, in order of execution. What is inserted last behind a value is executed first, and that is
     the exit: the others read the value for those who stay."""
     placements = [p for gating in gatings for p in gating.placements(graph_module)]  # may add nodes
+    if not placements:
+        raise InputError("gating: it is empty; a network without gates needs no gate_model")
     names = [placement.name for placement in placements]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"gating: it puts gates at {twice!r} twice")
@@ -77,9 +76,13 @@ def _placements(graph_module: fx.GraphModule, gatings: Sequence[Gating]) -> list
 
 
 def _insert(
-    graph_module: fx.GraphModule, placement: Placement, masked: dict[fx.Node, fx.Node]
+    graph_module: fx.GraphModule,
+    placement: Placement,
+    masked: dict[fx.Node, fx.Node],
+    exits: list[tuple[fx.Node, fx.Node]],
 ) -> dict[str, tuple[fx.Node, fx.Node]]:
-    """Insert one gate and its masks, noted in `masked`; returns site name -> the nodes (logits, open).
+    """Insert one gate and its masks, noted in `masked`; returns site name -> the nodes (logits, open). An exit's
+    classifier is inserted too, and noted in `exits` as the nodes (what it says, open).
 
     A head that reads a gated value reads it masked: it may not look at channels that are work not done.
     """
@@ -93,6 +96,10 @@ def _insert(
     for i in range(len(placement.gate.sites)):
         unpacked.append(_unpack(graph, decisions, i, last))
         last = unpacked[-1][-1]
+    if placement.classifier:
+        is_open = unpacked[0][1]
+        name = f"{EXITS}.{placement.name.removesuffix('.exit').replace('.', '_')}"
+        exits.append((copy_in(graph_module, name, placement.classifier, [reads], before=is_open.next), is_open))
     for site, places, (_, _, factor) in zip(placement.gate.sites, placement.masks, unpacked, strict=True):
         for place in places:
             value = place.value if place.users is None else masked.get(place.value, place.value)
@@ -103,16 +110,6 @@ def _insert(
                 masked[value] = mask
     names = (site.name for site in placement.gate.sites)
     return {name: (logits, is_open) for name, (logits, is_open, _) in zip(names, unpacked, strict=True)}
-
-
-def _insert_classifier(
-    graph_module: fx.GraphModule, classifier: fx.GraphModule, name: str, decided: tuple[fx.Node, fx.Node]
-) -> tuple[fx.Node, fx.Node]:
-    """Insert what an exit says right behind its gate; returns the nodes of that and of the gate's decision."""
-    is_open = decided[1]
-    (reads,) = is_open.all_input_nodes[0].all_input_nodes[0].all_input_nodes
-    target = f"{EXITS}.{name.removesuffix('.exit').replace('.', '_')}"
-    return copy_in(graph_module, target, classifier, [reads], before=is_open.next), is_open
 
 
 def _unpack(graph: fx.Graph, decisions: fx.Node, index: int, after: fx.Node) -> tuple[fx.Node, fx.Node, fx.Node]:
@@ -147,7 +144,8 @@ def _return_exits(graph_module: fx.GraphModule, exits: Sequence[tuple[fx.Node, f
     """Let the output be that of the first open exit: each one's, or what comes of the exits behind it."""
     output = next(node for node in graph_module.graph.nodes if node.op == "output")
     result, records = output.args[0]
-    for early, is_open in reversed(exits):
+    order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
+    for early, is_open in sorted(exits, key=lambda found: order[found[0]], reverse=True):
         with graph_module.graph.inserting_before(output):
             later, result = result, graph_module.graph.call_function(leave, (early, is_open, result))
         result.meta["tensor_meta"] = later.meta["tensor_meta"]

@@ -43,7 +43,7 @@ class LatencyModel(nn.Module):
 
     Attributes:
         dense: milliseconds of the plain network.
-        closed: milliseconds with every gate closed, and leaving at the first exit; no target below can be reached.
+        closed: milliseconds with every gate closed, and leaving where that is least; no target below can be reached.
 
     Raises:
         InputError: the table is of another network.
@@ -75,7 +75,8 @@ class LatencyModel(nn.Module):
             "exits": _chains(exits, len(place)),
         }.items():
             self.register_buffer(name, tensor, persistent=False)
-        self.closed = self.milliseconds(_records(gated, 0.0)).item()
+        exits = [name for name, site in gated.sites.items() if site.kind == "exit"]
+        self.closed = min(self.milliseconds(_records(gated, 0.0, leaves)).item() for leaves in (None, *exits))
 
     def by_module(self) -> dict[str, float]:
         """Milliseconds of every op with all gates open, in order of execution."""
@@ -135,10 +136,10 @@ def _check(gated: Gated, table: LatencyTable) -> None:
         raise InputError(f"table: it is of another network, of {table.macs:,} MACs with open gates, this one {macs:,}")
 
 
-def _records(gated: Gated, value: float) -> GateRecords:
-    """One image at its dearest, 1, with every gate open and no exit taken, or at its cheapest, 0."""
+def _records(gated: Gated, value: float, leaves: str | None = None) -> GateRecords:
+    """One image with every gate open, 1, or closed, 0, that takes no exit but the one where it leaves."""
     flags = {
-        name: torch.full((1, site.gates), 1 - value if site.kind == "exit" else value)
+        name: torch.full((1, site.gates), float(name == leaves) if site.kind == "exit" else value)
         for name, site in gated.sites.items()
     }
     return GateRecords({name: GateRecord(gated.sites[name], full, full) for name, full in flags.items()})

@@ -14,12 +14,14 @@ class GateSite(NamedTuple):
     """A place in the network where gates stand.
 
     Attributes:
-        name: dotted module name of what is gated (`layer1.0.conv1`: its channels; `layer1.0`: the whole branch).
-        kind: `channel`, `layer` or `exit`.
+        name: dotted module name of what is gated (`layer1.0.conv1`: its channels; `layer1.0`: the whole branch;
+            `layer1.exit`: whether to go on behind that stage).
+        kind: `channel`, `layer` or `exit`; the gate of an exit is open where an image would leave.
         gates: G, how many gates.
         channels: C, how many channels they switch; a multiple of G (each gate switches C / G adjacent ones).
         reads: graph node whose value the head looks at.
-        masks: graph node whose value the gates close; of locked gates the first such node.
+        masks: graph node whose value the gates close; of locked gates the first such node, of an exit the network's
+            output.
         keep_open: so many gates, the first ones, are open always.
     """
 
