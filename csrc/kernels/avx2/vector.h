@@ -15,6 +15,12 @@ SLUICE_INLINE Vec load(const float* p) { return {_mm256_load_ps(p), _mm256_load_
 SLUICE_INLINE Vec load_unaligned(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 SLUICE_INLINE void store(float* p, Vec x) { _mm256_store_ps(p, x.a), _mm256_store_ps(p + 8, x.b); }
 SLUICE_INLINE Vec splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+// Loaded anew for every use: GCC would keep a pixel for the taps that share it, and spill sums for that.
+SLUICE_INLINE Vec splat_pixel(const float* p) {
+  __m256 x;
+  asm volatile("vbroadcastss %1, %0" : "=x"(x) : "m"(*p));
+  return {x, x};
+}
 SLUICE_INLINE Vec fma(Vec x, Vec y, Vec z) {
   return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
 }

@@ -18,6 +18,7 @@ SLUICE_INLINE Vec in_register(Vec a) {
   return a;
 }
 SLUICE_INLINE Vec splat(float x) { return _mm512_set1_ps(x); }
+SLUICE_INLINE Vec splat_pixel(const float* p) { return splat(*p); }
 SLUICE_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 SLUICE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return _mm512_fnmadd_ps(a, b, c); }  // c - a * b
 SLUICE_INLINE Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }

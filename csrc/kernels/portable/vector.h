@@ -34,6 +34,7 @@ SLUICE_INLINE Vec splat(float x) {
   const Quad q = {x, x, x, x};
   return {{q, q, q, q}};
 }
+SLUICE_INLINE Vec splat_pixel(const float* p) { return splat(*p); }
 SLUICE_INLINE Vec add(Vec x, Vec y) {
   return each([&](int i) { return x.q[i] + y.q[i]; });
 }
