@@ -38,7 +38,7 @@ from .dense import dense_program
 from .errors import InputError
 from .program import Op, Program
 from .session import Session
-from .timing import PAUSE, TURN, time_in_turns
+from .timing import PAUSE, TURN, time_in_turns, warm_up
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # a prime number of them
 ROUNDS = 9  # of all passes
@@ -247,7 +247,7 @@ def _typical(profiles: Sequence[Profile]) -> dict[str, float]:
 def _turn(session: Session, images: np.ndarray, pattern: Pattern) -> list[Profile]:
     """As `timing` takes turns: which channels are open changes with every image, how many does not."""
     time.sleep(PAUSE)
-    session.profile(images[-1], 1, pattern)
+    warm_up(lambda image: session.profile(image, 1, pattern), list(images))
     return [session.profile(image, 1, _rolled(pattern, by)) for by, image in enumerate(images)]
 
 

@@ -39,7 +39,7 @@ def time_in_turns(
     for first in range(0, repeats, TURN):
         for name, call in contenders.items():
             time.sleep(pause)
-            _warm(call, batches, first)
+            warm_up(call, batches, first)
             for i in range(first, first + TURN):
                 batch = batches[i % len(batches)]
                 started = time.perf_counter()
@@ -48,8 +48,8 @@ def time_in_turns(
     return seconds
 
 
-def _warm(call: Callable[[np.ndarray], Any], batches: Sequence[np.ndarray], first: int) -> None:
-    """Calls with the batches before the first."""
+def warm_up(call: Callable[[np.ndarray], Any], batches: Sequence[np.ndarray], first: int = 0) -> None:
+    """Calls that are not counted, with the batches before the first, for `WARM` seconds."""
     end = time.perf_counter() + WARM
     for back in itertools.count(1):
         call(batches[(first - back) % len(batches)])
