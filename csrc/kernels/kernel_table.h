@@ -46,13 +46,13 @@ struct OuterConv {
   View in, out;
   const float* residual;  // as `out`, and may be the same memory; null for none
   Window window;
-  const float* weights;  // 16 output channels each: weights[row * row_step + block * block_step + tap * 16]
+  const float* weights;         // 16 output channels each: weights[row * row_step + block * block_step + tap * 16]
   size_t row_step, block_step;  // of a single tap, a row is 16 floats behind the one before
-  const float* bias;       // [block][16]
-  const int32_t* rows;     // weight row of the i-th stored input channel; readable 64 past the end
-  int32_t first_row;       // the row that lies at `weights`
-  int in_begin, in_count;  // stored input channels
-  const int32_t* blocks;   // weight block of the j-th stored output block
+  const float* bias;            // [block][16]
+  const int32_t* rows;          // weight row of the i-th stored input channel; readable 64 past the end
+  int32_t first_row;            // the row that lies at `weights`
+  int in_begin, in_count;       // stored input channels
+  const int32_t* blocks;        // weight block of the j-th stored output block
   int block_begin, block_end, row_begin, row_end;  // this call's share of the output
   Clamp clamp;
 };

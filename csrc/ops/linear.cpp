@@ -1,5 +1,5 @@
-// Matrix times vector, and the LSTM cell around one. Where a row is long, the closed inputs of a gated vector are filled
-// in as zeros: a head is too small to gain from a list.
+// Matrix times vector, and the LSTM cell around one. Where a row is long, the closed inputs of a gated vector are
+// filled in as zeros: a head is too small to gain from a list.
 #include <algorithm>
 #include <cmath>
 
@@ -50,8 +50,8 @@ class Linear final : public Operator {
     const int chunks = int64_t{rows} * columns > 65536 ? run.pool.threads() * 2 : 1;
     float* y = run.views[out_].data;
     run.pool.run(chunks, [&](int chunk, int) {
-      run.kernels.dot_rows({x, matrix_.weights.get(), matrix_.bias.get(), y, blocks_of(columns), rows * chunk / chunks,
-                            rows * (chunk + 1) / chunks, activation_.clamp});
+      run.kernels.dot_rows({x, matrix_.weights.get(), matrix_.bias.get(), y, blocks_of(columns),
+                            rows * chunk / chunks, rows * (chunk + 1) / chunks, activation_.clamp});
     });
     std::fill(y + rows, y + blocks_of(rows) * kLanes, 0.0f);
     apply_curve(run, activation_, run.views[out_], blocks_of(rows));
@@ -71,8 +71,8 @@ class Linear final : public Operator {
   Applied activation_;
 };
 
-// Of few columns, as a gate's logits are of its hidden neurons: the outer product of a single pixel, so that there are no
-// lanes to sum.
+// Of few columns, as a gate's logits are of its hidden neurons: the outer product of a single pixel, so that there
+// are no lanes to sum.
 class NarrowLinear final : public Operator {
  public:
   explicit NarrowLinear(const OpSpec& op)
@@ -109,8 +109,8 @@ class NarrowLinear final : public Operator {
   Applied activation_;
 };
 
-// One step of an LSTM whose state is one vector [h; c]; without one h = c = 0. The order of its four gates is torch's:
-// input, forget, cell, output.
+// One step of an LSTM whose state is one vector [h; c]; without one h = c = 0. The order of its four gates is
+// torch's: input, forget, cell, output.
 class Lstm final : public Operator {
  public:
   Lstm(const Plan& plan, const OpSpec& op)
@@ -130,8 +130,8 @@ class Lstm final : public Operator {
     std::copy_n(run.views[in_].data, features_, x);
     if (state != nullptr) std::copy_n(state, hidden, x + features_);
     run.macs += int64_t{matrix_.rows} * matrix_.columns;
-    run.kernels.dot_rows({x, matrix_.weights.get(), matrix_.bias.get(), z, blocks_of(matrix_.columns), 0, matrix_.rows,
-                          applied(Activation::none).clamp});
+    run.kernels.dot_rows({x, matrix_.weights.get(), matrix_.bias.get(), z, blocks_of(matrix_.columns), 0,
+                          matrix_.rows, applied(Activation::none).clamp});
     for (int k = 0; k < hidden; ++k) {
       const float kept = state == nullptr ? 0.0f : sigmoid(z[hidden + k]) * state[hidden + k];
       const float cell = kept + sigmoid(z[k]) * std::tanh(z[2 * hidden + k]);

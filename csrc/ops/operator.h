@@ -39,7 +39,7 @@ struct Run {
   bool is_open(int gate) const { return flags[gate][0] != 0; }
   void set_flags(int gate, const float* logits, float threshold);
   void set_flags(int gate, const std::vector<uint8_t>& open);
-  void close_all();                                            // every gate, before a sample
+  void close_all();  // every gate, before a sample
   float* scratch(int thread) const { return scratch_[thread].get(); }
 
   Run(const KernelTable& kernels, ThreadPool& pool, const Plan& plan, size_t scratch_floats);

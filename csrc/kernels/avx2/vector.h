@@ -44,8 +44,9 @@ SLUICE_INLINE __m256 power_of_two(__m256 n) {  // n whole, in [-126, 127]
 SLUICE_INLINE Vec scale_by_power_of_two(Vec x, Vec n) {
   return {_mm256_mul_ps(x.a, power_of_two(n.a)), _mm256_mul_ps(x.b, power_of_two(n.b))};
 }
-SLUICE_INLINE void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }       // L2
-SLUICE_INLINE void prefetch_near(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }  // L1
+// Into L2, and into L1.
+SLUICE_INLINE void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
+SLUICE_INLINE void prefetch_near(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
 
 SLUICE_INLINE float sum(Vec x) {
   const __m256 half = _mm256_add_ps(x.a, x.b);
