@@ -337,3 +337,4 @@ def test_evaluate_sweeps_and_repeats(capsys):
     repeated = printed(capsys, "evaluate", "run", "--strategy", "stochastic", "--repeats", "3")["points"]
     (point,) = repeated.values()
     assert point["accuracy"]["repeats"] == 3 and point["macs"]["std"] > 0
+    assert "sweep: []" in refused(capsys, 2, "evaluate", "run", "--sweep", "[]")

@@ -334,6 +334,8 @@ def _strategies(config: jsonargparse.Namespace, name: str) -> dict[str, Strategy
         raise InputError(f"repeats: {config.repeats} must be at least 1")
     if config.sweep is None:
         return {name: _strategy(config)}
+    if not config.sweep:
+        raise InputError("sweep: [] names no tau to measure at")
     return {f"{name} tau={tau:g}": Threshold(tau) for tau in config.sweep}
 
 
