@@ -4,7 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
-import torch
+from torch import library
 
 
 def import_torchvision() -> None:
@@ -18,5 +18,5 @@ def import_torchvision() -> None:
     except RuntimeError:
         schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
         for name in ("torchvision::nms", "torchvision::qnms"):
-            torch.library.define(name, schema)
+            library.define(name, schema)
         importlib.import_module("torchvision")

@@ -75,8 +75,8 @@ class LatencyModel(nn.Module):
             "exits": _chains(exits, len(place)),
         }.items():
             self.register_buffer(name, tensor, persistent=False)
-        exits = [name for name, site in gated.sites.items() if site.kind == "exit"]
-        self.closed = min(self.milliseconds(_records(gated, 0.0, leaves)).item() for leaves in (None, *exits))
+        ways_out = [None, *(name for name, site in gated.sites.items() if site.kind == "exit")]
+        self.closed = min(self.milliseconds(_records(gated, 0.0, leaves)).item() for leaves in ways_out)
 
     def by_module(self) -> dict[str, float]:
         """Milliseconds of every op with all gates open, in order of execution."""

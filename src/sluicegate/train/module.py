@@ -142,8 +142,9 @@ class Classifier(LightningModule):
 
     def _log_gates(self, gates: GateRecords, images: Tensor) -> None:
         macs = self.subject.image_macs(gates, images).double().mean()
+        reached = gates.reached()
         kinds: dict[SiteKind, None] = dict.fromkeys(record.site.kind for record in gates.values())
-        rates = {f"open_{kind}": _open_rate(gates.reached().of_kind(kind)) for kind in kinds}
+        rates = {f"open_{kind}": _open_rate(reached.of_kind(kind)) for kind in kinds}
         self.log_dict({"macs": macs, **rates}, on_step=True, on_epoch=False)
 
 
