@@ -41,32 +41,58 @@ class WindowPool final : public Operator {
   Window window_;
 };
 
+// A plane is cut as the convolutions before and behind it are, by rows where it has many: a line that the other thread
+// had read as well would take that thread's word to be written again.
 class PlanePool final : public Operator {
  public:
-  explicit PlanePool(const OpSpec& op)
+  PlanePool(const Plan& plan, const OpSpec& op)
       : in_(op.inputs[0]),
         out_(op.output),
         counted_(attribute(op, "counted") != 0),
-        absolute_(attribute(op, "absolute") != 0) {}
+        absolute_(attribute(op, "absolute") != 0),
+        by_rows_(plan.threads() > 1 && plan.value(in_).height() >= kManyRows),
+        parts_(by_rows_ ? static_cast<size_t>(plan.threads()) * blocks_of(plan.value(in_).channels()) * kLanes : 0) {}
+
+  size_t scratch_floats() const override { return parts_; }
 
   void run(Run& run) const override {
-    const int channels = run.open(in_).count;
+    const int channels = run.open(in_).count, blocks = blocks_of(channels);
     const View& in = run.views[in_];
     float* out = run.views[out_].data;
-    const int blocks = blocks_of(channels);
     // To wake a thread for less than some microseconds of reading would cost more than it saves.
-    const int chunks = blocks * in.height * in.width < kFewPixels ? 1 : std::min(blocks, run.pool.threads());
-    run.pool.run(chunks, [&](int chunk, int) {
-      const int begin = blocks * chunk / chunks, end = blocks * (chunk + 1) / chunks;
-      if (absolute_)
-        for (int block = begin; block < end; ++block) mean_size(in, block, out);
-      else
-        run.kernels.global_pool({in, out, begin, end});
-    });
+    const bool few = blocks * in.height * in.width < kFewPixels;
+    const int chunks = few ? 1 : std::min(by_rows_ ? in.height : blocks, run.pool.threads());
+    if (by_rows_ && chunks > 1) {
+      float* parts = run.scratch(0);
+      const int floats = blocks * kLanes;
+      run.pool.run(chunks, [&](int chunk, int) {
+        View part = in;
+        part.data += in.height * chunk / chunks * in.row;
+        part.height = in.height * (chunk + 1) / chunks - in.height * chunk / chunks;
+        mean(run, {part, parts + chunk * floats, 0, blocks});
+      });
+      std::fill_n(out, floats, 0.0f);
+      for (int chunk = 0; chunk < chunks; ++chunk) {
+        const int rows = in.height * (chunk + 1) / chunks - in.height * chunk / chunks;
+        const float share = static_cast<float>(rows) / static_cast<float>(in.height);
+        for (int i = 0; i < floats; ++i) out[i] += share * parts[chunk * floats + i];
+      }
+    } else {
+      run.pool.run(chunks, [&](int chunk, int) {
+        mean(run, {in, out, blocks * chunk / chunks, blocks * (chunk + 1) / chunks});
+      });
+    }
     if (counted_) run.macs += int64_t{channels} * in.height * in.width;
   }
 
  private:
+  static constexpr int kManyRows = 28;
+
+  void mean(Run& run, const GlobalPool& p) const {
+    if (!absolute_) return run.kernels.global_pool(p);
+    for (int block = p.block_begin; block < p.block_end; ++block) mean_size(p.in, block, p.out);
+  }
+
   static void mean_size(const View& in, int block, float* out) {
     float sums[kLanes] = {};
     for (int y = 0; y < in.height; ++y) {
@@ -79,12 +105,15 @@ class PlanePool final : public Operator {
   }
 
   int in_, out_;
-  bool counted_, absolute_;
+  bool counted_, absolute_, by_rows_;
+  size_t parts_;
 };
 
 }  // namespace
 
 OperatorPtr make_pool(const Plan&, const OpSpec& op) { return std::make_unique<WindowPool>(op); }
-OperatorPtr make_global_pool(const Plan&, const OpSpec& op) { return std::make_unique<PlanePool>(op); }
+OperatorPtr make_global_pool(const Plan& plan, const OpSpec& op) {
+  return std::make_unique<PlanePool>(plan, op);
+}
 
 }  // namespace sluice
