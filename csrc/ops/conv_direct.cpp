@@ -2,6 +2,7 @@
 // changes, but for `Packed`, which makes blocks of 16 open outputs out of single ones while they are in
 // cache.
 #include <algorithm>
+#include <array>
 
 #include "conv.h"
 
@@ -35,7 +36,7 @@ class Outer final : public ConvAlgorithm {
       run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
                               bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
                               shares.unit_begin(chunk), shares.unit_end(chunk), shares.row_begin(chunk),
-                              shares.row_end(chunk), call.clamp});
+                              shares.row_end(chunk), call.clamp, true, true, {}});
     });
   }
 
@@ -87,7 +88,7 @@ class Grouped final : public ConvAlgorithm {
       const float* residual = call.residual == nullptr ? nullptr : call.residual + b * out.block;
       run.kernels.outer_conv({call.in, out, residual, window_, weights_.get() + block.weights, step_, 0,
                               bias_.get() + b * kLanes, call.open_in.channels, block.low, range.begin, range.count,
-                              kFirst, 0, 1, 0, out.height, call.clamp});
+                              kFirst, 0, 1, 0, out.height, call.clamp, true, true, {}});
     });
   }
 
@@ -148,6 +149,7 @@ class Packed final : public ConvAlgorithm {
     shape_.data = weights_.get();
     step_ = static_cast<size_t>(shape_.taps) * kLanes;
     whole_ = shape_.taps == 1 && shape_.groups == 1;
+    pass_ = shape_.taps == 1 ? 128 : std::max(576 / shape_.taps, 16);
     shared_ = shape_.groups == 1 && height >= many_rows(shape_.taps);
   }
 
@@ -167,29 +169,48 @@ class Packed final : public ConvAlgorithm {
   struct Group {
     int first, end;  // open output channels
     Range range;     // open input channels
-    const int32_t* wanted;
-    int count;  // channels packed
     int blocks() const { return blocks_of(end - first); }
+  };
+
+  // What of a group is packed and multiplied at a time: some of its input channels.
+  struct Pass {
+    Range range;             // open input channels
+    const int32_t* wanted;   // channels packed
+    int count;
+    bool first, last;
   };
 
   Group group_of(const ConvCall& call, int block_begin, int block_end) const {
     const int first = block_begin * kLanes, end = std::min(block_end * kLanes, call.open_out.count);
     const int32_t* list = call.open_out.channels;
-    const Range range = entries_between(call.open_in, shape_.first_in(list[first]),
-                                        shape_.first_in(list[end - 1]) + shape_.per_group);
-    return {first, end, range, whole_ ? call.in_order : call.open_in.channels + range.begin,
-            whole_ ? shape_.in() : range.count};
+    return {first, end,
+            entries_between(call.open_in, shape_.first_in(list[first]),
+                            shape_.first_in(list[end - 1]) + shape_.per_group)};
   }
+
+  Pass pass_of(const ConvCall& call, const Group& group, int index, int passes) const {
+    const int begin = group.range.count * index / passes, end = group.range.count * (index + 1) / passes;
+    const int32_t* list = call.open_in.channels + group.range.begin;
+    const bool none = begin == end;
+    return {{group.range.begin + begin, end - begin},
+            whole_ && !none ? call.in_order + list[begin] : list + begin,
+            whole_ && !none ? list[end - 1] + 1 - list[begin] : end - begin,
+            index == 0,
+            index + 1 == passes};
+  }
+
+  int passes_of(const Group& group) const { return std::max(1, (group.range.count + pass_ - 1) / pass_); }
 
   void run_shared(Run& run, const ConvCall& call) const {
     const Group group = group_of(call, 0, blocks_of(call.open_out.count));
+    const Pass pass = pass_of(call, group, 0, 1);
     float* packed = run.scratch(0);
-    run.pool.run(group.blocks(), [&](int block, int) { pack_block(run, call, group, block, packed); });
-    const float* bias = gather_bias(call, group, packed);
+    run.pool.run(group.blocks(), [&](int block, int) { pack_block(run, call, group, pass, block, packed); });
+    const float* bias = gather_bias(call, group, pass, packed);
     const Shares shares(threads_, call.out.height, group.blocks(), kTileBlocks, shape_.taps);
     run.pool.run(shares.chunks, [&](int chunk, int) {
-      multiply(run, call, group, packed, bias, {shares.unit_begin(chunk), shares.unit_end(chunk)},
-               {shares.row_begin(chunk), shares.row_end(chunk)});
+      multiply(run, call, group, pass, packed, bias, {shares.unit_begin(chunk), shares.unit_end(chunk)},
+               {shares.row_begin(chunk), shares.row_end(chunk)}, {});
     });
   }
 
@@ -199,40 +220,65 @@ class Packed final : public ConvAlgorithm {
     if (blocks >= 2 * threads_) groups = (groups + threads_ - 1) / threads_ * threads_;  // as many for each thread
     // Every cut of the rows packs for itself, so there are no more cuts than it takes to feed the threads.
     const int cuts = groups % threads_ == 0 ? 1 : std::min(height, (threads_ + groups - 1) / groups + 1);
+    const auto group_at = [&](int g) { return group_of(call, blocks * g / groups, blocks * (g + 1) / groups); };
     run.pool.run(groups * cuts, [&](int chunk, int thread) {
       const int g = chunk / cuts, cut = chunk % cuts;
-      const Group group = group_of(call, blocks * g / groups, blocks * (g + 1) / groups);
+      const Group group = group_at(g);
+      const int passes = passes_of(group);
       float* packed = run.scratch(thread);
-      for (int block = 0; block < group.blocks(); ++block) pack_block(run, call, group, block, packed);
-      multiply(run, call, group, packed, gather_bias(call, group, packed), {0, group.blocks()},
-               {height * cut / cuts, height * (cut + 1) / cuts});
+      RowPointers rows;
+      for (int p = 0; p < passes; ++p) {
+        const Pass pass = pass_of(call, group, p, passes);
+        for (int block = 0; block < group.blocks(); ++block) pack_block(run, call, group, pass, block, packed);
+        Prefetch next = {};
+        if (p + 1 < passes) {
+          next = rows_of(call, group, pass_of(call, group, p + 1, passes), rows);
+        } else if (const int g_next = g + (thread == 0 ? 1 : -1); g_next >= 0 && g_next < groups) {
+          const Group following = group_at(g_next);
+          next = rows_of(call, following, pass_of(call, following, 0, passes_of(following)), rows);
+        }
+        multiply(run, call, group, pass, packed, gather_bias(call, group, pass, packed), {0, group.blocks()},
+                 {height * cut / cuts, height * (cut + 1) / cuts}, next);
+      }
     });
+  }
+
+  // The weights of a pass, as they lie in memory.
+  using RowPointers = std::array<const float*, kTileBlocks * kLanes>;
+  Prefetch rows_of(const ConvCall& call, const Group& group, const Pass& pass, RowPointers& rows) const {
+    if (shape_.groups > 1 || pass.count == 0) return {};
+    for (int i = group.first; i < group.end; ++i)
+      rows[i - group.first] = shape_.row(call.open_out.channels[i]) + pass.wanted[0] * shape_.taps;
+    const int floats = (pass.wanted[pass.count - 1] + 1 - pass.wanted[0]) * shape_.taps;
+    return {rows.data(), group.end - group.first, blocks_of(floats) + 1};
   }
 
   // Behind a block there is room for what packing writes past its end, where others may be packing.
   size_t block_step(int channels) const { return channels * step_ + kLanes * kLanes; }
 
-  float* gather_bias(const ConvCall& call, const Group& group, float* packed) const {
-    float* bias = packed + group.blocks() * block_step(group.count);
+  float* gather_bias(const ConvCall& call, const Group& group, const Pass& pass, float* packed) const {
+    float* bias = packed + group.blocks() * block_step(pass.count);
     for (int lane = 0; lane < group.blocks() * kLanes; ++lane)
       bias[lane] = bias_[call.open_out.channels[std::min(group.first + lane, group.end - 1)]];
     return bias;
   }
 
-  void multiply(Run& run, const ConvCall& call, const Group& group, const float* packed, const float* bias,
-                Rows blocks, Rows rows) const {
+  void multiply(Run& run, const ConvCall& call, const Group& group, const Pass& pass, const float* packed,
+                const float* bias, Rows blocks, Rows rows, const Prefetch& next) const {
     View out = call.out;
     const size_t offset = group.first / kLanes * out.block;
     out.data += offset;
     const float* residual = call.residual == nullptr ? nullptr : call.residual + offset;
-    run.kernels.outer_conv({call.in, out, residual, window_, packed, step_, block_step(group.count), bias,
-                            whole_ ? call.open_in.channels : call.in_order, whole_ ? 0 : group.range.begin,
-                            group.range.begin, group.range.count, call.in_order, blocks.begin, blocks.end, rows.begin,
-                            rows.end, call.clamp});
+    run.kernels.outer_conv({call.in, out, residual, window_, packed, step_, block_step(pass.count), bias,
+                            whole_ ? call.open_in.channels : call.in_order,
+                            whole_ && pass.count > 0 ? pass.wanted[0] : pass.range.begin, pass.range.begin,
+                            pass.range.count, call.in_order, blocks.begin, blocks.end, rows.begin, rows.end,
+                            call.clamp, pass.first, pass.last, next});
   }
 
   // Lanes past the last open channel repeat it: nothing reads them.
-  void pack_block(Run& run, const ConvCall& call, const Group& group, int block, float* packed) const {
+  void pack_block(Run& run, const ConvCall& call, const Group& group, const Pass& pass, int block,
+                  float* packed) const {
     PackRows pack = {};
     for (int lane = 0; lane < kLanes; ++lane) {
       const int channel = call.open_out.channels[std::min(group.first + block * kLanes + lane, group.end - 1)];
@@ -240,17 +286,17 @@ class Packed final : public ConvAlgorithm {
       pack.first[lane] = shape_.first_in(channel);
       pack.last[lane] = shape_.first_in(channel) + shape_.per_group;
     }
-    pack.channels = group.wanted;
-    pack.count = group.count;
+    pack.channels = pass.wanted;
+    pack.count = pass.count;
     pack.taps = shape_.taps;
-    pack.out = packed + block * block_step(group.count);
+    pack.out = packed + block * block_step(pass.count);
     run.kernels.pack_rows(pack);
   }
 
   Window window_;
   Floats bias_, weights_;
   ConvWeights shape_;
-  int threads_;
+  int threads_, pass_;
   size_t step_;
   bool whole_, shared_;
 };

@@ -14,6 +14,7 @@
 //   once and keeps it while it takes batches of 14 as they come;
 // - else by output blocks: each thread transforms all of the input, which costs less than to meet at a barrier.
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "conv.h"
@@ -118,39 +119,75 @@ class Winograd final : public ConvAlgorithm {
     float* out = in + sizes_.in;
     float* packed = out + sizes_.out;
     const float* bias = gated_out_ ? gather_bias(call.open_out, packed + sizes_.packed) : bias_.get();
-    const int tiles = share.tile_end - share.tile_begin, channels = call.open_in.count, pass = pass_size(channels);
+    const int tiles = share.tile_end - share.tile_begin, channels = call.open_in.count;
     const size_t in_plane = plane_of(tiles, in_pitch()), out_plane = plane_of(tiles, kPitch);
-    run.kernels.winograd_input(
-        {call.in, blocks_of(channels), share.tile_begin, share.tile_end, tiles_x_, in, in_plane, in_pitch()});
-    for (int block = share.block_begin; block < share.block_end;) {
-      const int left = share.block_end - block, blocks = left == kGroup + 1 ? 2 : std::min(left, kGroup);
-      for (int from = 0; from == 0 || from < channels; from += pass) {
-        const int count = std::min(pass, channels - from);
-        if (!ready)
-          for (int b = 0; b < blocks; ++b) transform(run, call, block + b, from, count, packed, weights + b * kLanes);
-        run.kernels.winograd_product({in + from, in_plane, in_pitch(), out, out_plane, kPitch, tiles, weights,
-                                      weights_plane(), kPitch, count, blocks, from == 0});
-      }
-      run.kernels.winograd_output({out, out_plane, kPitch, call.out, call.residual, bias, block, block + blocks,
-                                   share.tile_begin, share.tile_end, tiles_x_, call.clamp});
-      block += blocks;
+    Rows rows;
+    Pass now = first_pass(share, channels);
+    run.kernels.winograd_input({call.in, blocks_of(channels), share.tile_begin, share.tile_end, tiles_x_, in, in_plane,
+                                in_pitch(), kept_ ? Prefetch{} : rows_of(call, now, rows)});
+    for (Pass next; now.blocks > 0; now = next) {
+      next = following(now, share, channels);
+      if (!ready)
+        for (int b = 0; b < now.blocks; ++b) transform(run, call, now, b, packed, weights + b * kLanes);
+      run.kernels.winograd_product({in + now.from, in_plane, in_pitch(), out, out_plane, kPitch, tiles, weights,
+                                    weights_plane(), kPitch, now.count, now.blocks, now.from == 0,
+                                    kept_ ? Prefetch{} : rows_of(call, next, rows)});
+      if (next.block == now.block) continue;
+      run.kernels.winograd_output({out, out_plane, kPitch, call.out, call.residual, bias, now.block,
+                                   now.block + now.blocks, share.tile_begin, share.tile_end, tiles_x_, call.clamp});
       if (kept_) weights += group_floats_;
     }
+  }
+
+  // A group of output blocks, and some of the stored input channels.
+  struct Pass {
+    int block, blocks, from, count;
+  };
+
+  Pass pass_at(const Share& share, int block, int from, int channels) const {
+    const int left = share.block_end - block;
+    return {block, left == kGroup + 1 ? 2 : std::min(left, kGroup), from, std::min(pass_size(channels), channels - from)};
+  }
+  Pass first_pass(const Share& share, int channels) const { return pass_at(share, share.block_begin, 0, channels); }
+  Pass following(const Pass& pass, const Share& share, int channels) const {
+    const int from = pass.from + pass.count;
+    return from < channels ? pass_at(share, pass.block, from, channels)
+                           : pass_at(share, pass.block + pass.blocks, 0, channels);
+  }
+
+  // Where the weights of a pass lie.
+  using Rows = std::array<const float*, kGroup * kPass>;
+  Prefetch rows_of(const ConvCall& call, const Pass& pass, Rows& rows) const {
+    const int32_t* channels = call.open_in.channels + pass.from;
+    int count = 0;
+    if (!by_rows_) {
+      for (int b = 0; b < pass.blocks; ++b)
+        for (int i = 0; i < pass.count; ++i) rows[count++] = block_weights(call, pass.block + b, channels[i]);
+      return {rows.data(), count, kTaps};
+    }
+    const int end = std::min((pass.block + pass.blocks) * kLanes, call.open_out.count);
+    for (int i = pass.block * kLanes; i < end; ++i)
+      rows[count++] = weights_.get() + call.open_out.channels[i] * row_step_ + channels[0] * kTaps;
+    const int floats = pass.count == 0 ? 0 : (channels[pass.count - 1] + 1 - channels[0]) * kTaps;
+    return {rows.data(), count, blocks_of(floats) + 1};
+  }
+
+  const float* block_weights(const ConvCall& call, int block, int channel) const {
+    return weights_.get() +
+           (static_cast<size_t>(call.open_out.blocks[block]) * shape_.in() + channel) * kBlockTaps;
   }
 
   size_t weights_plane() const { return group_floats_ / kPositions; }
 
   // One output block of U. Rows are first packed as [in][tap][16].
-  void transform(Run& run, const ConvCall& call, int block, int from, int count, float* packed, float* out) const {
-    const int32_t* channels = call.open_in.channels + from;
-    WinogradWeights w = {weights_.get(), channels, row_step_, count, out, weights_plane(), kPitch};
+  void transform(Run& run, const ConvCall& call, const Pass& pass, int block, float* packed, float* out) const {
+    const int32_t* channels = call.open_in.channels + pass.from;
+    WinogradWeights w = {packed, run.in_order(), kBlockTaps, pass.count, out, weights_plane(), kPitch};
     if (by_rows_) {
-      pack(run, call.open_out, block, channels, count, packed);
-      w.taps = packed;
-      w.rows = call.in_order;
-      w.row_step = kBlockTaps;
+      pack(run, call.open_out, pass.block + block, channels, pass.count, packed);
     } else {
-      w.taps += static_cast<size_t>(call.open_out.blocks[block]) * shape_.in() * kBlockTaps;
+      w.taps = block_weights(call, pass.block + block, 0);
+      w.rows = channels;
     }
     run.kernels.winograd_weights(w);
   }
