@@ -46,7 +46,8 @@ struct ConvWeights {
 Floats padded_bias(const OpSpec& op);  // to whole blocks, zeros where there is none
 
 // Rows from which on a plane is cut by rows, not by units of output.
-constexpr int many_rows(int taps) { return taps == 1 ? 14 : 28; }
+constexpr int kLargePlane = 28;
+constexpr int many_rows(int taps) { return taps == 1 ? kLargePlane / 2 : kLargePlane; }
 
 // How the output of a convolution is cut into chunks for the threads. Large planes are cut by rows, since all threads
 // then walk the same weights at the same time; small ones by units of output (blocks or channels), since a chunk of

@@ -150,7 +150,7 @@ class Packed final : public ConvAlgorithm {
     step_ = static_cast<size_t>(shape_.taps) * kLanes;
     whole_ = shape_.taps == 1 && shape_.groups == 1;
     pass_ = shape_.taps == 1 ? 128 : std::max(576 / shape_.taps, 16);
-    shared_ = shape_.groups == 1 && height >= many_rows(shape_.taps);
+    shared_ = shape_.groups == 1 && height >= kLargePlane;
   }
 
   size_t scratch_floats() const override {

@@ -50,7 +50,7 @@ class PlanePool final : public Operator {
         out_(op.output),
         counted_(attribute(op, "counted") != 0),
         absolute_(attribute(op, "absolute") != 0),
-        by_rows_(plan.threads() > 1 && plan.value(in_).height() >= many_rows(9)),
+        by_rows_(plan.threads() > 1 && plan.value(in_).height() >= kLargePlane),
         parts_(by_rows_ ? static_cast<size_t>(plan.threads()) * blocks_of(plan.value(in_).channels()) * kLanes : 0) {}
 
   size_t scratch_floats() const override { return parts_; }
