@@ -50,8 +50,11 @@ Engine::Engine(ProgramSpec program, int threads, Ways ways)
     steps_.push_back(
         {make_operator(plan_, op, ways, exits), op.output, op.when, op.kind == OpKind::exit ? op.inputs[0] : -1});
     op.weight.data = op.bias.data = nullptr;  // borrowed, and packed now
-    scratch = std::max(scratch, steps_.back().op->scratch_floats());
   }
+  std::vector<OperatorPtr*> ops;
+  for (size_t i = first_step(); i < steps_.size(); ++i) ops.push_back(&steps_[i].op);
+  link_strips(plan_, ops);
+  for (const Step& step : steps_) scratch = std::max(scratch, step.op->scratch_floats());
   run_.emplace(kernels_, pool_, plan_, scratch);
 }
 

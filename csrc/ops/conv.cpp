@@ -9,7 +9,7 @@ namespace {
 // on.
 constexpr int kPackedRows = 15;
 
-class Conv final : public Operator {
+class Conv final : public Operator, public RowWise {
  public:
   Conv(const Plan& plan, const OpSpec& op, Ways ways)
       : in_(op.inputs[0]),
@@ -17,7 +17,7 @@ class Conv final : public Operator {
         residual_(op.inputs.size() == 2 ? op.inputs[1] : -1),
         groups_(attribute(op, "groups")),
         counted_(attribute(op, "counted") != 0),
-        taps_(op.weight.shape[2] * op.weight.shape[3]),
+        window_(window_of(op)),
         function_(static_cast<Activation>(attribute(op, "activation"))),
         activation_(applied(function_)),
         settled_(residual_ != -1 && plan.is_settled(residual_, function_)),
@@ -38,13 +38,38 @@ class Conv final : public Operator {
   void pick(int eighths, int candidate) override { picks_[eighths] = candidate; }
 
   void run(Run& run) const override {
-    const ConvCall call = {run.views[in_],   run.views[out_], residual_ == -1 ? nullptr : run.views[residual_].data,
-                           run.open(in_),    run.open(out_),  run.in_order(),
-                           activation_.clamp};
-    if (counted_) count(run, call);
+    const ConvCall call = call_of(run, run.views[in_], run.views[out_]);
+    count(run);
     if (call.open_out.count == 0) return;
     candidates_[picks_[eighths_of(call)]]->run(run, call);
     apply_curve(run, activation_, call.out, blocks_of(call.open_out.count));
+  }
+
+  const RowWise* row_wise() const override {
+    const bool plain = residual_ == -1 && !activation_.curved && candidates_.size() == 1;
+    return plain && candidates_[0]->is_row_wise() ? this : nullptr;
+  }
+  void run_rows(Run& run, const View& in, const View& out, Rows rows, int thread) const override {
+    candidates_[0]->run_rows(run, call_of(run, in, out), rows, thread);
+  }
+  Window window() const override { return window_; }
+
+  void count(Run& run) const override {
+    if (!counted_) return;
+    const OpenList in = run.open(in_), out = run.open(out_);
+    int64_t pairs = int64_t{in.count} * out.count;
+    if (groups_ > 1) {
+      pairs = 0;
+      const int per_in = run.plan.value(in_).channels() / groups_,
+                per_out = run.plan.value(out_).channels() / groups_;
+      for (int i = 0, o = 0, group = 0; group < groups_; ++group) {
+        int64_t ins = 0, outs = 0;
+        for (; i < in.count && in.channels[i] / per_in == group; ++i) ++ins;
+        for (; o < out.count && out.channels[o] / per_out == group; ++o) ++outs;
+        pairs += ins * outs;
+      }
+    }
+    run.macs += pairs * window_.height * window_.width * run.views[out_].height * run.views[out_].width;
   }
 
   // What is left is the residual, through the activation; often it lies where it is wanted already.
@@ -66,6 +91,11 @@ class Conv final : public Operator {
   }
 
  private:
+  ConvCall call_of(Run& run, const View& in, const View& out) const {
+    return {in,           out,           residual_ == -1 ? nullptr : run.views[residual_].data, run.open(in_),
+            run.open(out_), run.in_order(), activation_.clamp};
+  }
+
   // How much is open, rounded to eighths. Groups have one candidate, so that pairs across groups do no harm.
   int eighths_of(const ConvCall& call) const {
     const int64_t open = int64_t{call.open_in.count} * call.open_out.count;
@@ -96,25 +126,9 @@ class Conv final : public Operator {
     return std::min(in.channels(), out.channels()) >= 16 && std::min(in.height(), in.width()) >= 10;
   }
 
-  void count(Run& run, const ConvCall& call) const {
-    int64_t pairs = int64_t{call.open_in.count} * call.open_out.count;
-    if (groups_ > 1) {
-      pairs = 0;
-      const int per_in = run.plan.value(in_).channels() / groups_,
-                per_out = run.plan.value(out_).channels() / groups_;
-      for (int i = 0, o = 0, group = 0; group < groups_; ++group) {
-        int64_t ins = 0, outs = 0;
-        for (; i < call.open_in.count && call.open_in.channels[i] / per_in == group; ++i) ++ins;
-        for (; o < call.open_out.count && call.open_out.channels[o] / per_out == group; ++o) ++outs;
-        pairs += ins * outs;
-      }
-    }
-    run.macs += pairs * taps_ * call.out.height * call.out.width;
-  }
-
   int in_, out_, residual_, groups_;
   bool counted_;
-  int64_t taps_;
+  Window window_;
   Activation function_;
   Applied activation_;
   bool settled_;

@@ -19,6 +19,8 @@ class ConvAlgorithm {
  public:
   virtual ~ConvAlgorithm() = default;
   virtual void run(Run& run, const ConvCall& call) const = 0;
+  virtual bool is_row_wise() const { return false; }
+  virtual void run_rows(Run&, const ConvCall&, Rows, int /*thread*/) const {}
   virtual size_t scratch_floats() const { return 0; }  // per thread
 };
 

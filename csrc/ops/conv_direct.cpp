@@ -22,7 +22,8 @@ class Outer final : public ConvAlgorithm {
       row_step_ = kLanes;
       block_step_ = w.in() * row_step_;
     }
-    weights_ = make_floats(static_cast<size_t>(w.in()) * blocks_of(w.out) * w.taps * kLanes);
+    floats_ = static_cast<size_t>(w.in()) * blocks_of(w.out) * w.taps * kLanes;
+    weights_ = make_floats(floats_);
     for (int c = 0; c < w.in(); ++c)  // in the order of memory
       for (int n = 0; n < w.out; ++n)
         for (int t = 0; t < w.taps; ++t)
@@ -33,17 +34,29 @@ class Outer final : public ConvAlgorithm {
     const Shares shares(run.pool.threads(), call.out.height, blocks_of(call.open_out.count), kTileBlocks,
                         window_.height * window_.width);
     run.pool.run(shares.chunks, [&](int chunk, int) {
-      run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
-                              bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
-                              shares.unit_begin(chunk), shares.unit_end(chunk), shares.row_begin(chunk),
-                              shares.row_end(chunk), call.clamp, true, true, {}});
+      multiply(run, call, {shares.unit_begin(chunk), shares.unit_end(chunk)},
+               {shares.row_begin(chunk), shares.row_end(chunk)});
     });
   }
 
+  // Each strip walks all weights.
+  bool is_row_wise() const override { return window_.height * window_.width == 1 && floats_ <= kFewFloats; }
+  void run_rows(Run& run, const ConvCall& call, Rows rows, int) const override {
+    multiply(run, call, {0, blocks_of(call.open_out.count)}, rows);
+  }
+
  private:
+  static constexpr size_t kFewFloats = 32 * 1024;
+
+  void multiply(Run& run, const ConvCall& call, Rows blocks, Rows rows) const {
+    run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
+                            bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
+                            blocks.begin, blocks.end, rows.begin, rows.end, call.clamp, true, true, {}});
+  }
+
   Window window_;
   Floats bias_, weights_;
-  size_t row_step_, block_step_;
+  size_t floats_, row_step_, block_step_;
 };
 
 // The entries of an ascending list that lie in [low, high).
@@ -161,10 +174,6 @@ class Packed final : public ConvAlgorithm {
   void run(Run& run, const ConvCall& call) const override { shared_ ? run_shared(run, call) : run_groups(run, call); }
 
  private:
-  struct Rows {
-    int begin, end;
-  };
-
   // A group of output blocks, and the input channels that it reads.
   struct Group {
     int first, end;  // open output channels

@@ -31,11 +31,14 @@ class Stem final : public ConvAlgorithm {
     const Shares shares(run.pool.threads(), call.out.height, blocks_of(call.open_out.count), 3,
                         window_.height * window_.width);
     run.pool.run(shares.chunks, [&](int chunk, int thread) {
-      const int end = shares.row_end(chunk);
-      for (int y = shares.row_begin(chunk); y < end; y += kStripRows)
-        run_strip(run, call, thread, y, std::min(y + kStripRows, end), shares.unit_begin(chunk),
-                  shares.unit_end(chunk));
+      run_blocks(run, call, {shares.row_begin(chunk), shares.row_end(chunk)},
+                 {shares.unit_begin(chunk), shares.unit_end(chunk)}, thread);
     });
+  }
+
+  bool is_row_wise() const override { return true; }
+  void run_rows(Run& run, const ConvCall& call, Rows rows, int thread) const override {
+    run_blocks(run, call, rows, {0, blocks_of(call.open_out.count)}, thread);
   }
 
  private:
@@ -44,16 +47,20 @@ class Stem final : public ConvAlgorithm {
   // Of the padded image, that so many rows of output read.
   int image_rows(int rows) const { return (rows - 1) * window_.stride_y + window_.height; }
 
-  void run_strip(Run& run, const ConvCall& call, int thread, int begin, int end, int block_begin,
-                 int block_end) const {
+  void run_blocks(Run& run, const ConvCall& call, Rows rows, Rows blocks, int thread) const {
+    for (int y = rows.begin; y < rows.end; y += kStripRows)
+      run_strip(run, call, {y, std::min(y + kStripRows, rows.end)}, blocks, thread);
+  }
+
+  void run_strip(Run& run, const ConvCall& call, Rows rows, Rows blocks, int thread) const {
     float* image = run.scratch(thread);
-    const int first = begin * window_.stride_y - window_.pad_y;
-    for (int y = 0; y < image_rows(end - begin); ++y) interleave(run.image, first + y, image + y * row_);
+    const int first = rows.begin * window_.stride_y - window_.pad_y, count = rows.end - rows.begin;
+    for (int y = 0; y < image_rows(count); ++y) interleave(run.image, first + y, image + y * row_);
     View out = call.out;
-    out.data += begin * out.row;
+    out.data += rows.begin * out.row;
     run.kernels.stem_conv({image, row_, window_.height, window_.width * channels_, window_.stride_y,
-                           window_.stride_x * channels_, out, weights_.get(), bias_.get(), block_begin, block_end, 0,
-                           end - begin, call.clamp});
+                           window_.stride_x * channels_, out, weights_.get(), bias_.get(), blocks.begin, blocks.end, 0,
+                           count, call.clamp});
   }
 
   void interleave(const float* image, int y, float* out) const {
@@ -116,17 +123,19 @@ class Depthwise final : public ConvAlgorithm {
     });
   }
 
- private:
-  struct Blocks {
-    int begin, end;
-  };
+  bool is_row_wise() const override { return !gated_; }
+  void run_rows(Run& run, const ConvCall& call, Rows rows, int) const override {
+    run.kernels.depthwise_conv({call.in, call.out, window_, weights_.get(), bias_.get(), 0,
+                                blocks_of(call.open_out.count), rows.begin, rows.end, call.clamp});
+  }
 
+ private:
   size_t step() const { return static_cast<size_t>(taps_) * kLanes; }
   // Behind the weights there is room for what packing writes past their end.
   size_t bias_at() const { return blocks_of(channels_) * step() + kLanes * kLanes; }
 
   // Lanes past the last open channel repeat it: nothing reads them.
-  void gather(Run& run, const ConvCall& call, Blocks blocks, int thread) const {
+  void gather(Run& run, const ConvCall& call, Rows blocks, int thread) const {
     float* weights = run.scratch(thread);
     for (int block = blocks.begin; block < blocks.end; ++block) {
       PackRows pack = {};

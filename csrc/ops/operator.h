@@ -59,10 +59,24 @@ struct Run {
 
 constexpr int kEighths = 8;
 
+struct Rows {
+  int begin, end;
+};
+
+// An op that one thread can compute a few rows at a time, from wherever the rows lie that they need; see strips.cpp.
+class RowWise {
+ public:
+  virtual ~RowWise() = default;
+  virtual void run_rows(Run& run, const View& in, const View& out, Rows rows, int thread) const = 0;
+  virtual void count(Run& run) const = 0;  // its multiply-adds
+  virtual Window window() const = 0;
+};
+
 class Operator {
  public:
   virtual ~Operator() = default;
   virtual void run(Run& run) const = 0;
+  virtual const RowWise* row_wise() const { return nullptr; }
   virtual void skip(Run&) const {}                     // instead of `run` where the layer gate is closed
   virtual size_t scratch_floats() const { return 0; }  // per thread
 
@@ -79,6 +93,10 @@ struct Ways {
 };
 
 using OperatorPtr = std::unique_ptr<Operator>;
+
+// Where ops follow each other through large planes that nobody else reads, puts one in their place that runs them
+// strip by strip.
+void link_strips(const Plan& plan, const std::vector<OperatorPtr*>& ops);
 
 OperatorPtr make_load(const Plan& plan);  // the image into the program's input
 OperatorPtr make_conv(const Plan& plan, const OpSpec& op, Ways ways);

@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kFewPixels = 1024;  // of 64 bytes
 
-class WindowPool final : public Operator {
+class WindowPool final : public Operator, public RowWise {
  public:
   explicit WindowPool(const OpSpec& op) : in_(op.inputs[0]), out_(op.output), maximum_(op.kind == OpKind::max_pool) {
     window_ = {attribute(op, "kernel_y"),
@@ -34,6 +34,14 @@ class WindowPool final : public Operator {
                         shares.unit_end(chunk), shares.row_begin(chunk), shares.row_end(chunk)});
     });
   }
+
+  const RowWise* row_wise() const override { return this; }
+  void run_rows(Run& run, const View& in, const View& out, Rows rows, int) const override {
+    const int blocks = blocks_of(run.open(in_).count);
+    run.kernels.pool({in, out, window_, maximum_, count_padding_, 0, blocks, rows.begin, rows.end});
+  }
+  void count(Run&) const override {}
+  Window window() const override { return window_; }
 
  private:
   int in_, out_;
