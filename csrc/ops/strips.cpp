@@ -107,10 +107,12 @@ class Strips final : public Operator {
         wanted[i] = {strips[i].there.end, std::max(strips[i].there.end, read.end)};
         strips[i].there.end = wanted[i].end;
       }
-      for (size_t i = 0; i < count; ++i)
+      for (size_t i = 0; i < count; ++i) {
+        if (wanted[i].begin == wanted[i].end) continue;  // all there
         links_[i].rows->run_rows(run, i == 0 ? run.views[links_[0].in] : strips[i - 1].view(between_[i - 1]),
                                  i + 1 == count ? run.views[links_[i].out] : strips[i].view(between_[i]), wanted[i],
                                  thread);
+      }
     }
   }
 
