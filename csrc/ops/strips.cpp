@@ -10,8 +10,8 @@
 namespace sluice {
 namespace {
 
-constexpr int kLeastRows = 2 * kLargePlane;      // of a plane that is not kept
-constexpr size_t kStripFloats = 64 * 1024;       // 256 KiB of a core's L2
+constexpr int kLeastRows = 2 * kLargePlane;   // of a plane that is not kept
+constexpr size_t kStripFloats = 128 * 1024;  // half a core's L2
 
 struct Link {
   OperatorPtr op;
