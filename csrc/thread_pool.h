@@ -3,8 +3,8 @@
 // Within a run the workers spin between jobs, because a job is some hundred microseconds and waking a thread takes
 // ten. Between runs they are parked and cost nothing. Chunks are handed out as they are asked for, and a job is done
 // when its chunks are: a worker whose core was taken away before it asked for one holds nobody up. The caller takes
-// them from the front and workers from the back, so that the rows that a thread wrote are mostly those that it reads in
-// the next job, and lie in its own cache.
+// them from the front and workers from the back, so that the rows that a thread wrote are mostly those that it reads
+// in the next job, and lie in its own cache.
 #pragma once
 
 #include <atomic>
@@ -56,9 +56,9 @@ class ThreadPool final {
   bool take_chunk(int thread);  // false where none is left
   void work(int thread);
 
-  // The job, and in one word its number and the chunks [begin, end) that nobody has taken yet. Who takes a chunk by exchanging the
-  // word knows that function and context, read before, are of that job: they change only when no chunk is left. What
-  // different threads write all the time has a cache line of its own.
+  // The job, and in one word its number and the chunks [begin, end) that nobody has taken yet. Who takes a chunk by
+  // exchanging the word knows that function and context, read before, are of that job: they change only when no chunk
+  // is left. What different threads write all the time has a cache line of its own.
   std::atomic<Function> function_{nullptr};
   std::atomic<const void*> context_{nullptr};
   alignas(64) std::atomic<uint64_t> ticket_{0};  // job << 2 * kChunkBits | begin << kChunkBits | end

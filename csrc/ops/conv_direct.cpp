@@ -49,9 +49,27 @@ class Outer final : public ConvAlgorithm {
   static constexpr size_t kFewFloats = 32 * 1024;
 
   void multiply(Run& run, const ConvCall& call, Rows blocks, Rows rows) const {
-    run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
-                            bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
-                            blocks.begin, blocks.end, rows.begin, rows.end, call.clamp, true, true, {}});
+    run.kernels.outer_conv({call.in,
+                            call.out,
+                            call.residual,
+                            window_,
+                            weights_.get(),
+                            row_step_,
+                            block_step_,
+                            bias_.get(),
+                            call.open_in.channels,
+                            0,
+                            0,
+                            call.open_in.count,
+                            call.open_out.blocks,
+                            blocks.begin,
+                            blocks.end,
+                            rows.begin,
+                            rows.end,
+                            call.clamp,
+                            true,
+                            true,
+                            {}});
   }
 
   Window window_;
@@ -99,9 +117,27 @@ class Grouped final : public ConvAlgorithm {
       View out = call.out;
       out.data += b * out.block;
       const float* residual = call.residual == nullptr ? nullptr : call.residual + b * out.block;
-      run.kernels.outer_conv({call.in, out, residual, window_, weights_.get() + block.weights, step_, 0,
-                              bias_.get() + b * kLanes, call.open_in.channels, block.low, range.begin, range.count,
-                              kFirst, 0, 1, 0, out.height, call.clamp, true, true, {}});
+      run.kernels.outer_conv({call.in,
+                              out,
+                              residual,
+                              window_,
+                              weights_.get() + block.weights,
+                              step_,
+                              0,
+                              bias_.get() + b * kLanes,
+                              call.open_in.channels,
+                              block.low,
+                              range.begin,
+                              range.count,
+                              kFirst,
+                              0,
+                              1,
+                              0,
+                              out.height,
+                              call.clamp,
+                              true,
+                              true,
+                              {}});
     });
   }
 
@@ -183,8 +219,8 @@ class Packed final : public ConvAlgorithm {
 
   // What of a group is packed and multiplied at a time: some of its input channels.
   struct Pass {
-    Range range;             // open input channels
-    const int32_t* wanted;   // channels packed
+    Range range;            // open input channels
+    const int32_t* wanted;  // channels packed
     int count;
     bool first, last;
   };
@@ -278,11 +314,27 @@ class Packed final : public ConvAlgorithm {
     const size_t offset = group.first / kLanes * out.block;
     out.data += offset;
     const float* residual = call.residual == nullptr ? nullptr : call.residual + offset;
-    run.kernels.outer_conv({call.in, out, residual, window_, packed, step_, block_step(pass.count), bias,
+    run.kernels.outer_conv({call.in,
+                            out,
+                            residual,
+                            window_,
+                            packed,
+                            step_,
+                            block_step(pass.count),
+                            bias,
                             whole_ ? call.open_in.channels : call.in_order,
-                            whole_ && pass.count > 0 ? pass.wanted[0] : pass.range.begin, pass.range.begin,
-                            pass.range.count, call.in_order, blocks.begin, blocks.end, rows.begin, rows.end,
-                            call.clamp, pass.first, pass.last, next});
+                            whole_ && pass.count > 0 ? pass.wanted[0] : pass.range.begin,
+                            pass.range.begin,
+                            pass.range.count,
+                            call.in_order,
+                            blocks.begin,
+                            blocks.end,
+                            rows.begin,
+                            rows.end,
+                            call.clamp,
+                            pass.first,
+                            pass.last,
+                            next});
   }
 
   // Lanes past the last open channel repeat it: nothing reads them.

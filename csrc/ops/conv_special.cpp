@@ -59,8 +59,8 @@ class Stem final : public ConvAlgorithm {
     View out = call.out;
     out.data += rows.begin * out.row;
     run.kernels.stem_conv({image, row_, window_.height, window_.width * channels_, window_.stride_y,
-                           window_.stride_x * channels_, out, weights_.get(), bias_.get(), blocks.begin, blocks.end, 0,
-                           count, call.clamp});
+                           window_.stride_x * channels_, out, weights_.get(), bias_.get(), blocks.begin, blocks.end,
+                           0, count, call.clamp});
   }
 
   void interleave(const float* image, int y, float* out) const {

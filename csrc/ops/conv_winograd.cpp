@@ -123,8 +123,8 @@ class Winograd final : public ConvAlgorithm {
     const size_t in_plane = plane_of(tiles, in_pitch()), out_plane = plane_of(tiles, kPitch);
     Rows rows;
     Pass now = first_pass(share, channels);
-    run.kernels.winograd_input({call.in, blocks_of(channels), share.tile_begin, share.tile_end, tiles_x_, in, in_plane,
-                                in_pitch(), kept_ ? Prefetch{} : rows_of(call, now, rows)});
+    run.kernels.winograd_input({call.in, blocks_of(channels), share.tile_begin, share.tile_end, tiles_x_, in,
+                                in_plane, in_pitch(), kept_ ? Prefetch{} : rows_of(call, now, rows)});
     for (Pass next; now.blocks > 0; now = next) {
       next = following(now, share, channels);
       if (!ready)
@@ -146,7 +146,8 @@ class Winograd final : public ConvAlgorithm {
 
   Pass pass_at(const Share& share, int block, int from, int channels) const {
     const int left = share.block_end - block;
-    return {block, left == kGroup + 1 ? 2 : std::min(left, kGroup), from, std::min(pass_size(channels), channels - from)};
+    return {block, left == kGroup + 1 ? 2 : std::min(left, kGroup), from,
+            std::min(pass_size(channels), channels - from)};
   }
   Pass first_pass(const Share& share, int channels) const { return pass_at(share, share.block_begin, 0, channels); }
   Pass following(const Pass& pass, const Share& share, int channels) const {
@@ -173,8 +174,7 @@ class Winograd final : public ConvAlgorithm {
   }
 
   const float* block_weights(const ConvCall& call, int block, int channel) const {
-    return weights_.get() +
-           (static_cast<size_t>(call.open_out.blocks[block]) * shape_.in() + channel) * kBlockTaps;
+    return weights_.get() + (static_cast<size_t>(call.open_out.blocks[block]) * shape_.in() + channel) * kBlockTaps;
   }
 
   size_t weights_plane() const { return group_floats_ / kPositions; }

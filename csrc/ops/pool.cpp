@@ -49,8 +49,8 @@ class WindowPool final : public Operator, public RowWise {
   Window window_;
 };
 
-// A plane is cut as the convolutions before and behind it are, by rows where it has many: a line that the other thread
-// had read as well would take that thread's word to be written again.
+// A plane is cut as the convolutions before and behind it are, by rows where it has many: a line that the other
+// thread had read as well would take that thread's word to be written again.
 class PlanePool final : public Operator {
  public:
   PlanePool(const Plan& plan, const OpSpec& op)
@@ -118,8 +118,6 @@ class PlanePool final : public Operator {
 }  // namespace
 
 OperatorPtr make_pool(const Plan&, const OpSpec& op) { return std::make_unique<WindowPool>(op); }
-OperatorPtr make_global_pool(const Plan& plan, const OpSpec& op) {
-  return std::make_unique<PlanePool>(plan, op);
-}
+OperatorPtr make_global_pool(const Plan& plan, const OpSpec& op) { return std::make_unique<PlanePool>(plan, op); }
 
 }  // namespace sluice

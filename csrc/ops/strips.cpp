@@ -1,6 +1,6 @@
 // Ops that follow each other through large planes, strip by strip: a few rows of the last op's output, and of each op
-// before it the rows that these need and that are not there yet. What lies between two ops never leaves the core's own
-// cache, where a whole plane would go out to the cache of all cores, or to memory, and come back.
+// before it the rows that these need and that are not there yet. What lies between two ops never leaves the core's
+// own cache, where a whole plane would go out to the cache of all cores, or to memory, and come back.
 //
 // Each thread has rows of the output to itself and computes twice what its neighbour also needs, a row or two per op.
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace sluice {
 namespace {
 
-constexpr int kLeastRows = 2 * kLargePlane;   // of a plane that is not kept
+constexpr int kLeastRows = 2 * kLargePlane;  // of a plane that is not kept
 constexpr size_t kStripFloats = 128 * 1024;  // half a core's L2
 
 struct Link {
@@ -159,7 +159,8 @@ void link_strips(const Plan& plan, const std::vector<OperatorPtr*>& ops) {
   for (size_t first = 0, end; first < ops.size(); first = end) {
     end = first + 1;
     if ((*ops[first])->row_wise() == nullptr) continue;
-    // The output must not lie where the input does: some rows of the one are written before others of the other are read.
+    // The output must not lie where the input does: some rows of the one are written before others of the other are
+    // read.
     const int input = plan.slot_of(specs[first].inputs[0]);
     while (end < ops.size() && (*ops[end])->row_wise() != nullptr && is_link(plan, end - 1) &&
            plan.slot_of(specs[end].output) != input)

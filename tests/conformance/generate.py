@@ -140,6 +140,32 @@ def random_program(seed: int) -> tuple[Program, dict[str, np.ndarray]]:
     return b.program(first, b.linear(feature, classes)), b.tensors
 
 
+def random_chain(seed: int) -> tuple[Program, dict[str, np.ndarray]]:
+    """Ops that follow each other through planes large enough to be run strip by strip, of which some are read twice."""
+    b = Builder(np.random.default_rng(seed))
+    first = b.value((b.pick(1, 3, 8), *b.rng.integers(56, 90, 2)))
+    x = stem(b, first)
+    for _ in range(b.rng.integers(1, 6)):
+        read_twice = x if b.rng.random() < 0.15 else None
+        channels, *sides = b.shape(x)
+        kind = b.pick("point", "depthwise", "depthwise", "pool", "gated") if min(sides) >= 5 else "point"
+        if kind == "depthwise":
+            x = b.conv(x, channels, b.pick(1, 3, (3, 1), 5), b.pick(1, 1, 2), dilation=b.pick(1, 1, 2), groups=channels)
+        elif kind == "pool":
+            x = pools(b, x)
+        elif kind == "gated":
+            x = inverted(b, x)
+        else:
+            b.when = b.gate(x, 1) if b.rng.random() < 0.3 else None
+            out = channels if b.when else b.pick(5, 16, 24)
+            y = b.conv(b.conv(x, b.pick(3, 16, 40), 1), out, 1, activation=b.pick(*ACTIVATIONS))
+            x, b.when = y if b.when is None else b.op("add", [y, x], b.shape(x)), None
+        if read_twice:
+            x = b.op("concat", [b.conv(x, 4, 1), b.op("resize", [read_twice], (b.shape(read_twice)[0], *b.shape(x)[1:]),
+                     size=b.shape(x)[1:], align_corners=False)], (4 + b.shape(read_twice)[0], *b.shape(x)[1:]))  # fmt: skip
+    return b.program(first, b.linear(b.pooled(x), 5)), b.tensors
+
+
 def stem(b: Builder, x: str) -> str:
     kernel = (b.pick(1, 2, 3, 5, 7), b.pick(1, 3, 3, 5, 7))
     padding = tuple(min(int(b.rng.integers(0, 4)), k - 1) for k in kernel)

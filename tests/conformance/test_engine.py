@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from conformance.generate import random_program
+from conformance.generate import random_chain, random_program
 
 from sluicegate_runtime import Artifact, Session, run_reference
 
@@ -30,9 +30,19 @@ def agree(result, expected) -> None:
 @pytest.mark.parametrize("isa", engine.isas())
 @pytest.mark.parametrize("part", range(10))
 def test_engine_agrees_with_the_reference(isa, part, monkeypatch):
+    check(isa, monkeypatch, random_program, range(part * PROGRAMS // 10, (part + 1) * PROGRAMS // 10))
+
+
+@pytest.mark.parametrize("isa", engine.isas())
+@pytest.mark.parametrize("part", range(4))
+def test_strips_agree_with_the_reference(isa, part, monkeypatch):
+    check(isa, monkeypatch, random_chain, range(part * PROGRAMS // 10, (part + 1) * PROGRAMS // 10))
+
+
+def check(isa, monkeypatch, generate, seeds) -> None:
     monkeypatch.setenv("SLUICEGATE_ISA", isa)
-    for seed in range(part * PROGRAMS // 10, (part + 1) * PROGRAMS // 10):
-        program, tensors = random_program(seed)
+    for seed in seeds:
+        program, tensors = generate(seed)
         images = images_for(program, seed, BATCHES[seed % 4 if seed % 10 == 0 else 1])
         session = Session(Artifact(program, tensors), threads=1 + seed % 3)
         assert session.isa == isa
