@@ -70,7 +70,7 @@ struct Workload<OuterConv> {
   Buffer weights{kChannels * kChannels * kTaps}, bias{kChannels};
   OuterConv arguments = {in.view(), out.view(), nullptr, kThreeByThree, weights.data(), kChannels * kTaps,
                          kTaps * kLanes, bias.data(), in_order(), 0, 0, kChannels, in_order(), 0, kBlocks, 0, kSide,
-                         kRelu, true, true, {}};
+                         kRelu};
   double flops = 2.0 * kChannels * kChannels * kTaps * kSide * kSide;
   double floats = kChannels * (2.0 * kSide * kSide + kChannels * kTaps);
 };
@@ -130,7 +130,7 @@ template <>
 struct Workload<WinogradInput> {
   Plane in{kBlocks, kSide};
   Buffer out{kPositions * kTilePlane};
-  WinogradInput arguments = {in.view(), kBlocks, 0, kTiles, 7, out.data(), kTilePlane, kPitch, {}};
+  WinogradInput arguments = {in.view(), kBlocks, 0, kTiles, 7, out.data(), kTilePlane, kPitch};
   double flops = 0, floats = kChannels * (kSide * kSide + 1.0 * kPositions * kTiles);
 };
 
@@ -146,7 +146,7 @@ template <>
 struct Workload<WinogradProduct> {
   Buffer in{kPositions * kTilePlane}, out{kPositions * kTilePlane}, weights{kPositions * kChannels * kChannels};
   WinogradProduct arguments = {in.data(), kTilePlane, kPitch, out.data(), kTilePlane, kPitch, kTiles, weights.data(),
-                               kChannels * kChannels, kChannels, kChannels, kBlocks, true, {}};
+                               kChannels * kChannels, kChannels, kChannels, kBlocks, true};
   double flops = 2.0 * kPositions * kTiles * kChannels * kChannels;
   double floats = 1.0 * kPositions * kChannels * (2 * kTiles + kChannels);
 };

@@ -43,8 +43,8 @@ enum class Curve : int32_t { silu, hardswish, sigmoid };
 // What its caller will read next: a kernel with little to wait for fetches it meanwhile into L2, so many cache lines
 // from each row on.
 struct Prefetch {
-  const float* const* rows;
-  int count, lines;
+  const float* const* rows = nullptr;
+  int count = 0, lines = 0;
 };
 
 // Outer product: a vector holds 16 output channels and meets one input pixel, broadcast. Walks a list of
@@ -62,8 +62,8 @@ struct OuterConv {
   const int32_t* blocks;        // weight block of the j-th stored output block
   int block_begin, block_end, row_begin, row_end;  // this call's share of the output
   Clamp clamp;
-  bool first, last;  // its share of the sums: others begin with what lies in `out`, or leave it to be added to
-  Prefetch next;
+  bool first = true, last = true;  // else its sums begin with what lies in `out`, or are left to be added to
+  Prefetch next = {};
 };
 
 // Inner product: a vector holds 16 input channels and is summed at the end. Walks a list of output channels,
@@ -120,7 +120,7 @@ struct WinogradInput {
   int tile_begin, tile_end, tiles_x;
   float* out;           // [36][tile][pitch]
   size_t plane, pitch;  // floats per position xi, per tile
-  Prefetch next;
+  Prefetch next = {};
 };
 
 // Weights g of 16 output channels each become u = G g G^T on their way from memory, where they take a quarter of the
@@ -145,7 +145,7 @@ struct WinogradProduct {
   int count;   // stored input channels
   int blocks;  // of output
   bool first;  // else what lies in `out` is added to
-  Prefetch next;
+  Prefetch next = {};
 };
 
 struct WinogradOutput {

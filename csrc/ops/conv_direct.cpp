@@ -49,27 +49,9 @@ class Outer final : public ConvAlgorithm {
   static constexpr size_t kFewFloats = 32 * 1024;
 
   void multiply(Run& run, const ConvCall& call, Rows blocks, Rows rows) const {
-    run.kernels.outer_conv({call.in,
-                            call.out,
-                            call.residual,
-                            window_,
-                            weights_.get(),
-                            row_step_,
-                            block_step_,
-                            bias_.get(),
-                            call.open_in.channels,
-                            0,
-                            0,
-                            call.open_in.count,
-                            call.open_out.blocks,
-                            blocks.begin,
-                            blocks.end,
-                            rows.begin,
-                            rows.end,
-                            call.clamp,
-                            true,
-                            true,
-                            {}});
+    run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
+                            bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
+                            blocks.begin, blocks.end, rows.begin, rows.end, call.clamp});
   }
 
   Window window_;
@@ -117,27 +99,9 @@ class Grouped final : public ConvAlgorithm {
       View out = call.out;
       out.data += b * out.block;
       const float* residual = call.residual == nullptr ? nullptr : call.residual + b * out.block;
-      run.kernels.outer_conv({call.in,
-                              out,
-                              residual,
-                              window_,
-                              weights_.get() + block.weights,
-                              step_,
-                              0,
-                              bias_.get() + b * kLanes,
-                              call.open_in.channels,
-                              block.low,
-                              range.begin,
-                              range.count,
-                              kFirst,
-                              0,
-                              1,
-                              0,
-                              out.height,
-                              call.clamp,
-                              true,
-                              true,
-                              {}});
+      run.kernels.outer_conv({call.in, out, residual, window_, weights_.get() + block.weights, step_, 0,
+                              bias_.get() + b * kLanes, call.open_in.channels, block.low, range.begin, range.count,
+                              kFirst, 0, 1, 0, out.height, call.clamp});
     });
   }
 

@@ -93,27 +93,9 @@ class NarrowLinear final : public Operator {
     const OpenList open = run.open(in_);
     const int blocks = blocks_of(rows_);
     run.macs += int64_t{open.count} * rows_;
-    run.kernels.outer_conv({run.views[in_],
-                            run.views[out_],
-                            nullptr,
-                            kPoint,
-                            weights_.get(),
-                            kLanes,
-                            block_step(),
-                            bias_.get(),
-                            open.channels,
-                            0,
-                            0,
-                            open.count,
-                            run.open(out_).blocks,
-                            0,
-                            blocks,
-                            0,
-                            1,
-                            activation_.clamp,
-                            true,
-                            true,
-                            {}});
+    run.kernels.outer_conv({run.views[in_], run.views[out_], nullptr, kPoint, weights_.get(), kLanes, block_step(),
+                            bias_.get(), open.channels, 0, 0, open.count, run.open(out_).blocks, 0, blocks, 0, 1,
+                            activation_.clamp});
     apply_curve(run, activation_, run.views[out_], blocks);
   }
 
