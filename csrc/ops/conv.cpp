@@ -92,13 +92,8 @@ class Conv final : public Operator, public RowWise {
 
  private:
   ConvCall call_of(Run& run, const View& in, const View& out) const {
-    return {in,
-            out,
-            residual_ == -1 ? nullptr : run.views[residual_].data,
-            run.open(in_),
-            run.open(out_),
-            run.in_order(),
-            activation_.clamp};
+    const float* residual = residual_ == -1 ? nullptr : run.views[residual_].data;
+    return {in, out, residual, run.open(in_), run.open(out_), run.in_order(), activation_.clamp};
   }
 
   // How much is open, rounded to eighths. Groups have one candidate, so that pairs across groups do no harm.

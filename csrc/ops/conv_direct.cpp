@@ -150,8 +150,9 @@ class Inner final : public ConvAlgorithm {
 // channels, since then 16 at a time are transposed, and the list picks among them afterwards; other kernels are
 // packed by the list.
 //
-// Large planes are cut by rows, so all blocks are packed first, for everybody; their weights are few. Small planes
-// are cut by groups of up to three blocks, each packed by who computes it, while it is in that core's cache.
+// Large planes are cut by rows, so all blocks are packed first, for everybody; their weights are few. Other planes
+// are cut by groups of up to three blocks, each packed by who computes it, in passes that stay in that core's cache.
+// Rows of the next pass are fetched from memory while this one is multiplied: packing by itself only waits for them.
 class Packed final : public ConvAlgorithm {
  public:
   Packed(const OpSpec& op, int height, int threads)
@@ -162,7 +163,7 @@ class Packed final : public ConvAlgorithm {
     shape_.data = weights_.get();
     step_ = static_cast<size_t>(shape_.taps) * kLanes;
     whole_ = shape_.taps == 1 && shape_.groups == 1;
-    pass_ = shape_.taps == 1 ? 128 : std::max(576 / shape_.taps, 16);
+    pass_ = shape_.taps == 1 ? 128 : std::max(576 / shape_.taps, 16);  // as those of the kernel
     shared_ = shape_.groups == 1 && height >= kLargePlane;
   }
 
@@ -239,13 +240,10 @@ class Packed final : public ConvAlgorithm {
       for (int p = 0; p < passes; ++p) {
         const Pass pass = pass_of(call, group, p, passes);
         for (int block = 0; block < group.blocks(); ++block) pack_block(run, call, group, pass, block, packed);
+        const bool more = p + 1 < passes;
+        const int coming = more ? g : g + (thread == 0 ? 1 : -1);  // else what this thread most likely takes then
         Prefetch next = {};
-        if (p + 1 < passes) {
-          next = rows_of(call, group, pass_of(call, group, p + 1, passes), rows);
-        } else if (const int g_next = g + (thread == 0 ? 1 : -1); g_next >= 0 && g_next < groups) {
-          const Group following = group_at(g_next);
-          next = rows_of(call, following, pass_of(call, following, 0, passes_of(following)), rows);
-        }
+        if (coming >= 0 && coming < groups) next = rows_of(call, group_at(coming), more ? p + 1 : 0, rows);
         multiply(run, call, group, pass, packed, gather_bias(call, group, pass, packed), {0, group.blocks()},
                  {height * cut / cuts, height * (cut + 1) / cuts}, next);
       }
@@ -254,7 +252,8 @@ class Packed final : public ConvAlgorithm {
 
   // The weights of a pass, as they lie in memory.
   using RowPointers = std::array<const float*, kTileBlocks * kLanes>;
-  Prefetch rows_of(const ConvCall& call, const Group& group, const Pass& pass, RowPointers& rows) const {
+  Prefetch rows_of(const ConvCall& call, const Group& group, int index, RowPointers& rows) const {
+    const Pass pass = pass_of(call, group, index, passes_of(group));
     if (shape_.groups > 1 || pass.count == 0) return {};
     for (int i = group.first; i < group.end; ++i)
       rows[i - group.first] = shape_.row(call.open_out.channels[i]) + pass.wanted[0] * shape_.taps;
@@ -278,27 +277,12 @@ class Packed final : public ConvAlgorithm {
     const size_t offset = group.first / kLanes * out.block;
     out.data += offset;
     const float* residual = call.residual == nullptr ? nullptr : call.residual + offset;
-    run.kernels.outer_conv({call.in,
-                            out,
-                            residual,
-                            window_,
-                            packed,
-                            step_,
-                            block_step(pass.count),
-                            bias,
-                            whole_ ? call.open_in.channels : call.in_order,
-                            whole_ && pass.count > 0 ? pass.wanted[0] : pass.range.begin,
-                            pass.range.begin,
-                            pass.range.count,
-                            call.in_order,
-                            blocks.begin,
-                            blocks.end,
-                            rows.begin,
-                            rows.end,
-                            call.clamp,
-                            pass.first,
-                            pass.last,
-                            next});
+    const int32_t* list = whole_ ? call.open_in.channels : call.in_order;
+    const int first_row = whole_ && pass.count > 0 ? pass.wanted[0] : pass.range.begin;
+    run.kernels.outer_conv(
+        {call.in,    out,        residual,  window_,          packed,           step_,         block_step(pass.count),
+         bias,       list,       first_row, pass.range.begin, pass.range.count, call.in_order, blocks.begin,
+         blocks.end, rows.begin, rows.end,  call.clamp,       pass.first,       pass.last,     next});
   }
 
   // Lanes past the last open channel repeat it: nothing reads them.

@@ -121,8 +121,8 @@ class Winograd final : public ConvAlgorithm {
     const float* bias = gated_out_ ? gather_bias(call.open_out, packed + sizes_.packed) : bias_.get();
     const int tiles = share.tile_end - share.tile_begin, channels = call.open_in.count;
     const size_t in_plane = plane_of(tiles, in_pitch()), out_plane = plane_of(tiles, kPitch);
-    Rows rows;
-    Pass now = first_pass(share, channels);
+    RowPointers rows;
+    Pass now = pass_at(share, share.block_begin, 0, channels);
     run.kernels.winograd_input({call.in, blocks_of(channels), share.tile_begin, share.tile_end, tiles_x_, in,
                                 in_plane, in_pitch(), kept_ ? Prefetch{} : rows_of(call, now, rows)});
     for (Pass next; now.blocks > 0; now = next) {
@@ -149,16 +149,15 @@ class Winograd final : public ConvAlgorithm {
     return {block, left == kGroup + 1 ? 2 : std::min(left, kGroup), from,
             std::min(pass_size(channels), channels - from)};
   }
-  Pass first_pass(const Share& share, int channels) const { return pass_at(share, share.block_begin, 0, channels); }
-  Pass following(const Pass& pass, const Share& share, int channels) const {
+  Pass following(const Pass& pass, const Share& share, int channels) const {  // without blocks behind the last
     const int from = pass.from + pass.count;
     return from < channels ? pass_at(share, pass.block, from, channels)
                            : pass_at(share, pass.block + pass.blocks, 0, channels);
   }
 
   // Where the weights of a pass lie.
-  using Rows = std::array<const float*, kGroup * kPass>;
-  Prefetch rows_of(const ConvCall& call, const Pass& pass, Rows& rows) const {
+  using RowPointers = std::array<const float*, kGroup * kPass>;
+  Prefetch rows_of(const ConvCall& call, const Pass& pass, RowPointers& rows) const {
     const int32_t* channels = call.open_in.channels + pass.from;
     int count = 0;
     if (!by_rows_) {

@@ -8,7 +8,7 @@
 namespace sluice {
 namespace {
 
-constexpr int kFewPixels = 1024;  // of 64 bytes
+constexpr int kFewPixels = 2048;  // of 64 bytes
 
 class WindowPool final : public Operator, public RowWise {
  public:
