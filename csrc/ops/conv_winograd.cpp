@@ -25,6 +25,7 @@ namespace {
 constexpr int kPositions = 36, kTaps = 9, kGroup = 3, kPass = 64;
 constexpr int kFewTiles = 8, kBatch = 14, kMostTiles = 28, kManyTiles = 64;
 constexpr size_t kPitch = kGroup * kLanes;  // of U and M
+constexpr size_t kFloatsOfV = 40 * 1024;
 constexpr size_t kKeptFloats = 160 * 1024;  // 640 KiB of the 1 MiB that a core has
 constexpr size_t kBlockTaps = kTaps * kLanes;
 
@@ -84,7 +85,8 @@ class Winograd final : public ConvAlgorithm {
   int batches(int threads) const {
     const int enough = (kept_ ? kFewTiles : kBatch) * threads;
     if (tiles_ < enough) return tiles_ < kManyTiles ? 0 : (tiles_ + kBatch - 1) / kBatch;
-    const int most = threads * (kept_ ? kBatch : kMostTiles);
+    const int most =
+        threads * (kept_ ? std::max(kBatch, static_cast<int>(kFloatsOfV / (kPositions * in_pitch()))) : kMostTiles);
     return threads * ((tiles_ + most - 1) / most);
   }
 

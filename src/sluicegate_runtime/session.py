@@ -70,7 +70,8 @@ class Session:
     ) -> dict[str, tuple[float, int]]:
         """Where the time of one `image` [C, H, W] float32 goes: op -> (milliseconds, executed MACs), the time a mean
         over `repeats`. An op that a closed layer gate skips or that lies behind an exit counts as run in next to no
-        time. `gates`, name -> [G] bool for every gate of the program, says what is open in place of the gates
+        time, and so does one that is run strip by strip with others before it: their first has the time of all.
+        `gates`, name -> [G] bool for every gate of the program, says what is open in place of the gates
         themselves, whose time is spent all the same. InputError where the image, `repeats` or `gates` is refused."""
         check_images(self.program, image[None])
         if repeats < 1:
