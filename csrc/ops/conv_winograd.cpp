@@ -9,9 +9,8 @@
 //         output of the group
 //
 // How the work is cut:
-// - by tiles, where there are enough of them for all threads. If all of U fits into L2 beside 14 tiles, a thread
-// makes it
-//   once and keeps it while it takes batches of 14 as they come;
+// - by tiles, where there are enough of them for all threads. If all of U fits into L2 beside some tiles, a thread
+//   makes it once and keeps it while it takes batches of tiles as they come;
 // - else by output blocks: each thread transforms all of the input, which costs less than to meet at a barrier.
 #include <algorithm>
 #include <array>
@@ -25,7 +24,7 @@ namespace {
 constexpr int kPositions = 36, kTaps = 9, kGroup = 3, kPass = 64;
 constexpr int kFewTiles = 8, kBatch = 14, kMostTiles = 28, kManyTiles = 64;
 constexpr size_t kPitch = kGroup * kLanes;  // of U and M
-constexpr size_t kFloatsOfV = 40 * 1024;
+constexpr size_t kBatchFloats = 40 * 1024;  // of V
 constexpr size_t kKeptFloats = 160 * 1024;  // 640 KiB of the 1 MiB that a core has
 constexpr size_t kBlockTaps = kTaps * kLanes;
 
@@ -85,8 +84,9 @@ class Winograd final : public ConvAlgorithm {
   int batches(int threads) const {
     const int enough = (kept_ ? kFewTiles : kBatch) * threads;
     if (tiles_ < enough) return tiles_ < kManyTiles ? 0 : (tiles_ + kBatch - 1) / kBatch;
-    const int most =
-        threads * (kept_ ? std::max(kBatch, static_cast<int>(kFloatsOfV / (kPositions * in_pitch()))) : kMostTiles);
+    // Where channels are few a batch has more tiles, for to hand one out takes time.
+    const int fit = static_cast<int>(kBatchFloats / (kPositions * in_pitch()));
+    const int most = threads * (kept_ ? std::max(kBatch, fit) : kMostTiles);
     return threads * ((tiles_ + most - 1) / most);
   }
 
