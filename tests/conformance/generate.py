@@ -161,8 +161,9 @@ def random_chain(seed: int) -> tuple[Program, dict[str, np.ndarray]]:
             y = b.conv(b.conv(x, b.pick(3, 16, 40), 1), out, 1, activation=b.pick(*ACTIVATIONS))
             x, b.when = y if b.when is None else b.op("add", [y, x], b.shape(x)), None
         if read_twice:
-            x = b.op("concat", [b.conv(x, 4, 1), b.op("resize", [read_twice], (b.shape(read_twice)[0], *b.shape(x)[1:]),
-                     size=b.shape(x)[1:], align_corners=False)], (4 + b.shape(read_twice)[0], *b.shape(x)[1:]))  # fmt: skip
+            again, size = b.shape(read_twice)[0], b.shape(x)[1:]
+            resized = b.op("resize", [read_twice], (again, *size), size=size, align_corners=False)
+            x = b.op("concat", [b.conv(x, 4, 1), resized], (4 + again, *size))
     return b.program(first, b.linear(b.pooled(x), 5)), b.tensors
 
 
