@@ -146,6 +146,12 @@ ConvWeights::ConvWeights(const OpSpec& op)
       taps(static_cast<int>(op.weight.shape[2] * op.weight.shape[3])),
       groups(attribute(op, "groups")) {}
 
+Range entries_between(const OpenList& list, int low, int high) {
+  const int32_t* end = list.channels + list.count;
+  const int32_t* first = std::lower_bound(list.channels, end, low);
+  return {static_cast<int>(first - list.channels), static_cast<int>(std::lower_bound(first, end, high) - first)};
+}
+
 Floats padded_bias(const OpSpec& op) {
   const int out = static_cast<int>(op.weight.shape[0]);
   Floats bias = make_floats(static_cast<size_t>(blocks_of(out)) * kLanes);

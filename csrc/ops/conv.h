@@ -45,6 +45,14 @@ struct ConvWeights {
   const float* row(int channel) const { return data + static_cast<size_t>(channel) * per_group * taps; }
 };
 
+constexpr int kTileBlocks = 3;  // the most that any ISA's tile has
+
+// The entries of an ascending list that lie in [low, high).
+struct Range {
+  int begin, count;
+};
+Range entries_between(const OpenList& list, int low, int high);
+
 Floats padded_bias(const OpSpec& op);  // to whole blocks, zeros where there is none
 
 // Rows from which on a plane is cut by rows, not by units of output.

@@ -1,15 +1,10 @@
-// The direct algorithms over the two kernels, outer and inner product. No weight is copied when a pattern
-// changes, but for `Packed`, which makes blocks of 16 open outputs out of single ones while they are in
-// cache.
+// The direct algorithms over the two kernels, outer and inner product. No weight is copied when a pattern changes.
 #include <algorithm>
-#include <array>
 
 #include "conv.h"
 
 namespace sluice {
 namespace {
-
-constexpr int kTileBlocks = 3;  // the most that any ISA's tile has; groups of packed rows follow it
 
 // [in][block][tap][16]: one step of the list reaches all output blocks.
 class Outer final : public ConvAlgorithm {
@@ -58,16 +53,6 @@ class Outer final : public ConvAlgorithm {
   Floats bias_, weights_;
   size_t floats_, row_step_, block_step_;
 };
-
-// The entries of an ascending list that lie in [low, high).
-struct Range {
-  int begin, count;
-};
-Range entries_between(const OpenList& list, int low, int high) {
-  const int32_t* end = list.channels + list.count;
-  const int32_t* first = std::lower_bound(list.channels, end, low);
-  return {static_cast<int>(first - list.channels), static_cast<int>(std::lower_bound(first, end, high) - first)};
-}
 
 // Groups: an output block reads the channels of the groups that it touches, its weights zero elsewhere.
 class Grouped final : public ConvAlgorithm {
@@ -146,177 +131,10 @@ class Inner final : public ConvAlgorithm {
   int in_blocks_;
 };
 
-// Rows of open outputs are packed into blocks, then run as outer product. Single taps are packed with all input
-// channels, since then 16 at a time are transposed, and the list picks among them afterwards; other kernels are
-// packed by the list.
-//
-// Large planes are cut by rows, so all blocks are packed first, for everybody; their weights are few. Other planes
-// are cut by groups of up to three blocks, each packed by who computes it, in passes that stay in that core's cache.
-// Rows of the next pass are fetched from memory while this one is multiplied: packing by itself only waits for them.
-class Packed final : public ConvAlgorithm {
- public:
-  Packed(const OpSpec& op, int height, int threads)
-      : window_(window_of(op)), bias_(padded_bias(op)), shape_(op), threads_(threads) {
-    const size_t size = static_cast<size_t>(shape_.out) * shape_.per_group * shape_.taps;
-    weights_ = make_floats(size + kLanes);
-    std::copy_n(shape_.data, size, weights_.get());
-    shape_.data = weights_.get();
-    step_ = static_cast<size_t>(shape_.taps) * kLanes;
-    whole_ = shape_.taps == 1 && shape_.groups == 1;
-    pass_ = shape_.taps == 1 ? 128 : std::max(576 / shape_.taps, 16);  // as those of the kernel
-    shared_ = shape_.groups == 1 && height >= kLargePlane;
-  }
-
-  size_t scratch_floats() const override {
-    const int blocks = shared_ ? blocks_of(shape_.out) : kTileBlocks;
-    return blocks * (block_step(shape_.in()) + kLanes);
-  }
-
-  void run(Run& run, const ConvCall& call) const override { shared_ ? run_shared(run, call) : run_groups(run, call); }
-
- private:
-  // A group of output blocks, and the input channels that it reads.
-  struct Group {
-    int first, end;  // open output channels
-    Range range;     // open input channels
-    int blocks() const { return blocks_of(end - first); }
-  };
-
-  // What of a group is packed and multiplied at a time: some of its input channels.
-  struct Pass {
-    Range range;            // open input channels
-    const int32_t* wanted;  // channels packed
-    int count;
-    bool first, last;
-  };
-
-  Group group_of(const ConvCall& call, int block_begin, int block_end) const {
-    const int first = block_begin * kLanes, end = std::min(block_end * kLanes, call.open_out.count);
-    const int32_t* list = call.open_out.channels;
-    return {first, end,
-            entries_between(call.open_in, shape_.first_in(list[first]),
-                            shape_.first_in(list[end - 1]) + shape_.per_group)};
-  }
-
-  Pass pass_of(const ConvCall& call, const Group& group, int index, int passes) const {
-    const int begin = group.range.count * index / passes, end = group.range.count * (index + 1) / passes;
-    const int32_t* list = call.open_in.channels + group.range.begin;
-    const bool none = begin == end;
-    return {{group.range.begin + begin, end - begin},
-            whole_ && !none ? call.in_order + list[begin] : list + begin,
-            whole_ && !none ? list[end - 1] + 1 - list[begin] : end - begin,
-            index == 0,
-            index + 1 == passes};
-  }
-
-  int passes_of(const Group& group) const { return std::max(1, (group.range.count + pass_ - 1) / pass_); }
-
-  void run_shared(Run& run, const ConvCall& call) const {
-    const Group group = group_of(call, 0, blocks_of(call.open_out.count));
-    const Pass pass = pass_of(call, group, 0, 1);
-    float* packed = run.scratch(0);
-    run.pool.run(group.blocks(), [&](int block, int) { pack_block(run, call, group, pass, block, packed); });
-    const float* bias = gather_bias(call, group, pass, packed);
-    const Shares shares(threads_, call.out.height, group.blocks(), kTileBlocks, shape_.taps);
-    run.pool.run(shares.chunks, [&](int chunk, int) {
-      multiply(run, call, group, pass, packed, bias, {shares.unit_begin(chunk), shares.unit_end(chunk)},
-               {shares.row_begin(chunk), shares.row_end(chunk)}, {});
-    });
-  }
-
-  void run_groups(Run& run, const ConvCall& call) const {
-    const int blocks = blocks_of(call.open_out.count), height = call.out.height;
-    int groups = (blocks + kTileBlocks - 1) / kTileBlocks;
-    if (blocks >= 2 * threads_) groups = (groups + threads_ - 1) / threads_ * threads_;  // as many for each thread
-    // Every cut of the rows packs for itself, so there are no more cuts than it takes to feed the threads.
-    const int cuts = groups % threads_ == 0 ? 1 : std::min(height, (threads_ + groups - 1) / groups + 1);
-    const auto group_at = [&](int g) { return group_of(call, blocks * g / groups, blocks * (g + 1) / groups); };
-    run.pool.run(groups * cuts, [&](int chunk, int thread) {
-      const int g = chunk / cuts, cut = chunk % cuts;
-      const Group group = group_at(g);
-      const int passes = passes_of(group);
-      float* packed = run.scratch(thread);
-      RowPointers rows;
-      for (int p = 0; p < passes; ++p) {
-        const Pass pass = pass_of(call, group, p, passes);
-        for (int block = 0; block < group.blocks(); ++block) pack_block(run, call, group, pass, block, packed);
-        const bool more = p + 1 < passes;
-        const int coming = more ? g : g + (thread == 0 ? 1 : -1);  // else what this thread most likely takes then
-        Prefetch next = {};
-        if (coming >= 0 && coming < groups) next = rows_of(call, group_at(coming), more ? p + 1 : 0, rows);
-        multiply(run, call, group, pass, packed, gather_bias(call, group, pass, packed), {0, group.blocks()},
-                 {height * cut / cuts, height * (cut + 1) / cuts}, next);
-      }
-    });
-  }
-
-  // The weights of a pass, as they lie in memory.
-  using RowPointers = std::array<const float*, kTileBlocks * kLanes>;
-  Prefetch rows_of(const ConvCall& call, const Group& group, int index, RowPointers& rows) const {
-    const Pass pass = pass_of(call, group, index, passes_of(group));
-    if (shape_.groups > 1 || pass.count == 0) return {};
-    for (int i = group.first; i < group.end; ++i)
-      rows[i - group.first] = shape_.row(call.open_out.channels[i]) + pass.wanted[0] * shape_.taps;
-    const int floats = (pass.wanted[pass.count - 1] + 1 - pass.wanted[0]) * shape_.taps;
-    return {rows.data(), group.end - group.first, blocks_of(floats) + 1};
-  }
-
-  // Behind a block there is room for what packing writes past its end, where others may be packing.
-  size_t block_step(int channels) const { return channels * step_ + kLanes * kLanes; }
-
-  float* gather_bias(const ConvCall& call, const Group& group, const Pass& pass, float* packed) const {
-    float* bias = packed + group.blocks() * block_step(pass.count);
-    for (int lane = 0; lane < group.blocks() * kLanes; ++lane)
-      bias[lane] = bias_[call.open_out.channels[std::min(group.first + lane, group.end - 1)]];
-    return bias;
-  }
-
-  void multiply(Run& run, const ConvCall& call, const Group& group, const Pass& pass, const float* packed,
-                const float* bias, Rows blocks, Rows rows, const Prefetch& next) const {
-    View out = call.out;
-    const size_t offset = group.first / kLanes * out.block;
-    out.data += offset;
-    const float* residual = call.residual == nullptr ? nullptr : call.residual + offset;
-    const int32_t* list = whole_ ? call.open_in.channels : call.in_order;
-    const int first_row = whole_ && pass.count > 0 ? pass.wanted[0] : pass.range.begin;
-    run.kernels.outer_conv(
-        {call.in,    out,        residual,  window_,          packed,           step_,         block_step(pass.count),
-         bias,       list,       first_row, pass.range.begin, pass.range.count, call.in_order, blocks.begin,
-         blocks.end, rows.begin, rows.end,  call.clamp,       pass.first,       pass.last,     next});
-  }
-
-  // Lanes past the last open channel repeat it: nothing reads them.
-  void pack_block(Run& run, const ConvCall& call, const Group& group, const Pass& pass, int block,
-                  float* packed) const {
-    PackRows pack = {};
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const int channel = call.open_out.channels[std::min(group.first + block * kLanes + lane, group.end - 1)];
-      pack.rows[lane] = shape_.row(channel);
-      pack.first[lane] = shape_.first_in(channel);
-      pack.last[lane] = shape_.first_in(channel) + shape_.per_group;
-    }
-    pack.channels = pass.wanted;
-    pack.count = pass.count;
-    pack.taps = shape_.taps;
-    pack.out = packed + block * block_step(pass.count);
-    run.kernels.pack_rows(pack);
-  }
-
-  Window window_;
-  Floats bias_, weights_;
-  ConvWeights shape_;
-  int threads_, pass_;
-  size_t step_;
-  bool whole_, shared_;
-};
-
 }  // namespace
 
 ConvAlgorithmPtr make_outer(const OpSpec& op) { return std::make_unique<Outer>(op); }
 ConvAlgorithmPtr make_grouped(const OpSpec& op) { return std::make_unique<Grouped>(op); }
 ConvAlgorithmPtr make_inner(const OpSpec& op) { return std::make_unique<Inner>(op); }
-ConvAlgorithmPtr make_packed(const Plan& plan, const OpSpec& op) {
-  return std::make_unique<Packed>(op, plan.value(op.output).height(), plan.threads());
-}
 
 }  // namespace sluice
