@@ -49,8 +49,9 @@ class WindowPool final : public Operator, public RowWise {
   Window window_;
 };
 
-// A plane is cut as the convolutions before and behind it are, by rows where it has many: a line that the other
-// thread had read as well would take that thread's word to be written again.
+// A plane of many rows is cut by rows, as the convolutions before and behind it are: a line that the other thread had
+// read as well would take that thread's word to be written again. Cuts and sums are the same for any number of
+// threads.
 class PlanePool final : public Operator {
  public:
   PlanePool(const Plan& plan, const OpSpec& op)
@@ -58,34 +59,26 @@ class PlanePool final : public Operator {
         out_(op.output),
         counted_(attribute(op, "counted") != 0),
         absolute_(attribute(op, "absolute") != 0),
-        by_rows_(plan.threads() > 1 && plan.value(in_).height() >= kLargePlane),
-        parts_(by_rows_ ? static_cast<size_t>(plan.threads()) * blocks_of(plan.value(in_).channels()) * kLanes : 0) {}
+        strips_(plan.value(in_).height() >= kLargePlane ? plan.value(in_).height() / kStripRows : 1),
+        sums_(strips_ == 1 ? 0 : static_cast<size_t>(strips_) * blocks_of(plan.value(in_).channels()) * kLanes) {}
 
-  size_t scratch_floats() const override { return parts_; }
+  size_t scratch_floats() const override { return sums_; }
 
   void run(Run& run) const override {
     const int channels = run.open(in_).count, blocks = blocks_of(channels);
     const View& in = run.views[in_];
     float* out = run.views[out_].data;
     // To wake a thread for less than some microseconds of reading would cost more than it saves.
-    const bool few = blocks * in.height * in.width < kFewPixels;
-    const int chunks = few ? 1 : std::min(by_rows_ ? in.height : blocks, run.pool.threads());
-    if (by_rows_ && chunks > 1) {
-      float* parts = run.scratch(0);
-      const int floats = blocks * kLanes;
+    const int threads = blocks * in.height * in.width < kFewPixels ? 1 : run.pool.threads();
+    if (strips_ > 1) {
+      const int chunks = threads == 1 ? 1 : strips_;
       run.pool.run(chunks, [&](int chunk, int) {
-        View part = in;
-        part.data += in.height * chunk / chunks * in.row;
-        part.height = in.height * (chunk + 1) / chunks - in.height * chunk / chunks;
-        mean(run, {part, parts + chunk * floats, 0, blocks});
+        for (int strip = strips_ * chunk / chunks; strip < strips_ * (chunk + 1) / chunks; ++strip)
+          mean(run, {rows_of(in, strip), run.scratch(0) + strip * blocks * kLanes, 0, blocks});
       });
-      std::fill_n(out, floats, 0.0f);
-      for (int chunk = 0; chunk < chunks; ++chunk) {
-        const int rows = in.height * (chunk + 1) / chunks - in.height * chunk / chunks;
-        const float share = static_cast<float>(rows) / static_cast<float>(in.height);
-        for (int i = 0; i < floats; ++i) out[i] += share * parts[chunk * floats + i];
-      }
+      add_up(run, in, blocks * kLanes, out);
     } else {
+      const int chunks = std::min(blocks, threads);
       run.pool.run(chunks, [&](int chunk, int) {
         mean(run, {in, out, blocks * chunk / chunks, blocks * (chunk + 1) / chunks});
       });
@@ -94,6 +87,23 @@ class PlanePool final : public Operator {
   }
 
  private:
+  static constexpr int kStripRows = kLargePlane / 2;
+
+  View rows_of(const View& in, int strip) const {
+    const int begin = in.height * strip / strips_, end = in.height * (strip + 1) / strips_;
+    return {in.data + begin * in.row, end - begin, in.width, in.row, in.block};
+  }
+
+  // The mean of the strips' means.
+  void add_up(Run& run, const View& in, int floats, float* out) const {
+    std::fill_n(out, floats, 0.0f);
+    const float* means = run.scratch(0);
+    for (int strip = 0; strip < strips_; ++strip, means += floats) {
+      const float share = static_cast<float>(rows_of(in, strip).height) / static_cast<float>(in.height);
+      for (int i = 0; i < floats; ++i) out[i] += share * means[i];
+    }
+  }
+
   void mean(Run& run, const GlobalPool& p) const {
     if (!absolute_) return run.kernels.global_pool(p);
     for (int block = p.block_begin; block < p.block_end; ++block) mean_size(p.in, block, p.out);
@@ -111,8 +121,9 @@ class PlanePool final : public Operator {
   }
 
   int in_, out_;
-  bool counted_, absolute_, by_rows_;
-  size_t parts_;
+  bool counted_, absolute_;
+  int strips_;
+  size_t sums_;
 };
 
 }  // namespace

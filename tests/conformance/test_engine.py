@@ -39,6 +39,15 @@ def test_strips_agree_with_the_reference(isa, part, monkeypatch):
     check(isa, monkeypatch, random_chain, range(part * PROGRAMS // 10, (part + 1) * PROGRAMS // 10))
 
 
+@pytest.mark.parametrize("generate", [random_program, random_chain])
+def test_any_number_of_threads_gives_the_same_bits(generate):
+    for seed in range(PROGRAMS // 10):
+        artifact = Artifact(*generate(seed))
+        images = images_for(artifact.program, seed, 1)
+        outputs = [Session(artifact, threads=threads).run(images).output for threads in (1, 2, 3, 5)]
+        assert all(np.array_equal(output, outputs[0], equal_nan=True) for output in outputs), seed
+
+
 def check(isa, monkeypatch, generate, seeds) -> None:
     monkeypatch.setenv("SLUICEGATE_ISA", isa)
     for seed in seeds:
