@@ -7,6 +7,9 @@
 namespace sluice {
 namespace {
 
+// Pauses before a worker is parked, some 50 us: who runs one image after another need not wake it for each.
+constexpr int kLinger = 4000;
+
 void pause() {
 #if defined(__x86_64__)
   _mm_pause();
@@ -90,6 +93,7 @@ void ThreadPool::work(int thread) {
       if (stop_) return;
     }
     spin_until([&] { return !take_chunk(thread) && !awake_.load(std::memory_order_acquire); });
+    for (int spins = 0; spins < kLinger && !awake_.load(std::memory_order_acquire); ++spins) pause();
   }
 }
 
