@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from random_nets import Residual
 from torch import nn
 
 import sluicegate as sg
@@ -138,6 +139,24 @@ def test_identical_layers_share_locked_gates() -> None:
     is_open = gates["layer2.1.conv1"].open.detach()
     assert 0 < is_open.mean() < 1 and len(seen) == 2
     assert all((x.abs().sum((2, 3)) > 0).float().equal(is_open) for x in seen)
+
+
+def test_layers_of_branches_that_differ_are_not_locked() -> None:
+    """Two branches of two convolutions, then two of three, all with as many channels and pixels everywhere."""
+
+    def block(convolutions: int) -> Residual:
+        layers = [nn.Conv2d(8, 8, 3, padding=1) for _ in range(convolutions)]
+        return Residual(nn.Sequential(*layers), nn.Identity())
+
+    net = nn.Sequential(*map(block, (2, 2, 3, 3)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    gated = sg.gate_model(net, sg.LockedGating(sg.ChannelGating(["mid", "out"])), torch.zeros(1, 8, 4, 4))
+    assert sorted(gated.sites) == ["0.body.0", "0.body.1", "2.body.0", "2.body.1", "2.body.2"]
+
+
+def test_locked_places_may_be_named_in_any_order() -> None:
+    locked = sg.LockedGating(sg.ChannelGating(["layer2.2.bn1", "layer2.1.bn1"]))
+    gated = sg.gate_model(build_net("resnet20"), locked, torch.zeros(1, 3, 32, 32))
+    assert list(gated.sites) == ["layer2.1.conv1"]
 
 
 def test_closing_a_locked_channel_saves_it_in_every_layer() -> None:

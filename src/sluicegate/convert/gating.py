@@ -21,6 +21,9 @@ from sluicegate.graph import (
     find_branch_inputs,
     find_branches,
     find_channels,
+    is_convolution,
+    is_depthwise,
+    module_of,
     shape,
 )
 
@@ -129,8 +132,9 @@ class ChannelGating(Gating):
 class LockedGating(Gating):
     """Channel gates that identical layers share (stochastic gates, section S1.3, "locked" gates).
 
-    Of residual branches that take and make the same shapes, channel c at the same place of each has one gate.
-    A branch of its own kind, such as the first of a stage, and places outside of branches have theirs as without locks.
+    Of residual branches with the same convolutions on planes of the same size, channel c at the same place of each has
+    one gate. A branch of its own kind, such as the first of a stage, and places outside of branches have theirs as
+    without locks.
 
     Args:
         channel: which channels, and what gates them; a shared gate reads what the first of its branches reads.
@@ -139,9 +143,10 @@ class LockedGating(Gating):
     channel: ChannelGating = field(default_factory=ChannelGating)
 
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
+        order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
         locked: dict[tuple[Any, ...], list[Channels]] = {}
-        for channels in self.channel.channels(graph_module):
-            locked.setdefault(_layer(channels), []).append(channels)
+        for channels in sorted(self.channel.channels(graph_module), key=lambda channels: order[channels.reads]):
+            locked.setdefault(_layer(graph_module, channels), []).append(channels)
         return [self._placement(group) for group in locked.values()]
 
     def _placement(self, group: list[Channels]) -> Placement:
@@ -242,12 +247,14 @@ def _places(graph_module: fx.GraphModule, at: str) -> list[Channels]:
     return found
 
 
-def _layer(channels: Channels) -> tuple[Any, ...]:
+def _layer(graph_module: fx.GraphModule, channels: Channels) -> tuple[Any, ...]:
     """Equal for the same place of identical branches."""
-    if channels.branch is None:
-        return (channels.name,)
     branch = channels.branch
-    return channels.name.removeprefix(branch.name), shape(branch.fork), shape(channels.value), shape(branch.end)
+    if branch is None:
+        return (channels.name,)
+    place = (branch.fork, *branch.nodes).index(channels.producer)
+    convolutions = [n for n in branch.nodes if is_convolution(graph_module, n) or is_depthwise(graph_module, n)]
+    return place, shape(branch.fork), *(str(module_of(graph_module, n)) for n in convolutions)
 
 
 _FINDERS: dict[str, Callable[[fx.GraphModule], list[Channels]]] = {
