@@ -43,13 +43,20 @@ class SlicedRun:
         self._values[source] = Cut(x, torch.arange(x.shape[1]))
         output = next(n for n in graph.nodes if n.op == "output").args[0][0]
         result = self._value(output)
-        self.macs += sum(map(self._head_macs, self._gates()))
+        gates = list(self._gates())
+        self.macs += sum(self._cut(node).x.numel() for node in {gate.all_input_nodes[0] for gate in gates})  # pooled
+        self.macs += sum(map(self._head_macs, gates))
         return result.x if isinstance(result, Cut) else result
 
     def _value(self, node: fx.Node) -> Cut | Tensor:
         if node not in self._values:
             self._values[node] = self._evaluate(node)
         return self._values[node]
+
+    def _cut(self, node: fx.Node) -> Cut:
+        value = self._value(node)
+        assert isinstance(value, Cut)
+        return value
 
     def _evaluate(self, node: fx.Node) -> Cut | Tensor:
         if node.target is mask_layer:
@@ -161,9 +168,7 @@ class SlicedRun:
     def _head_macs(self, node: fx.Node) -> int:
         gate = self.gated.network.get_submodule(str(node.target))
         assert isinstance(gate, Gate) and isinstance(gate.head, PooledHead)
-        read = self._value(node.all_input_nodes[0])
-        assert isinstance(read, Cut)
-        total = read.x.numel() + len(read.kept) * gate.head.hidden.out_features
+        total = len(self._cut(node.all_input_nodes[0]).kept) * gate.head.hidden.out_features
         for site, output in zip(gate.sites, gate.head.outputs, strict=True):
             assert isinstance(output, nn.Linear)
             total += site.gates * output.in_features  # two logits of a gate fold into one

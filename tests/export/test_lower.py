@@ -129,6 +129,26 @@ def test_exits_at_stages(build, gating: Gating, size: int) -> None:
     _check(build(), [gating, sg.ExitGating(head="conv")], size, 3)
 
 
+@pytest.mark.parametrize("layers", [False, True])
+def test_what_several_heads_read_is_averaged_once(layers: bool) -> None:
+    """Where one of them decides whether the others look at all, it has done so first."""
+    gatings: list[Gating] = [sg.LayerGating(initial_open_rate=0.5)] if layers else []
+    gatings.append(sg.ChannelGating(["inp", "mid", "out"], initial_open_rate=0.5))
+    gated = sg.gate_model(build_net("resnet8"), gatings, torch.zeros(1, 3, 32, 32)).eval()
+    program, _ = lower(gated)
+    assert sum(op.kind == "global_pool" for op in program.ops) == 3 + 1  # branches, classifier
+    assert sum(name.endswith(".pool") for name in gated.macs.by_module()) == 3
+    _check(build_net("resnet8"), gatings, 32, 6)
+
+
+def test_values_and_their_sizes_are_averaged_apart() -> None:
+    sizes = sg.ChannelGating("mid", head=sg.SaliencyHead, estimator=sg.TopK(0.5))
+    gatings: list[Gating] = [sizes, sg.ChannelGating(["out", "inp"], initial_open_rate=0.5)]
+    gated = sg.gate_model(build_net("resnet8"), gatings, torch.zeros(1, 3, 32, 32)).eval()
+    assert sum(op.kind == "global_pool" for op in lower(gated)[0].ops) == 3 * 2 + 1
+    _check(build_net("resnet8"), gatings, 32, 6)
+
+
 def test_two_exits_at_one_place() -> None:
     """The same value by two of its names."""
     _check(build_net("resnet8"), sg.ExitGating(["layer1", "layer1.0"]), 32, 6)

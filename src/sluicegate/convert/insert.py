@@ -15,9 +15,10 @@ from sluicegate.convert.exits import EXITS
 from sluicegate.convert.gating import Gating, Masked, Placement
 from sluicegate.convert.model import GatedModel
 from sluicegate.errors import InputError
-from sluicegate.gates import leave, mask_channels, mask_layer
+from sluicegate.gates import SiteKind, leave, mask_channels, mask_layer
 from sluicegate.graph import copy_in, trace
 
+_RANKS: tuple[SiteKind, ...] = ("channel", "layer", "exit")  # of gates that read the same value, the last comes first
 _MASKS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"channel": mask_channels, "layer": mask_layer}
 
 
@@ -63,8 +64,8 @@ def gate_model(
 
 
 def _placements(graph_module: fx.GraphModule, gatings: Sequence[Gating]) -> list[Placement]:
-    """Where to insert what, in order of execution. What is inserted last behind a value is executed first, and that is
-    the exit: the others read the value for those who stay."""
+    """Where to insert what, in order of execution. What is inserted last behind a value is executed first: an exit,
+    since the others read the value for those who stay, and then whether a branch runs, before which of its channels."""
     placements = [p for gating in gatings for p in gating.placements(graph_module)]  # may add nodes
     if not placements:
         raise InputError("gating: it is empty; a network without gates needs no gate_model")
@@ -72,7 +73,7 @@ def _placements(graph_module: fx.GraphModule, gatings: Sequence[Gating]) -> list
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"gating: it puts gates at {twice!r} twice")
     order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
-    return sorted(placements, key=lambda placement: (order[placement.reads], placement.classifier is not None))
+    return sorted(placements, key=lambda p: (order[p.reads], max(_RANKS.index(site.kind) for site in p.gate.sites)))
 
 
 def _insert(
@@ -102,12 +103,14 @@ def _insert(
         exits.append((copy_in(graph_module, name, placement.classifier, [reads], before=is_open.next), is_open))
     for site, places, (_, _, factor) in zip(placement.gate.sites, placement.masks, unpacked, strict=True):
         for place in places:
-            value = place.value if place.users is None else masked.get(place.value, place.value)
+            # A branch that does not run has no channels to look at: its mask comes behind theirs.
+            behind = site.kind == "layer" or place.users is not None
+            value = masked.get(place.value, place.value) if behind else place.value
             with graph.inserting_after(last if value is reads else value):
                 mask = graph.call_function(_MASKS[site.kind], (value, factor))
             _read_masked(value, mask, place)
             if place.users is None:
-                masked[value] = mask
+                masked[place.value] = mask
     names = (site.name for site in placement.gate.sites)
     return {name: (logits, is_open) for name, (logits, is_open, _) in zip(names, unpacked, strict=True)}
 

@@ -1,6 +1,6 @@
 """What a closed gate makes superfluous, read off the gated graph.
 
-Five questions about every value, each answered by one walk over the graph:
+Six questions about every value, each answered by one walk over the graph:
 
     zeroed    which gates have made channels of it zero      (forward: from a mask through what keeps zeros)
     needed    which gates decide whether its channels are read (backward: from a mask through what passes channels on)
@@ -8,6 +8,7 @@ Five questions about every value, each answered by one walk over the graph:
               which exit it is the classifier, which nobody reads where the gate of that is closed
     passed    which exits, open, end the image before it      (forward: those that stand before it in the graph)
     deciding  whether nothing but gates looks at it          (backward: a gater network's values)
+    averaged  for which gate its input was averaged already  (forward: another that looks at the same value)
 
 Costs and lowering both ask here, so what is counted is what is skipped.
 """
@@ -39,20 +40,23 @@ class Liveness:
     skipped: dict[fx.Node, frozenset[str]]
     passed: dict[fx.Node, frozenset[str]]
     deciding: frozenset[fx.Node]
+    averaged: dict[fx.Node, fx.Node]
 
 
 def liveness(graph_module: fx.GraphModule) -> Liveness:
     """Walk a gated graph (or a plain one, where every answer is empty)."""
     masks = {n: _site(graph_module, n) for n in graph_module.graph.nodes if n.target in _ACTS_OF_GATES}
     exits = {n.all_input_nodes[0]: site for n, site in masks.items() if site.kind == "exit"}
+    skipped = _skipped(graph_module, masks, exits)
     return Liveness(
         masks,
         exits,
         _zeroed(graph_module, masks),
         _needed(graph_module, masks),
-        _skipped(graph_module, masks, exits),
+        skipped,
         _passed(graph_module, exits),
         _deciding(graph_module),
+        _averaged(graph_module, skipped),
     )
 
 
@@ -123,3 +127,18 @@ def _deciding(graph_module: fx.GraphModule) -> frozenset[fx.Node]:
         if node.op != "placeholder" and readers and all(readers):
             found.add(node)
     return frozenset(found)
+
+
+def _averaged(graph_module: fx.GraphModule, skipped: dict[fx.Node, frozenset[str]]) -> dict[fx.Node, fx.Node]:
+    found: dict[fx.Node, fx.Node] = {}
+    first: dict[tuple[fx.Node, str, frozenset[str]], fx.Node] = {}
+    for node in graph_module.graph.nodes:
+        gate = module_of(graph_module, node)
+        if isinstance(gate, Gate) and gate.head.averages:
+            same = [(node.all_input_nodes[0], gate.head.averages, layers) for layers in (NO_LAYER, skipped[node])]
+            before = next((first[key] for key in same if key in first), None)
+            if before is None:
+                first[same[-1]] = node
+            else:
+                found[node] = before
+    return found

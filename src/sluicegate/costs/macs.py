@@ -9,8 +9,9 @@ leaves there; the exit's gate counts for all that come to it, its classifier for
 
 The network's own pools, norms and additions are listed by `by_module()` and are no part of `dense` or `macs()`: norms
 fold into convolutions, the others multiply nothing. The same holds for a gater network, whose convolutions and linear
-layers count as work of the gates. The global pooling of gate heads does count. (DLCG leaves it out: its overhead of
-"less than 0.03 %" is the linear layers of the heads alone, 0.025 % in ResNet-20; with the pooling it is 0.27 %.)
+layers count as work of the gates. The global pooling of gate heads does count, once where several heads average the
+same value, at the first of them. (DLCG leaves it out: its overhead of "less than 0.03 %" is the linear layers of the
+heads alone, 0.025 % in ResNet-20; with the pooling it is 0.27 %.)
 """
 
 from collections.abc import Iterator
@@ -182,7 +183,8 @@ def _gate_terms(node: fx.Node, gate: Gate, live: Liveness) -> Iterator[Term]:
     read, layers = node.all_input_nodes[0], live.skipped[node]
     pooling, hidden, outputs, between = head_macs(gate.head, shape(read))
     reading = Term("", "gate", 1, inputs=shape(read)[1], inputs_site=live.zeroed.get(read), layers=layers)
-    yield replace(reading, module=f"{node.target}.pool", unit=pooling)
+    if node not in live.averaged:
+        yield replace(reading, module=f"{node.target}.pool", unit=pooling)
     yield replace(reading, module=f"{node.target}.hidden", unit=hidden)
     if between:
         yield Term(f"{node.target}.between", "gate", between, layers=layers)

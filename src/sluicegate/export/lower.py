@@ -343,6 +343,8 @@ class _Lowering:
         read = self._value(self._read(node))
         if len(read.shape) == 1:
             return read.name
+        if node in self.live.averaged:
+            return f"{self.live.averaged[node].name}.pool"
         pooled = Value(f"{node.name}.pool", read.shape[:1], gate=read.gate)
         self._add("global_pool", pooled, (read.name,), {"counted": True, "absolute": absolute}, when=when)
         return pooled.name

@@ -21,6 +21,10 @@ class Head(nn.Module, ABC):
     outputs: nn.ModuleList
     """The last layers, in the order of the sites that they serve."""
 
+    averages: str = ""
+    """What it averages over the pixels of a map before all else: "values", their "sizes" |x|, or nothing. Where heads
+    average the same of one map, it is work done once in export and in MACs."""
+
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """What it looks at, e.g. [N, C, H, W] -> one [N, P_i] per site that it serves."""
@@ -43,6 +47,8 @@ class PooledHead(Head):
         hidden: K.
         batch_norm: normalise the hidden neurons.
     """
+
+    averages = "values"
 
     def __init__(self, channels: int, outputs: Sequence[int], hidden: int = 16, batch_norm: bool = False) -> None:
         super().__init__()
@@ -105,6 +111,8 @@ class SaliencyHead(Head):
         outputs: P, of the one site that it serves.
     """
 
+    averages = "sizes"
+
     def __init__(self, channels: int, outputs: Sequence[int]) -> None:
         super().__init__()
         if len(outputs) != 1:
@@ -137,6 +145,8 @@ class MemoryHead(Head):
         hidden: K, of both looks.
         batch_norm: normalise the hidden neurons of the first look as well.
     """
+
+    averages = PooledHead.averages
 
     def __init__(self, channels: int, outputs: Sequence[int], hidden: int = 16, batch_norm: bool = True) -> None:
         super().__init__()
