@@ -1,10 +1,10 @@
 // A fixed number of threads, the caller among them, that share the chunks of one job at a time.
 //
 // Within a run the workers spin between jobs, because a job is some hundred microseconds and waking a thread takes
-// ten. Soon after a run they are parked and cost nothing. Chunks are handed out as they are asked for, and a job is done
-// when its chunks are: a worker whose core was taken away before it asked for one holds nobody up. The caller takes
-// them from the front and workers from the back, so that the rows that a thread wrote are mostly those that it reads
-// in the next job, and lie in its own cache.
+// ten. Soon after a run they are parked and cost nothing. Chunks are handed out as they are asked for, and a job is
+// done when its chunks are: a worker whose core was taken away before it asked for one holds nobody up. The caller
+// takes them from the front and workers from the back, so that the rows that a thread wrote are mostly those that it
+// reads in the next job, and lie in its own cache.
 #pragma once
 
 #include <atomic>

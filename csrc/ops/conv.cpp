@@ -5,8 +5,8 @@
 namespace sluice {
 namespace {
 
-// An inner product sums its lanes for every pixel; packing is paid once for all pixels, and pays from so many rows
-// on.
+// An inner product sums its lanes for every pixel; packing is paid once for all pixels, and pays from so many rows of
+// the input on.
 constexpr int kPackedRows = 15;
 
 class Conv final : public Operator, public RowWise {
@@ -113,9 +113,8 @@ class Conv final : public Operator, public RowWise {
     if (groups > 1) return out.gate == -1 ? make_grouped(op) : make_packed(plan, op);
     if (whole_blocks) return make_outer(op);
     const bool single_tap = op.weight.shape[2] * op.weight.shape[3] == 1;
-    const bool few_pixels = out.height() < kPackedRows;
-    if (in.gate == -1 && !single_tap && op.inputs.size() == 1 && few_pixels) return make_inner(op);
-    return make_packed(plan, op);
+    if (in.gate != -1 || single_tap || op.inputs.size() == 2) return make_packed(plan, op);
+    return in.height() < kPackedRows ? make_inner(op) : make_mixed(plan, op);
   }
 
   // Winograd's transforms must be worth their while: enough channels to share them, enough pixels to share

@@ -30,6 +30,7 @@ ConvAlgorithmPtr make_outer(const OpSpec& op);                        // any inp
 ConvAlgorithmPtr make_grouped(const OpSpec& op);                      // any input, all outputs
 ConvAlgorithmPtr make_inner(const OpSpec& op);                        // all inputs, any outputs
 ConvAlgorithmPtr make_packed(const Plan& plan, const OpSpec& op);     // anything
+ConvAlgorithmPtr make_mixed(const Plan& plan, const OpSpec& op);      // all inputs, any outputs
 ConvAlgorithmPtr make_depthwise(const Plan& plan, const OpSpec& op);  // the same channels in and out
 ConvAlgorithmPtr make_stem(const Plan& plan, const OpSpec& op);       // the image itself
 ConvAlgorithmPtr make_winograd(const Plan& plan, const OpSpec& op);   // 3x3 at stride 1

@@ -1,4 +1,5 @@
-// The direct algorithms over the two kernels, outer and inner product. No weight is copied when a pattern changes.
+// The direct algorithms over the two kernels, outer and inner product. No weight is copied when a pattern changes, but
+// for those that conv_packed.cpp packs.
 #include <algorithm>
 
 #include "conv.h"
@@ -131,10 +132,40 @@ class Inner final : public ConvAlgorithm {
   int in_blocks_;
 };
 
+// Open outputs in whole blocks as `Packed` computes them; the few that are left, as `Inner` does: they would fill a
+// small part of a block that costs as much as any.
+class Mixed final : public ConvAlgorithm {
+ public:
+  Mixed(const Plan& plan, const OpSpec& op) : packed_(make_packed(plan, op)), inner_(make_inner(op)) {
+    const ConvWeights w(op);
+    const int products = blocks_of(w.in()) * w.taps;
+    most_left_ = kLanes * products / (products + kSumming);
+  }
+
+  size_t scratch_floats() const override { return packed_->scratch_floats(); }
+
+  void run(Run& run, const ConvCall& call) const override {
+    const int open = call.open_out.count, left = open % kLanes, blocks = left > most_left_ ? open : open - left;
+    ConvCall part = call;
+    part.open_out.count = blocks;
+    if (part.open_out.count > 0) packed_->run(run, part);
+    part.open_out = {call.open_out.channels + blocks, open - blocks, nullptr};
+    part.out.data += blocks / kLanes * part.out.block;
+    if (part.open_out.count > 0) inner_->run(run, part);
+  }
+
+ private:
+  static constexpr int kSumming = 6;  // what summing the lanes of a pixel costs an inner product, in vector products
+
+  ConvAlgorithmPtr packed_, inner_;
+  int most_left_;
+};
+
 }  // namespace
 
 ConvAlgorithmPtr make_outer(const OpSpec& op) { return std::make_unique<Outer>(op); }
 ConvAlgorithmPtr make_grouped(const OpSpec& op) { return std::make_unique<Grouped>(op); }
 ConvAlgorithmPtr make_inner(const OpSpec& op) { return std::make_unique<Inner>(op); }
+ConvAlgorithmPtr make_mixed(const Plan& plan, const OpSpec& op) { return std::make_unique<Mixed>(plan, op); }
 
 }  // namespace sluice
