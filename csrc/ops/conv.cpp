@@ -47,10 +47,10 @@ class Conv final : public Operator, public RowWise {
 
   const RowWise* row_wise() const override {
     const bool plain = residual_ == -1 && !activation_.curved && candidates_.size() == 1;
-    return plain && candidates_[0]->is_row_wise() ? this : nullptr;
+    return plain && candidates_[0]->row_wise() != nullptr ? this : nullptr;
   }
-  void run_rows(Run& run, const View& in, const View& out, Rows rows, int thread) const override {
-    candidates_[0]->run_rows(run, call_of(run, in, out), rows, thread);
+  void run_rows(Run& run, const View& in, const View& out, Span rows, int thread) const override {
+    candidates_[0]->row_wise()->run_rows(run, call_of(run, in, out), rows, thread);
   }
   Window window() const override { return window_; }
 
@@ -113,8 +113,8 @@ class Conv final : public Operator, public RowWise {
     if (groups > 1) return out.gate == -1 ? make_grouped(op) : make_packed(plan, op);
     if (whole_blocks) return make_outer(op);
     const bool single_tap = op.weight.shape[2] * op.weight.shape[3] == 1;
-    if (in.gate != -1 || single_tap || op.inputs.size() == 2) return make_packed(plan, op);
-    return in.height() < kPackedRows ? make_inner(op) : make_mixed(plan, op);
+    if (in.gate == -1 && !single_tap && op.inputs.size() == 1 && in.height() < kPackedRows) return make_inner(op);
+    return make_packed(plan, op);
   }
 
   // Winograd's transforms must be worth their while: enough channels to share them, enough pixels to share

@@ -15,12 +15,18 @@ struct ConvCall {
   Clamp clamp;
 };
 
+// An algorithm of which one thread can compute a few rows at a time; see strips.cpp.
+class RowWiseConv {
+ public:
+  virtual ~RowWiseConv() = default;
+  virtual void run_rows(Run& run, const ConvCall& call, Span rows, int thread) const = 0;
+};
+
 class ConvAlgorithm {
  public:
   virtual ~ConvAlgorithm() = default;
   virtual void run(Run& run, const ConvCall& call) const = 0;
-  virtual bool is_row_wise() const { return false; }
-  virtual void run_rows(Run&, const ConvCall&, Rows, int /*thread*/) const {}
+  virtual const RowWiseConv* row_wise() const { return nullptr; }
   virtual size_t scratch_floats() const { return 0; }  // per thread
 };
 
@@ -30,7 +36,6 @@ ConvAlgorithmPtr make_outer(const OpSpec& op);                        // any inp
 ConvAlgorithmPtr make_grouped(const OpSpec& op);                      // any input, all outputs
 ConvAlgorithmPtr make_inner(const OpSpec& op);                        // all inputs, any outputs
 ConvAlgorithmPtr make_packed(const Plan& plan, const OpSpec& op);     // anything
-ConvAlgorithmPtr make_mixed(const Plan& plan, const OpSpec& op);      // all inputs, any outputs
 ConvAlgorithmPtr make_depthwise(const Plan& plan, const OpSpec& op);  // the same channels in and out
 ConvAlgorithmPtr make_stem(const Plan& plan, const OpSpec& op);       // the image itself
 ConvAlgorithmPtr make_winograd(const Plan& plan, const OpSpec& op);   // 3x3 at stride 1

@@ -1,5 +1,5 @@
-// The direct algorithms over the two kernels, outer and inner product. No weight is copied when a pattern changes, but
-// for those that conv_packed.cpp packs.
+// The direct algorithms over the two kernels, outer and inner product. No weight is copied when a pattern changes,
+// but for those that conv_packed.cpp packs.
 #include <algorithm>
 
 #include "conv.h"
@@ -8,7 +8,7 @@ namespace sluice {
 namespace {
 
 // [in][block][tap][16]: one step of the list reaches all output blocks.
-class Outer final : public ConvAlgorithm {
+class Outer final : public ConvAlgorithm, public RowWiseConv {
  public:
   explicit Outer(const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op)) {
     const ConvWeights w(op);
@@ -36,15 +36,17 @@ class Outer final : public ConvAlgorithm {
   }
 
   // Each strip walks all weights.
-  bool is_row_wise() const override { return window_.height * window_.width == 1 && floats_ <= kFewFloats; }
-  void run_rows(Run& run, const ConvCall& call, Rows rows, int) const override {
+  const RowWiseConv* row_wise() const override {
+    return window_.height * window_.width == 1 && floats_ <= kFewFloats ? this : nullptr;
+  }
+  void run_rows(Run& run, const ConvCall& call, Span rows, int) const override {
     multiply(run, call, {0, blocks_of(call.open_out.count)}, rows);
   }
 
  private:
   static constexpr size_t kFewFloats = 32 * 1024;
 
-  void multiply(Run& run, const ConvCall& call, Rows blocks, Rows rows) const {
+  void multiply(Run& run, const ConvCall& call, Span blocks, Span rows) const {
     run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
                             bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
                             blocks.begin, blocks.end, rows.begin, rows.end, call.clamp});
@@ -103,7 +105,7 @@ class Grouped final : public ConvAlgorithm {
 };
 
 // [out][in block][tap][16]: one row per output channel, found by pointer.
-class Inner final : public ConvAlgorithm {
+class Inner final : public ConvAlgorithm, public RowWiseConv {
  public:
   explicit Inner(const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op)) {
     const ConvWeights w(op);
@@ -120,45 +122,25 @@ class Inner final : public ConvAlgorithm {
     const Shares shares(run.pool.threads(), call.out.height, call.open_out.count, kTileBlocks,
                         window_.height * window_.width);
     run.pool.run(shares.chunks, [&](int chunk, int) {
-      run.kernels.inner_conv({call.in, call.out, window_, weights_.get(), bias_.get(), call.open_out.channels,
-                              in_blocks_, shares.unit_begin(chunk), shares.unit_end(chunk), shares.row_begin(chunk),
-                              shares.row_end(chunk), call.clamp});
+      multiply(run, call, {shares.unit_begin(chunk), shares.unit_end(chunk)},
+               {shares.row_begin(chunk), shares.row_end(chunk)});
     });
   }
 
+  const RowWiseConv* row_wise() const override { return this; }
+  void run_rows(Run& run, const ConvCall& call, Span rows, int) const override {
+    multiply(run, call, {0, call.open_out.count}, rows);
+  }
+
  private:
+  void multiply(Run& run, const ConvCall& call, Span entries, Span rows) const {
+    run.kernels.inner_conv({call.in, call.out, window_, weights_.get(), bias_.get(), call.open_out.channels,
+                            in_blocks_, entries.begin, entries.end, rows.begin, rows.end, call.clamp});
+  }
+
   Window window_;
   Floats bias_, weights_;
   int in_blocks_;
-};
-
-// Open outputs in whole blocks as `Packed` computes them; the few that are left, as `Inner` does: they would fill a
-// small part of a block that costs as much as any.
-class Mixed final : public ConvAlgorithm {
- public:
-  Mixed(const Plan& plan, const OpSpec& op) : packed_(make_packed(plan, op)), inner_(make_inner(op)) {
-    const ConvWeights w(op);
-    const int products = blocks_of(w.in()) * w.taps;
-    most_left_ = kLanes * products / (products + kSumming);
-  }
-
-  size_t scratch_floats() const override { return packed_->scratch_floats(); }
-
-  void run(Run& run, const ConvCall& call) const override {
-    const int open = call.open_out.count, left = open % kLanes, blocks = left > most_left_ ? open : open - left;
-    ConvCall part = call;
-    part.open_out.count = blocks;
-    if (part.open_out.count > 0) packed_->run(run, part);
-    part.open_out = {call.open_out.channels + blocks, open - blocks, nullptr};
-    part.out.data += blocks / kLanes * part.out.block;
-    if (part.open_out.count > 0) inner_->run(run, part);
-  }
-
- private:
-  static constexpr int kSumming = 6;  // what summing the lanes of a pixel costs an inner product, in vector products
-
-  ConvAlgorithmPtr packed_, inner_;
-  int most_left_;
 };
 
 }  // namespace
@@ -166,6 +148,5 @@ class Mixed final : public ConvAlgorithm {
 ConvAlgorithmPtr make_outer(const OpSpec& op) { return std::make_unique<Outer>(op); }
 ConvAlgorithmPtr make_grouped(const OpSpec& op) { return std::make_unique<Grouped>(op); }
 ConvAlgorithmPtr make_inner(const OpSpec& op) { return std::make_unique<Inner>(op); }
-ConvAlgorithmPtr make_mixed(const Plan& plan, const OpSpec& op) { return std::make_unique<Mixed>(plan, op); }
 
 }  // namespace sluice

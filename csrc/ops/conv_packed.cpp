@@ -2,11 +2,15 @@
 // channels, since then 16 at a time are transposed, and the list picks among them afterwards; other kernels are
 // packed by the list.
 //
-// Large planes are cut by rows, so all blocks are packed first, for everybody; their weights are few. Other planes
-// are cut by groups of up to three blocks, each packed by who computes it, in passes that stay in that core's cache.
-// Rows of the next pass are fetched from memory while this one is multiplied: packing by itself only waits for them.
+// Everybody packs what it multiplies: to get from another core's cache what that has packed takes longer. Large
+// planes are cut by rows, and each thread packs all blocks; their weights are few. A last block of which little is
+// open would cost as much as any, so these outputs are computed as inner products, which need no block.
+//
+// Other planes are cut by groups of up to three blocks, in passes that stay in that core's cache. Rows of the next
+// pass are fetched from memory while this one is multiplied: packing by itself only waits for them.
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "conv.h"
 
@@ -15,8 +19,8 @@ namespace {
 
 class Packed final : public ConvAlgorithm {
  public:
-  Packed(const OpSpec& op, int height, int threads)
-      : window_(window_of(op)), bias_(padded_bias(op)), shape_(op), threads_(threads) {
+  Packed(const Plan& plan, const OpSpec& op)
+      : window_(window_of(op)), bias_(padded_bias(op)), shape_(op), threads_(plan.threads()) {
     const size_t size = static_cast<size_t>(shape_.out) * shape_.per_group * shape_.taps;
     weights_ = make_floats(size + kLanes);
     std::copy_n(shape_.data, size, weights_.get());
@@ -24,17 +28,24 @@ class Packed final : public ConvAlgorithm {
     step_ = static_cast<size_t>(shape_.taps) * kLanes;
     whole_ = shape_.taps == 1 && shape_.groups == 1;
     pass_ = shape_.taps == 1 ? 128 : std::max(576 / shape_.taps, 16);  // as those of the kernel
-    shared_ = shape_.groups == 1 && height >= kLargePlane;
+    large_ = shape_.groups == 1 && plan.value(op.output).height() >= kLargePlane;
+    if (large_ && shape_.taps > 1 && plan.value(op.inputs[0]).gate == -1 && op.inputs.size() == 1) {
+      rest_ = make_inner(op);
+      const int products = blocks_of(shape_.in()) * shape_.taps;
+      most_rest_ = kLanes * products / (products + kSumming);
+    }
   }
 
   size_t scratch_floats() const override {
-    const int blocks = shared_ ? blocks_of(shape_.out) : kTileBlocks;
+    const int blocks = large_ ? blocks_of(shape_.out) : kTileBlocks;
     return blocks * (block_step(shape_.in()) + kLanes);
   }
 
-  void run(Run& run, const ConvCall& call) const override { shared_ ? run_shared(run, call) : run_groups(run, call); }
+  void run(Run& run, const ConvCall& call) const override { large_ ? run_rows(run, call) : run_groups(run, call); }
 
  private:
+  static constexpr int kSumming = 6;  // what summing the lanes of a pixel costs an inner product, in vector products
+
   // A group of output blocks, and the input channels that it reads.
   struct Group {
     int first, end;  // open output channels
@@ -71,16 +82,27 @@ class Packed final : public ConvAlgorithm {
 
   int passes_of(const Group& group) const { return std::max(1, (group.range.count + pass_ - 1) / pass_); }
 
-  void run_shared(Run& run, const ConvCall& call) const {
-    const Group group = group_of(call, 0, blocks_of(call.open_out.count));
-    const Pass pass = pass_of(call, group, 0, 1);
-    float* packed = run.scratch(0);
-    run.pool.run(group.blocks(), [&](int block, int) { pack_block(run, call, group, pass, block, packed); });
-    const float* bias = gather_bias(call, group, pass, packed);
-    const Shares shares(threads_, call.out.height, group.blocks(), kTileBlocks, shape_.taps);
-    run.pool.run(shares.chunks, [&](int chunk, int) {
-      multiply(run, call, group, pass, packed, bias, {shares.unit_begin(chunk), shares.unit_end(chunk)},
-               {shares.row_begin(chunk), shares.row_end(chunk)}, {});
+  void run_rows(Run& run, const ConvCall& call) const {
+    const int open = call.open_out.count, left = open % kLanes, rest_count = left <= most_rest_ ? left : 0;
+    ConvCall whole = call, rest = call;
+    whole.open_out.count = open - rest_count;
+    rest.open_out = {call.open_out.channels + whole.open_out.count, rest_count, nullptr};
+    rest.out.data += whole.open_out.count / kLanes * rest.out.block;
+    const int blocks = blocks_of(whole.open_out.count);
+    std::vector<char> ready(threads_, 0);  // threads whose blocks are packed
+    const Shares shares(threads_, call.out.height, blocks, kTileBlocks, shape_.taps);
+    run.pool.run(shares.chunks, [&](int chunk, int thread) {
+      const Span rows = {shares.row_begin(chunk), shares.row_end(chunk)};
+      if (blocks > 0) {
+        const Group group = group_of(whole, 0, blocks);
+        const Pass pass = pass_of(whole, group, 0, 1);
+        float* packed = run.scratch(thread);
+        for (int block = 0; ready[thread] == 0 && block < blocks; ++block)
+          pack_block(run, whole, group, pass, block, packed);
+        ready[thread] = 1;
+        multiply(run, whole, group, pass, packed, gather_bias(whole, group, pass, packed), {0, blocks}, rows, {});
+      }
+      if (rest_count > 0) rest_->row_wise()->run_rows(run, rest, rows, thread);
     });
   }
 
@@ -132,7 +154,7 @@ class Packed final : public ConvAlgorithm {
   }
 
   void multiply(Run& run, const ConvCall& call, const Group& group, const Pass& pass, const float* packed,
-                const float* bias, Rows blocks, Rows rows, const Prefetch& next) const {
+                const float* bias, Span blocks, Span rows, const Prefetch& next) const {
     View out = call.out;
     const size_t offset = group.first / kLanes * out.block;
     out.data += offset;
@@ -165,15 +187,14 @@ class Packed final : public ConvAlgorithm {
   Window window_;
   Floats bias_, weights_;
   ConvWeights shape_;
-  int threads_, pass_;
+  ConvAlgorithmPtr rest_;  // of outputs that fill no block; null where it would need all inputs and has not got them
+  int threads_, pass_, most_rest_ = 0;
   size_t step_;
-  bool whole_, shared_;
+  bool whole_, large_;
 };
 
 }  // namespace
 
-ConvAlgorithmPtr make_packed(const Plan& plan, const OpSpec& op) {
-  return std::make_unique<Packed>(op, plan.value(op.output).height(), plan.threads());
-}
+ConvAlgorithmPtr make_packed(const Plan& plan, const OpSpec& op) { return std::make_unique<Packed>(plan, op); }
 
 }  // namespace sluice

@@ -8,7 +8,7 @@ namespace {
 
 // Reads the image as it was given, pixels made contiguous [y][x][channel] with their padding: 16 lanes for 3
 // channels would be five times the traffic. Rows of output go by in strips, whose pixels stay in L1.
-class Stem final : public ConvAlgorithm {
+class Stem final : public ConvAlgorithm, public RowWiseConv {
  public:
   Stem(const Plan& plan, const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op)) {
     const ConvWeights w(op);
@@ -36,8 +36,8 @@ class Stem final : public ConvAlgorithm {
     });
   }
 
-  bool is_row_wise() const override { return true; }
-  void run_rows(Run& run, const ConvCall& call, Rows rows, int thread) const override {
+  const RowWiseConv* row_wise() const override { return this; }
+  void run_rows(Run& run, const ConvCall& call, Span rows, int thread) const override {
     run_blocks(run, call, rows, {0, blocks_of(call.open_out.count)}, thread);
   }
 
@@ -47,12 +47,12 @@ class Stem final : public ConvAlgorithm {
   // Of the padded image, that so many rows of output read.
   int image_rows(int rows) const { return (rows - 1) * window_.stride_y + window_.height; }
 
-  void run_blocks(Run& run, const ConvCall& call, Rows rows, Rows blocks, int thread) const {
+  void run_blocks(Run& run, const ConvCall& call, Span rows, Span blocks, int thread) const {
     for (int y = rows.begin; y < rows.end; y += kStripRows)
       run_strip(run, call, {y, std::min(y + kStripRows, rows.end)}, blocks, thread);
   }
 
-  void run_strip(Run& run, const ConvCall& call, Rows rows, Rows blocks, int thread) const {
+  void run_strip(Run& run, const ConvCall& call, Span rows, Span blocks, int thread) const {
     float* image = run.scratch(thread);
     const int first = rows.begin * window_.stride_y - window_.pad_y, count = rows.end - rows.begin;
     for (int y = 0; y < image_rows(count); ++y) interleave(run.image, first + y, image + y * row_);
@@ -88,7 +88,7 @@ class Stem final : public ConvAlgorithm {
 
 // Weights [block][tap][16] in the order of the stored channels: those of a gated value are gathered by lane,
 // which is little beside the planes that they are applied to.
-class Depthwise final : public ConvAlgorithm {
+class Depthwise final : public ConvAlgorithm, public RowWiseConv {
  public:
   Depthwise(const Plan& plan, const OpSpec& op)
       : window_(window_of(op)), bias_(padded_bias(op)), gated_(plan.value(op.output).gate != -1) {
@@ -123,8 +123,8 @@ class Depthwise final : public ConvAlgorithm {
     });
   }
 
-  bool is_row_wise() const override { return !gated_; }
-  void run_rows(Run& run, const ConvCall& call, Rows rows, int) const override {
+  const RowWiseConv* row_wise() const override { return gated_ ? nullptr : this; }
+  void run_rows(Run& run, const ConvCall& call, Span rows, int) const override {
     run.kernels.depthwise_conv({call.in, call.out, window_, weights_.get(), bias_.get(), 0,
                                 blocks_of(call.open_out.count), rows.begin, rows.end, call.clamp});
   }
@@ -135,7 +135,7 @@ class Depthwise final : public ConvAlgorithm {
   size_t bias_at() const { return blocks_of(channels_) * step() + kLanes * kLanes; }
 
   // Lanes past the last open channel repeat it: nothing reads them.
-  void gather(Run& run, const ConvCall& call, Rows blocks, int thread) const {
+  void gather(Run& run, const ConvCall& call, Span blocks, int thread) const {
     float* weights = run.scratch(thread);
     for (int block = blocks.begin; block < blocks.end; ++block) {
       PackRows pack = {};

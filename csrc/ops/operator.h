@@ -59,7 +59,7 @@ struct Run {
 
 constexpr int kEighths = 8;
 
-struct Rows {
+struct Span {
   int begin, end;
 };
 
@@ -67,7 +67,7 @@ struct Rows {
 class RowWise {
  public:
   virtual ~RowWise() = default;
-  virtual void run_rows(Run& run, const View& in, const View& out, Rows rows, int thread) const = 0;
+  virtual void run_rows(Run& run, const View& in, const View& out, Span rows, int thread) const = 0;
   virtual void count(Run& run) const = 0;  // its multiply-adds
   virtual Window window() const = 0;
 };

@@ -36,7 +36,7 @@ class WindowPool final : public Operator, public RowWise {
   }
 
   const RowWise* row_wise() const override { return this; }
-  void run_rows(Run& run, const View& in, const View& out, Rows rows, int) const override {
+  void run_rows(Run& run, const View& in, const View& out, Span rows, int) const override {
     const int blocks = blocks_of(run.open(in_).count);
     run.kernels.pool({in, out, window_, maximum_, count_padding_, 0, blocks, rows.begin, rows.end});
   }

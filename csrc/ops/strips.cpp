@@ -20,7 +20,7 @@ struct Link {
 };
 
 // Rows of its input that an op reads, where they lie inside the plane.
-Rows rows_read(const Window& w, Rows out, int height) {
+Span rows_read(const Window& w, Span out, int height) {
   const int begin = out.begin * w.stride_y - w.pad_y;
   const int end = (out.end - 1) * w.stride_y - w.pad_y + (w.height - 1) * w.dilation_y + 1;
   return {std::clamp(begin, 0, height), std::clamp(end, 0, height)};
@@ -58,7 +58,7 @@ class Strips final : public Operator {
   // Rows of it that are there.
   struct Strip {
     float* data;
-    Rows there;
+    Span there;
 
     View view(const Between& b) const {
       return {data + static_cast<size_t>(b.border) * kLanes - there.begin * static_cast<ptrdiff_t>(b.row()), b.height,
@@ -91,18 +91,18 @@ class Strips final : public Operator {
     return at;
   }
 
-  void run_chunk(Run& run, Rows chunk, int thread) const {
+  void run_chunk(Run& run, Span chunk, int thread) const {
     const size_t count = links_.size();
     std::vector<Strip> strips;
     for (const Between& b : between_) {
       strips.push_back({run.scratch(thread) + offset_ + b.at, {0, 0}});
       clear_borders(b, strips.back().data);
     }
-    std::vector<Rows> wanted(count);
+    std::vector<Span> wanted(count);
     for (int y = chunk.begin; y < chunk.end; y += rows_) {
       wanted.back() = {y, std::min(y + rows_, chunk.end)};
       for (size_t i = count - 1; i-- > 0;) {
-        const Rows read = rows_read(links_[i + 1].rows->window(), wanted[i + 1], between_[i].height);
+        const Span read = rows_read(links_[i + 1].rows->window(), wanted[i + 1], between_[i].height);
         strips[i].move_on(between_[i], read.begin);
         wanted[i] = {strips[i].there.end, std::max(strips[i].there.end, read.end)};
         strips[i].there.end = wanted[i].end;
