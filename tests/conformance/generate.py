@@ -80,11 +80,11 @@ class Builder:
 
     def gate(self, x, flags, pattern=None, top_k=None) -> str:
         """Pooled head: global pool, linear to 16, relu, linear, threshold; the last bias forces the
-        pattern."""
+        pattern. Not that of the k largest logits: beside such a bias they would differ by rounding."""
         hidden = self.linear(self.pooled(x), 16, "relu")
-        logits = self.linear(hidden, flags, offset=self.offsets(flags, pattern))
         if top_k is None:
             top_k = int(self.rng.integers(1, flags + 1)) if flags > 1 and self.rng.random() < 0.2 else 0
+        logits = self.linear(hidden, flags, offset=self.offsets(flags, "random" if top_k else pattern))
         return self.op("gate", [logits], (flags,), threshold=float(self.rng.normal() * 0.1), top_k=top_k)
 
     def constant(self, features) -> str:
@@ -127,7 +127,8 @@ def _pair(content: Any) -> tuple[int, int]:
 def random_program(seed: int) -> tuple[Program, dict[str, np.ndarray]]:
     """A small network of one to four random blocks, ended by a classifier or a map."""
     b = Builder(np.random.default_rng(seed))
-    first = b.value((b.pick(1, 3, 3, 4, 6, 20), *b.rng.integers(3, 24, 2)))
+    sides = b.rng.integers(28, 40, 2) if b.rng.random() < 0.15 else b.rng.integers(3, 24, 2)  # cut by rows, and not
+    first = b.value((b.pick(1, 3, 3, 4, 6, 20), *sides))
     x = stem(b, first)
     classes = int(b.rng.integers(1, 40)) if b.rng.random() < 0.8 else None
     for _ in range(b.rng.integers(1, 5)):
@@ -141,20 +142,25 @@ def random_program(seed: int) -> tuple[Program, dict[str, np.ndarray]]:
 
 
 def random_chain(seed: int) -> tuple[Program, dict[str, np.ndarray]]:
-    """Ops that follow each other through planes large enough to be run strip by strip, of which some are read twice."""
+    """Ops that follow each other through planes large enough to be cut by rows or run strip by strip, of which some are
+    read twice."""
     b = Builder(np.random.default_rng(seed))
     first = b.value((b.pick(1, 3, 8), *b.rng.integers(56, 90, 2)))
     x = stem(b, first)
     for _ in range(b.rng.integers(1, 6)):
         read_twice = x if b.rng.random() < 0.15 else None
         channels, *sides = b.shape(x)
-        kind = b.pick("point", "depthwise", "depthwise", "pool", "gated") if min(sides) >= 5 else "point"
+        kind = b.pick("point", "depthwise", "depthwise", "pool", "gated", "gated3") if min(sides) >= 5 else "point"
         if kind == "depthwise":
             x = b.conv(x, channels, b.pick(1, 3, (3, 1), 5), b.pick(1, 1, 2), dilation=b.pick(1, 1, 2), groups=channels)
         elif kind == "pool":
             x = pools(b, x)
         elif kind == "gated":
             x = inverted(b, x)
+        elif kind == "gated3":
+            mid = b.pick(20, 40, 70)
+            y = b.conv(x, mid, 3, b.pick(1, 1, 2), gate=b.gate(x, mid), activation="relu")
+            x = b.conv(y, channels, 1)
         else:
             b.when = b.gate(x, 1) if b.rng.random() < 0.3 else None
             out = channels if b.when else b.pick(5, 16, 24)
