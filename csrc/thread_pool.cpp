@@ -7,7 +7,7 @@
 namespace sluice {
 namespace {
 
-// Pauses before a worker is parked, some 50 us: who runs one image after another need not wake it for each.
+// Pauses before a worker is parked, some 50 to 100 us: who runs one image after another need not wake it for each.
 constexpr int kLinger = 4000;
 
 void pause() {
