@@ -151,6 +151,13 @@ Range entries_between(const OpenList& list, int low, int high) {
   return {static_cast<int>(first - list.channels), static_cast<int>(std::lower_bound(first, end, high) - first)};
 }
 
+std::array<int, kLanes> lanes_of(const OpenList& open, int block) {
+  std::array<int, kLanes> channels;
+  for (int lane = 0; lane < kLanes; ++lane)
+    channels[lane] = open.channels[std::min(block * kLanes + lane, open.count - 1)];
+  return channels;
+}
+
 Floats padded_bias(const OpSpec& op) {
   const int out = static_cast<int>(op.weight.shape[0]);
   Floats bias = make_floats(static_cast<size_t>(blocks_of(out)) * kLanes);

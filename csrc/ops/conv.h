@@ -2,6 +2,8 @@
 // open.
 #pragma once
 
+#include <array>
+
 #include "operator.h"
 
 namespace sluice {
@@ -58,6 +60,9 @@ struct Range {
   int begin, count;
 };
 Range entries_between(const OpenList& list, int low, int high);
+
+// The open outputs in a block. Lanes past the last one repeat it: nothing reads them.
+std::array<int, kLanes> lanes_of(const OpenList& open, int block);
 
 Floats padded_bias(const OpSpec& op);  // to whole blocks, zeros where there is none
 

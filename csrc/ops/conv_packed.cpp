@@ -147,9 +147,9 @@ class Packed final : public ConvAlgorithm {
   size_t block_step(int channels) const { return channels * step_ + kLanes * kLanes; }
 
   float* gather_bias(const ConvCall& call, const Group& group, const Pass& pass, float* packed) const {
-    float* bias = packed + group.blocks() * block_step(pass.count);
-    for (int lane = 0; lane < group.blocks() * kLanes; ++lane)
-      bias[lane] = bias_[call.open_out.channels[std::min(group.first + lane, group.end - 1)]];
+    float *bias = packed + group.blocks() * block_step(pass.count), *to = bias;
+    for (int block = 0; block < group.blocks(); ++block)
+      for (const int channel : lanes_of(call.open_out, group.first / kLanes + block)) *to++ = bias_[channel];
     return bias;
   }
 
@@ -167,15 +167,14 @@ class Packed final : public ConvAlgorithm {
          blocks.end, rows.begin, rows.end,  call.clamp,       pass.first,       pass.last,     next});
   }
 
-  // Lanes past the last open channel repeat it: nothing reads them.
   void pack_block(Run& run, const ConvCall& call, const Group& group, const Pass& pass, int block,
                   float* packed) const {
+    const auto channels = lanes_of(call.open_out, group.first / kLanes + block);
     PackRows pack = {};
     for (int lane = 0; lane < kLanes; ++lane) {
-      const int channel = call.open_out.channels[std::min(group.first + block * kLanes + lane, group.end - 1)];
-      pack.rows[lane] = shape_.row(channel);
-      pack.first[lane] = shape_.first_in(channel);
-      pack.last[lane] = shape_.first_in(channel) + shape_.per_group;
+      pack.rows[lane] = shape_.row(channels[lane]);
+      pack.first[lane] = shape_.first_in(channels[lane]);
+      pack.last[lane] = pack.first[lane] + shape_.per_group;
     }
     pack.channels = pass.wanted;
     pack.count = pass.count;

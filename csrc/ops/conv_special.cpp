@@ -134,16 +134,15 @@ class Depthwise final : public ConvAlgorithm, public RowWiseConv {
   // Behind the weights there is room for what packing writes past their end.
   size_t bias_at() const { return blocks_of(channels_) * step() + kLanes * kLanes; }
 
-  // Lanes past the last open channel repeat it: nothing reads them.
   void gather(Run& run, const ConvCall& call, Span blocks, int thread) const {
     float* weights = run.scratch(thread);
     for (int block = blocks.begin; block < blocks.end; ++block) {
+      const auto channels = lanes_of(call.open_out, block);
       PackRows pack = {};
       for (int lane = 0; lane < kLanes; ++lane) {
-        const int channel = call.open_out.channels[std::min(block * kLanes + lane, call.open_out.count - 1)];
-        pack.rows[lane] = rows_.get() + static_cast<size_t>(channel) * taps_;
+        pack.rows[lane] = rows_.get() + static_cast<size_t>(channels[lane]) * taps_;
         pack.last[lane] = 1;
-        weights[bias_at() + block * kLanes + lane] = bias_[channel];
+        weights[bias_at() + block * kLanes + lane] = bias_[channels[lane]];
       }
       pack.channels = call.in_order;
       pack.count = 1;

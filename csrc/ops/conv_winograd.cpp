@@ -193,11 +193,11 @@ class Winograd final : public ConvAlgorithm {
     run.kernels.winograd_weights(w);
   }
 
-  // Lanes past the last open channel repeat it: nothing reads them.
   void pack(Run& run, const OpenList& open, int block, const int32_t* channels, int count, float* out) const {
+    const auto rows = lanes_of(open, block);
     PackRows pack = {};
     for (int lane = 0; lane < kLanes; ++lane) {
-      pack.rows[lane] = weights_.get() + open.channels[std::min(block * kLanes + lane, open.count - 1)] * row_step_;
+      pack.rows[lane] = weights_.get() + rows[lane] * row_step_;
       pack.last[lane] = shape_.in();
     }
     pack.channels = channels;

@@ -79,11 +79,12 @@ class Builder:
         return self.op("linear", [x], (out,), None, {"weight": weight, "bias": bias}, activation=activation)
 
     def gate(self, x, flags, pattern=None, top_k=None) -> str:
-        """Pooled head: global pool, linear to 16, relu, linear, threshold; the last bias forces the
-        pattern. Not that of the k largest logits: beside such a bias they would differ by rounding."""
+        """Pooled head: global pool, linear to 16, relu, linear, threshold. The last bias forces the pattern, but not
+        where the k largest logits are open: beside so large a bias they would differ by rounding."""
         hidden = self.linear(self.pooled(x), 16, "relu")
         if top_k is None:
-            top_k = int(self.rng.integers(1, flags + 1)) if flags > 1 and self.rng.random() < 0.2 else 0
+            at_random = flags > 1 and pattern is None and self.rng.random() < 0.2
+            top_k = int(self.rng.integers(1, flags + 1)) if at_random else 0
         logits = self.linear(hidden, flags, offset=self.offsets(flags, "random" if top_k else pattern))
         return self.op("gate", [logits], (flags,), threshold=float(self.rng.normal() * 0.1), top_k=top_k)
 

@@ -240,7 +240,7 @@ def test_a_gate_that_meets_too_many_others_is_refused():
 
 
 def test_profile_takes_decisions_from_outside():
-    artifact = Artifact(*random_program(11))
+    artifact = Artifact(*random_program(9))
     session = Session(artifact)
     image = np.random.default_rng(0).normal(size=artifact.program.values[0].shape).astype(np.float32)
     for threshold in (0.2, 0.5, 0.7, 1.0):
