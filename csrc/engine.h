@@ -34,8 +34,8 @@ class Engine final {
 
   // Runs one image [C, H, W] `repeats` times; of each op of the program, the seconds of all its runs together and the
   // multiply-adds of one. The loading of the image is not among them; the time of ops that are run strip by strip is
-  // their first one's. Gates decide as they would, and take their
-  // time; with `forced`, the flags of all gates in the order of the values, these count instead of what they decided.
+  // their first one's. Gates decide as they would, and take their time; with `forced`, the flags of all gates in the
+  // order of the values, these count instead of what they decided.
   struct Cost {
     double seconds;
     int64_t macs;

@@ -31,6 +31,7 @@ class Liveness:
     Attributes:
         masks: where a gate acts on a value.
         exits: what an image that leaves is given.
+        averaged: a gate -> the one before it whose averages its head is given.
     """
 
     masks: dict[fx.Node, GateSite]

@@ -2,7 +2,7 @@
 
 Legend: N images, C channels, H W pixels, K hidden neurons, P_i outputs of the i-th layer on top.
 
-A new head is a class here, a case of `costs.formulas.head_macs` and a case of `export.lower`.
+A new head is a class here, a case of `costs.formulas.head_macs` and a case of `export.heads`.
 """
 
 import math
