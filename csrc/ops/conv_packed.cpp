@@ -27,7 +27,7 @@ class Packed final : public ConvAlgorithm {
     shape_.data = weights_.get();
     step_ = static_cast<size_t>(shape_.taps) * kLanes;
     whole_ = shape_.taps == 1 && shape_.groups == 1;
-    pass_ = shape_.taps == 1 ? 128 : std::max(576 / shape_.taps, 16);  // as those of the kernel
+    pass_ = shape_.taps == 1 ? 1024 : std::max(576 / shape_.taps, 16);
     large_ = shape_.groups == 1 && plan.value(op.output).height() >= kLargePlane;
     if (large_ && shape_.taps > 1 && plan.value(op.inputs[0]).gate == -1 && op.inputs.size() == 1) {
       rest_ = make_inner(op);
