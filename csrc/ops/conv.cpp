@@ -169,7 +169,7 @@ Shares::Shares(int threads, int rows, int units, int units_per_tile, int taps) :
   by_rows = rows >= many_rows(taps) || units < threads * units_per_tile / 2 + 1;
   // Twice as many chunks as threads, where each is still several tiles, evens out a core that was taken away.
   const int fine = threads == 1 && taps != 1 ? 1 : 2 * threads;
-  const int wanted = by_rows ? (taps == 1 ? std::clamp(rows / 7, threads, 2 * fine) : fine)
+  const int wanted = by_rows ? (taps == 1 ? std::clamp(rows / 14, threads, 2 * fine) : fine)
                              : (units >= 12 * units_per_tile ? fine : threads);
   chunks = std::max(1, std::min(wanted, by_rows ? rows : units));
 }
