@@ -73,7 +73,7 @@ constexpr int many_rows(int taps) { return taps == 1 ? kLargePlane / 2 : kLargeP
 // How the output of a convolution is cut into chunks for the threads. Large planes are cut by rows, since all threads
 // then walk the same weights at the same time; small ones by units of output (blocks or channels), since a chunk of
 // few rows would stream all weights for little work. A single tap reads much input for few weights: it is cut by rows
-// down to 14, and finer, so that what a chunk reads stays in L2 while all groups of outputs go by.
+// down to 14, and a large plane finer, so that what a chunk reads stays in L2 while all groups of outputs go by.
 struct Shares {
   int chunks;
   bool by_rows;
