@@ -93,6 +93,8 @@ class NarrowLinear final : public Operator {
     const OpenList open = run.open(in_);
     const int blocks = blocks_of(rows_);
     run.macs += int64_t{open.count} * rows_;
+    // All are wanted soon, and the kernel by itself would wait for a few at a time.
+    for (size_t at = 0; at < blocks * block_step(); at += kLanes) __builtin_prefetch(&weights_[at]);
     run.kernels.outer_conv({run.views[in_], run.views[out_], nullptr, kPoint, weights_.get(), kLanes, block_step(),
                             bias_.get(), open.channels, 0, 0, open.count, run.open(out_).blocks, 0, blocks, 0, 1,
                             activation_.clamp});

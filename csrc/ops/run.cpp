@@ -41,7 +41,7 @@ OpenList Run::open(int value) const {
 
 void Run::set_flags(int gate, const float* logits, float own_threshold) {
   const float cut = threshold_given ? threshold : own_threshold;
-  for (size_t g = 0; g < flags[gate].size(); ++g) flags[gate][g] = logits[g] > cut;
+  std::transform(logits, logits + flags[gate].size(), flags[gate].data(), [cut](float logit) { return logit > cut; });
   list_open(gate);
 }
 
@@ -57,14 +57,16 @@ void Run::list_open(int gate) {
     const OpenListSpec& spec = plan.lists()[i];
     if (spec.gate != gate) continue;
     List& list = lists_[i];
-    int count = 0;
-    for (size_t g = 0; g < flags[gate].size(); ++g) {
-      for (int r = 0; r < spec.repeat; ++r) list.channels[count + r] = static_cast<int32_t>(g) * spec.repeat + r;
-      count += flags[gate][g] * spec.repeat;
+    const int gates = static_cast<int>(flags[gate].size()), repeat = spec.repeat;
+    const uint8_t* open = flags[gate].data();
+    int32_t *const channels = list.channels.data(), *next = channels;
+    for (int g = 0; g < gates; ++g) {
+      for (int r = 0; r < repeat; ++r) next[r] = g * repeat + r;
+      next += open[g] * repeat;
     }
-    list.count = count;
-    std::fill_n(list.channels.begin() + count, kReadable, 0);
-    for (int b = 0; b < blocks_of(count); ++b) list.blocks[b] = list.channels[b * kLanes] / kLanes;
+    list.count = static_cast<int>(next - channels);
+    std::fill_n(next, kReadable, 0);
+    for (int b = 0; b < blocks_of(list.count); ++b) list.blocks[b] = channels[b * kLanes] / kLanes;
   }
 }
 
