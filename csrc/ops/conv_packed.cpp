@@ -27,6 +27,7 @@ class Packed final : public ConvAlgorithm {
     shape_.data = weights_.get();
     step_ = static_cast<size_t>(shape_.taps) * kLanes;
     whole_ = shape_.taps == 1 && shape_.groups == 1;
+    // What stays in L2; of several taps as long as the kernel's own passes, so that it does not cut them again.
     pass_ = shape_.taps == 1 ? 1024 : std::max(576 / shape_.taps, 16);
     large_ = shape_.groups == 1 && plan.value(op.output).height() >= kLargePlane;
     if (large_ && shape_.taps > 1 && plan.value(op.inputs[0]).gate == -1 && op.inputs.size() == 1) {

@@ -58,7 +58,7 @@ void Run::list_open(int gate) {
     if (spec.gate != gate) continue;
     List& list = lists_[i];
     const int gates = static_cast<int>(flags[gate].size()), repeat = spec.repeat;
-    const uint8_t* open = flags[gate].data();
+    const uint8_t* open = flags[gate].data();  // by itself: else the compiler reads all anew after each store
     int32_t *const channels = list.channels.data(), *next = channels;
     for (int g = 0; g < gates; ++g) {
       for (int r = 0; r < repeat; ++r) next[r] = g * repeat + r;
