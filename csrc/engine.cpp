@@ -51,6 +51,8 @@ Engine::Engine(ProgramSpec program, int threads, Ways ways)
         {make_operator(plan_, op, ways, exits), op.output, op.when, op.kind == OpKind::exit ? op.inputs[0] : -1});
     op.weight.data = op.bias.data = nullptr;  // borrowed, and packed now
   }
+  std::vector<const float*> wanted;
+  for (size_t i = steps_.size(); i-- > 0;) steps_[i].op->link_pages(wanted);
   std::vector<OperatorPtr*> ops;
   for (size_t i = first_step(); i < steps_.size(); ++i) ops.push_back(&steps_[i].op);
   link_strips(plan_, ops);

@@ -62,8 +62,8 @@ struct OuterConv {
   const int32_t* blocks;        // weight block of the j-th stored output block
   int block_begin, block_end, row_begin, row_end;  // this call's share of the output
   Clamp clamp;
-  bool first = true, last = true;  // else its sums begin with what lies in `out`, or are left to be added to
   Prefetch next = {};
+  bool first = true, last = true;  // else its sums begin with what lies in `out`, or are left to be added to
 };
 
 // Inner product: a vector holds 16 input channels and is summed at the end. Walks a list of output channels,

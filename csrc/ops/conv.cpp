@@ -34,6 +34,8 @@ class Conv final : public Operator, public RowWise {
     return most;
   }
 
+  void link_pages(std::vector<const float*>& wanted) override { pages_.swap(wanted); }
+
   int candidates() const override { return static_cast<int>(candidates_.size()); }
   void pick(int eighths, int candidate) override { picks_[eighths] = candidate; }
 
@@ -93,7 +95,8 @@ class Conv final : public Operator, public RowWise {
  private:
   ConvCall call_of(Run& run, const View& in, const View& out) const {
     const float* residual = residual_ == -1 ? nullptr : run.views[residual_].data;
-    return {in, out, residual, run.open(in_), run.open(out_), run.in_order(), activation_.clamp};
+    const Prefetch meanwhile = {pages_.data(), static_cast<int>(pages_.size()), kPageLines};
+    return {in, out, residual, run.open(in_), run.open(out_), run.in_order(), activation_.clamp, meanwhile};
   }
 
   // How much is open, rounded to eighths. Groups have one candidate, so that pairs across groups do no harm.
@@ -134,6 +137,7 @@ class Conv final : public Operator, public RowWise {
   int64_t pairs_;
   std::vector<ConvAlgorithmPtr> candidates_;
   int picks_[kEighths + 1] = {};
+  std::vector<const float*> pages_;
 };
 
 }  // namespace
@@ -167,10 +171,10 @@ Floats padded_bias(const OpSpec& op) {
 
 Shares::Shares(int threads, int rows, int units, int units_per_tile, int taps) : rows(rows), units(units) {
   by_rows = rows >= many_rows(taps) || units < threads * units_per_tile / 2 + 1;
-  // Twice as many chunks as threads, where each is still several tiles, evens out a core that was taken away.
+  // Twice as many chunks as threads evens out a core that was taken away. Units are not cut as finely, since nobody
+  // has fetched the first weights of a chunk.
   const int fine = threads == 1 && taps != 1 ? 1 : 2 * threads;
-  const int wanted = by_rows ? (taps == 1 ? std::clamp(rows / 14, threads, 2 * fine) : fine)
-                             : (units >= 12 * units_per_tile ? fine : threads);
+  const int wanted = !by_rows ? threads : taps == 1 ? std::clamp(rows / 14, threads, 2 * fine) : fine;
   chunks = std::max(1, std::min(wanted, by_rows ? rows : units));
 }
 

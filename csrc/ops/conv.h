@@ -15,6 +15,7 @@ struct ConvCall {
   OpenList open_in, open_out;
   const int32_t* in_order;  // 0, 1, 2, ...: weight rows that were packed in the order of the stored channels
   Clamp clamp;
+  Prefetch meanwhile;  // what small ops behind it will read on thread 0; Outer and Winograd stand before most of them
 };
 
 // An algorithm of which one thread can compute a few rows at a time; see strips.cpp.

@@ -29,9 +29,9 @@ class Outer final : public ConvAlgorithm, public RowWiseConv {
   void run(Run& run, const ConvCall& call) const override {
     const Shares shares(run.pool.threads(), call.out.height, blocks_of(call.open_out.count), kTileBlocks,
                         window_.height * window_.width);
-    run.pool.run(shares.chunks, [&](int chunk, int) {
+    run.pool.run(shares.chunks, [&](int chunk, int thread) {
       multiply(run, call, {shares.unit_begin(chunk), shares.unit_end(chunk)},
-               {shares.row_begin(chunk), shares.row_end(chunk)});
+               {shares.row_begin(chunk), shares.row_end(chunk)}, thread == 0 ? call.meanwhile : Prefetch{});
     });
   }
 
@@ -40,16 +40,16 @@ class Outer final : public ConvAlgorithm, public RowWiseConv {
     return window_.height * window_.width == 1 && floats_ <= kFewFloats ? this : nullptr;
   }
   void run_rows(Run& run, const ConvCall& call, Span rows, int) const override {
-    multiply(run, call, {0, blocks_of(call.open_out.count)}, rows);
+    multiply(run, call, {0, blocks_of(call.open_out.count)}, rows, {});
   }
 
  private:
   static constexpr size_t kFewFloats = 32 * 1024;
 
-  void multiply(Run& run, const ConvCall& call, Span blocks, Span rows) const {
+  void multiply(Run& run, const ConvCall& call, Span blocks, Span rows, const Prefetch& next) const {
     run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
                             bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
-                            blocks.begin, blocks.end, rows.begin, rows.end, call.clamp});
+                            blocks.begin, blocks.end, rows.begin, rows.end, call.clamp, next});
   }
 
   Window window_;

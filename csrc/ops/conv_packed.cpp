@@ -161,11 +161,12 @@ class Packed final : public ConvAlgorithm {
     out.data += offset;
     const float* residual = call.residual == nullptr ? nullptr : call.residual + offset;
     const int32_t* list = whole_ ? call.open_in.channels : call.in_order;
+    const size_t step = block_step(pass.count);
     const int first_row = whole_ && pass.count > 0 ? pass.wanted[0] : pass.range.begin;
-    run.kernels.outer_conv(
-        {call.in,    out,        residual,  window_,          packed,           step_,         block_step(pass.count),
-         bias,       list,       first_row, pass.range.begin, pass.range.count, call.in_order, blocks.begin,
-         blocks.end, rows.begin, rows.end,  call.clamp,       pass.first,       pass.last,     next});
+    run.kernels.outer_conv({call.in,       out,          residual,   window_,    packed,           step_,
+                            step,          bias,         list,       first_row,  pass.range.begin, pass.range.count,
+                            call.in_order, blocks.begin, blocks.end, rows.begin, rows.end,         call.clamp,
+                            next,          pass.first,   pass.last});
   }
 
   void pack_block(Run& run, const ConvCall& call, const Group& group, const Pass& pass, int block,

@@ -127,13 +127,14 @@ class Winograd final : public ConvAlgorithm {
     Pass now = pass_at(share, share.block_begin, 0, channels);
     run.kernels.winograd_input({call.in, blocks_of(channels), share.tile_begin, share.tile_end, tiles_x_, in,
                                 in_plane, in_pitch(), kept_ ? Prefetch{} : rows_of(call, now, rows)});
+    const Prefetch meanwhile = thread == 0 ? call.meanwhile : Prefetch{};
     for (Pass next; now.blocks > 0; now = next) {
       next = following(now, share, channels);
       if (!ready)
         for (int b = 0; b < now.blocks; ++b) transform(run, call, now, b, packed, weights + b * kLanes);
       run.kernels.winograd_product({in + now.from, in_plane, in_pitch(), out, out_plane, kPitch, tiles, weights,
                                     weights_plane(), kPitch, now.count, now.blocks, now.from == 0,
-                                    kept_ ? Prefetch{} : rows_of(call, next, rows)});
+                                    kept_ || next.blocks == 0 ? meanwhile : rows_of(call, next, rows)});
       if (next.block == now.block) continue;
       run.kernels.winograd_output({out, out_plane, kPitch, call.out, call.residual, bias, now.block,
                                    now.block + now.blocks, share.tile_begin, share.tile_end, tiles_x_, call.clamp});

@@ -10,6 +10,13 @@ namespace {
 
 constexpr int kNarrow = 64;  // columns
 
+// A classifier's weights would fill the cache that the convolution before it needs.
+void add_pages(const Floats& weights, size_t floats, std::vector<const float*>& wanted) {
+  constexpr size_t kMostFetched = 32 * 1024;
+  if (floats > kMostFetched) return;
+  for (size_t at = 0; at < floats; at += kPageLines * kLanes) wanted.push_back(&weights[at]);
+}
+
 // Rows padded to whole blocks of lanes, and a bias.
 struct Matrix {
   explicit Matrix(const OpSpec& op)
@@ -39,6 +46,9 @@ class Linear final : public Operator {
         activation_(applied(static_cast<Activation>(attribute(op, "activation")))) {}
 
   size_t scratch_floats() const override { return matrix_.padded(); }
+  void link_pages(std::vector<const float*>& wanted) override {
+    add_pages(matrix_.weights, matrix_.rows * matrix_.padded(), wanted);
+  }
 
   void run(Run& run) const override {
     const OpenList open = run.open(in_);
@@ -89,12 +99,14 @@ class NarrowLinear final : public Operator {
             op.weight.data[static_cast<size_t>(row) * columns_ + c];
   }
 
+  void link_pages(std::vector<const float*>& wanted) override {
+    add_pages(weights_, blocks_of(rows_) * block_step(), wanted);
+  }
+
   void run(Run& run) const override {
     const OpenList open = run.open(in_);
     const int blocks = blocks_of(rows_);
     run.macs += int64_t{open.count} * rows_;
-    // All are wanted soon, and the kernel by itself would wait for a few at a time.
-    for (size_t at = 0; at < blocks * block_step(); at += kLanes) __builtin_prefetch(&weights_[at]);
     run.kernels.outer_conv({run.views[in_], run.views[out_], nullptr, kPoint, weights_.get(), kLanes, block_step(),
                             bias_.get(), open.channels, 0, 0, open.count, run.open(out_).blocks, 0, blocks, 0, 1,
                             activation_.clamp});

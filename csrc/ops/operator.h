@@ -58,6 +58,7 @@ struct Run {
 };
 
 constexpr int kEighths = 8;
+constexpr int kPageLines = 64;  // of 64 bytes
 
 struct Span {
   int begin, end;
@@ -79,6 +80,10 @@ class Operator {
   virtual const RowWise* row_wise() const { return nullptr; }
   virtual void skip(Run&) const {}                     // instead of `run` where the layer gate is closed
   virtual size_t scratch_floats() const { return 0; }  // per thread
+
+  // Small ops wait longer for their weights than they need for using them. Called from the last op to the first: a
+  // small one adds pages of its weights to those wanted, a large one takes all and fetches them while it computes.
+  virtual void link_pages(std::vector<const float*>& /*wanted*/) {}
 
   // Some ops can be computed in more than one way. Which way pays depends on how much is open, in eighths of the
   // multiply-adds; autotune.py measures it.
