@@ -11,7 +11,8 @@ heads included; of several images in a call, their mean.
 
     realised saving = (1 - time / dense time) / (1 - MACs / dense MACs)
 
-where dense is the same engine without gates, on the same image in the same turn: medians of both ratios over all calls.
+where dense is the same engine without gates, on the same image in the same turn: both ratios are medians over the same
+calls, and so are the MACs beside a time.
 "direct" is the engine without Winograd, whose time should follow MACs. "slimmed" is what static pruning gives: the same
 network with the first channels of each block kept and the others gone, so that its MACs are those of the gated one, in
 OpenVINO f32.
@@ -39,6 +40,7 @@ from torch.nn.functional import interpolate
 from vision import import_torchvision
 
 from sluicegate.analysis.peers import PEERS_F32, Predict, dense_peers, open_vino, to_onnx, torch_eager, versions
+from sluicegate.bench import of_calls, realised_saving
 from sluicegate.convert import ChannelGating, GatedModel, LayerGating, gate_model
 from sluicegate.costs import MacModel
 from sluicegate.export import export
@@ -69,6 +71,10 @@ class Contender:
     @property
     def milliseconds(self) -> float:
         return 1e3 * statistics.median(self.seconds)
+
+    @property
+    def median_macs(self) -> float:
+        return statistics.median(of_calls(self.macs, len(self.seconds)))
 
 
 def main() -> None:
@@ -218,23 +224,17 @@ def _rows(contenders: list[Contender], batch: np.ndarray) -> list[dict[str, Any]
 
 def _row(one: Contender, dense: Contender | None, fastest: Contender, batch: np.ndarray) -> dict[str, Any]:
     wanted = one.reference(batch)
-    macs = statistics.median(one.macs) / fastest.macs[0]
     return {
         "name": one.name,
         "median_ms": one.milliseconds,
         "best_ms": 1e3 * min(one.seconds),
         "over_fastest_f32_peer": one.milliseconds / fastest.milliseconds,
-        "macs": statistics.median(one.macs),
-        "macs_over_dense": macs,
-        "realised_saving": dense and (1 - _paired(one, dense)) / (1 - macs),
+        "macs": one.median_macs,
+        "macs_over_dense": one.median_macs / fastest.macs[0],
+        "realised_saving": dense and realised_saving(one.seconds, dense.seconds, one.macs, dense.macs[0]),
         "error": float(np.abs(one.predict(batch) - wanted).max() / np.abs(wanted).max()),
         "fastest_f32_peer": one is fastest,
     }
-
-
-def _paired(one: Contender, dense: Contender) -> float:
-    """Time over dense time, call by call on the same images."""
-    return statistics.median(a / b for a, b in zip(one.seconds, dense.seconds, strict=True))
 
 
 def _prototype(folder: Path, threads: int) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import sluicegate as sg
 from sluicegate import bench
 from sluicegate.analysis.peers import torch_eager
 from sluicegate.nets import build_net
+from sluicegate_runtime import Session
 
 SECONDS = {
     "ours gated": 0.004,
@@ -45,7 +46,8 @@ def exported(folder: Path, keep: float | None) -> Path:
 
 
 def test_ratios_and_realised_saving(images, tmp_path):
-    found = {one.name: one for one in bench.compare(exported(tmp_path, 0.5), images, threads=1, per_call=2)}
+    file = exported(tmp_path, 0.5)
+    found = {one.name: one for one in bench.compare(file, images, threads=1, per_call=2)}
     assert {name: one.median_ms / 1e3 for name, one in found.items()} == pytest.approx(SECONDS)
     # The fastest float32 peer is ONNX Runtime: OpenVINO's default may be of another precision.
     assert {name: one.over_fastest_peer for name, one in found.items()} == pytest.approx(
@@ -54,9 +56,19 @@ def test_ratios_and_realised_saving(images, tmp_path):
     gated, dense = found["ours gated"], found["ours dense"]
     assert dense.macs == sg.MacModel(build_net("resnet8"), torch.zeros(1, 3, 32, 32)).dense
     assert 0.3 < gated.macs / dense.macs < 0.95
-    assert gated.realised_saving == pytest.approx((1 - 0.004 / 0.005) / (1 - gated.macs / dense.macs))
+    macs = Session(file).run(images).macs.reshape(3, 2).mean(1)  # of each call
+    assert gated.macs == pytest.approx(macs.mean())
+    assert gated.realised_saving == pytest.approx((1 - 0.004 / 0.005) / (1 - np.median(macs) / dense.macs))
     assert {one.realised_saving for one in found.values() if one is not gated} == {None}
     assert gated.error is None and dense.error is not None and dense.error < 1e-5
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 5])
+def test_times_are_held_against_the_macs_of_the_same_calls(calls):
+    macs = [90.0, 20.0, 50.0]
+    follows = [(macs * 2)[i] / 100 for i in range(calls)]
+    assert bench.realised_saving(follows, [1.0] * calls, macs, 100.0) == pytest.approx(1)
+    assert bench.realised_saving([1.0] * calls, [1.0] * calls, macs, 100.0) == pytest.approx(0)
 
 
 def test_open_gates_save_nothing(images, tmp_path):

@@ -2,12 +2,13 @@
 
     realised saving = (1 - time / dense time) / (1 - MACs / dense MACs)
 
-where dense is the same network without its gates, in this engine. Times are medians over calls in turns
-(`sluicegate_runtime.timing`), MACs the mean over the images that were timed.
+where dense is the same network without its gates, in this engine, given the same images: both ratios are medians over
+the same calls. Other times are medians over calls in turns (`sluicegate_runtime.timing`), other MACs means over them.
 
 Shapes: images [N, C, H, W] float32.
 """
 
+import itertools
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -131,12 +132,33 @@ def compare(
     sessions = {DENSE: dense}
     if any(value.kind == "gate" for value in artifact.program.values):
         sessions = {GATED: Session(file, threads, tune), **sessions}
-    macs = {name: float(np.mean([session.run(batch).macs for batch in batches])) for name, session in sessions.items()}
+    macs = {name: [float(session.run(batch).macs.mean()) for batch in batches] for name, session in sessions.items()}
     ours = {name: partial(_output, session) for name, session in sessions.items()}
     contenders = {**ours, **dense_peers(plain, example, threads)}
     seconds = time_in_turns(contenders, batches, repeats)
     errors = _errors(contenders, batches[0])
     return [_timing(name, seconds, macs, errors) for name in contenders]
+
+
+def realised_saving(
+    seconds: Sequence[float], dense_seconds: Sequence[float], macs: Sequence[float], dense_macs: float
+) -> float | None:
+    """(1 - time / dense time) / (1 - MACs / dense MACs), both ratios medians over the calls; None where gates save
+    no MACs.
+
+    Args:
+        seconds, dense_seconds: of each call, with and without gates, on the same images.
+        macs: with gates, of each batch: call i ran batch i, and the first again after the last.
+        dense_macs: of any batch without gates.
+    """
+    time = statistics.median(one / dense for one, dense in zip(seconds, dense_seconds, strict=True))
+    saved = 1 - statistics.median(of_calls(macs, len(seconds))) / dense_macs
+    return (1 - time) / saved if saved > 0 else None
+
+
+def of_calls(batches: Sequence[float], calls: int) -> list[float]:
+    """What is known of each batch, for each of the calls that ran them in turn."""
+    return list(itertools.islice(itertools.cycle(batches), calls))
 
 
 def predicted(file: Path, images: np.ndarray, table: LatencyTable, threads: int = 2, tune: bool = False) -> float:
@@ -178,17 +200,17 @@ def _errors(contenders: Mapping[str, Callable[[np.ndarray], np.ndarray]], batch:
 
 
 def _timing(
-    name: str, seconds: Mapping[str, list[float]], macs: Mapping[str, float], errors: Mapping[str, float]
+    name: str, seconds: Mapping[str, list[float]], macs: Mapping[str, list[float]], errors: Mapping[str, float]
 ) -> Timing:
     median = {one: statistics.median(taken) for one, taken in seconds.items()}
     fastest = min(median[peer] for peer in PEERS_F32 if peer in median)
-    saved = 1 - macs.get(name, macs[DENSE]) / macs[DENSE]
+    mine = macs.get(name, macs[DENSE])
     return Timing(
         name=name,
         median_ms=1e3 * median[name],
         best_ms=1e3 * min(seconds[name]),
         over_fastest_peer=median[name] / fastest,
-        macs=macs.get(name, macs[DENSE]),
-        realised_saving=(1 - median[name] / median[DENSE]) / saved if saved > 0 else None,
+        macs=statistics.mean(of_calls(mine, len(seconds[name]))),
+        realised_saving=realised_saving(seconds[name], seconds[DENSE], mine, macs[DENSE][0]),
         error=errors.get(name),
     )
