@@ -1,5 +1,8 @@
 #include "cpu_features.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
 namespace sluice {
 
 #if defined(__x86_64__)
@@ -13,5 +16,15 @@ bool cpu_has_avx512() {
 bool cpu_has_avx2() { return false; }
 bool cpu_has_avx512() { return false; }
 #endif
+
+size_t l1_bytes() {
+  if (const char* kibibytes = getenv("SLUICEGATE_L1")) return size_t{1024} * strtoul(kibibytes, nullptr, 10);
+#if defined(_SC_LEVEL1_DCACHE_SIZE)
+  const long bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+  return bytes > 0 ? static_cast<size_t>(bytes) : 0;
+#else
+  return 0;
+#endif
+}
 
 }  // namespace sluice

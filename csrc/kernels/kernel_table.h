@@ -47,6 +47,10 @@ struct Prefetch {
   int count = 0, lines = 0;
 };
 
+// In planes of few pixels convolutions can go by in passes whose weights and pixels, so many floats, stay in L1. Sums
+// wait in memory between passes: where L1 is smaller that costs more than to read all from L2.
+constexpr size_t kNearFloats = 10 * 1024;
+
 // Outer product: a vector holds 16 output channels and meets one input pixel, broadcast. Walks a list of
 // input channels, so a closed input channel costs nothing.
 struct OuterConv {
@@ -64,6 +68,7 @@ struct OuterConv {
   Clamp clamp;
   Prefetch next = {};
   bool first = true, last = true;  // else its sums begin with what lies in `out`, or are left to be added to
+  bool large_l1 = false;           // L1 has room for kNearFloats
 };
 
 // Inner product: a vector holds 16 input channels and is summed at the end. Walks a list of output channels,
@@ -77,6 +82,7 @@ struct InnerConv {
   int in_blocks;
   int begin, end, row_begin, row_end;  // this call's share: entries of the list, rows of the output
   Clamp clamp;
+  bool large_l1 = false;  // as OuterConv's
 };
 
 // The first layer: few input channels, so pixels are stored without lanes, [y][x][channel], with their

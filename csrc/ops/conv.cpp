@@ -6,7 +6,7 @@ namespace sluice {
 namespace {
 
 // An inner product sums its lanes for every pixel; packing is paid once for all pixels, and pays from so many rows of
-// the input on.
+// the output on.
 constexpr int kPackedRows = 15;
 
 class Conv final : public Operator, public RowWise {
@@ -116,7 +116,7 @@ class Conv final : public Operator, public RowWise {
     if (groups > 1) return out.gate == -1 ? make_grouped(op) : make_packed(plan, op);
     if (whole_blocks) return make_outer(op);
     const bool single_tap = op.weight.shape[2] * op.weight.shape[3] == 1;
-    if (in.gate == -1 && !single_tap && op.inputs.size() == 1 && in.height() < kPackedRows) return make_inner(op);
+    if (in.gate == -1 && !single_tap && op.inputs.size() == 1 && out.height() < kPackedRows) return make_inner(op);
     return make_packed(plan, op);
   }
 

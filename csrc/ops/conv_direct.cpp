@@ -49,7 +49,8 @@ class Outer final : public ConvAlgorithm, public RowWiseConv {
   void multiply(Run& run, const ConvCall& call, Span blocks, Span rows, const Prefetch& next) const {
     run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
                             bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
-                            blocks.begin, blocks.end, rows.begin, rows.end, call.clamp, next});
+                            blocks.begin, blocks.end, rows.begin, rows.end, call.clamp, next, true, true,
+                            run.large_l1});
   }
 
   Window window_;
@@ -135,7 +136,7 @@ class Inner final : public ConvAlgorithm, public RowWiseConv {
  private:
   void multiply(Run& run, const ConvCall& call, Span entries, Span rows) const {
     run.kernels.inner_conv({call.in, call.out, window_, weights_.get(), bias_.get(), call.open_out.channels,
-                            in_blocks_, entries.begin, entries.end, rows.begin, rows.end, call.clamp});
+                            in_blocks_, entries.begin, entries.end, rows.begin, rows.end, call.clamp, run.large_l1});
   }
 
   Window window_;

@@ -23,6 +23,7 @@ struct Run {
   const KernelTable& kernels;
   ThreadPool& pool;
   const Plan& plan;
+  const bool large_l1;  // as the kernels ask
 
   const float* image = nullptr;  // [C, H, W]
   bool threshold_given = false;
