@@ -1,7 +1,11 @@
 #include "cpu_features.h"
 
-#include <stdlib.h>
 #include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
 
 namespace sluice {
 
@@ -18,7 +22,14 @@ bool cpu_has_avx512() { return false; }
 #endif
 
 size_t l1_bytes() {
-  if (const char* kibibytes = getenv("SLUICEGATE_L1")) return size_t{1024} * strtoul(kibibytes, nullptr, 10);
+  if (const char* told = std::getenv("SLUICEGATE_L1"); told != nullptr && *told != '\0') {
+    const std::string text(told);
+    uint16_t kibibytes = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), kibibytes);
+    if (error != std::errc{} || end != text.data() + text.size())
+      throw std::invalid_argument("SLUICEGATE_L1: '" + text + "' is not a whole number of KiB below 65536");
+    return size_t{1024} * kibibytes;
+  }
 #if defined(_SC_LEVEL1_DCACHE_SIZE)
   const long bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE);
   return bytes > 0 ? static_cast<size_t>(bytes) : 0;

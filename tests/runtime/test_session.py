@@ -116,6 +116,13 @@ def test_an_unknown_instruction_set_is_refused(monkeypatch):
         Session(network()[0])
 
 
+@pytest.mark.parametrize("size", ["much", "48 KiB", "-1", "65536"])
+def test_a_cache_of_unknown_size_is_refused(size, monkeypatch):
+    monkeypatch.setenv("SLUICEGATE_L1", size)
+    with pytest.raises(InputError, match=f"SLUICEGATE_L1: '{size}' is not a whole number"):
+        Session(network()[0])
+
+
 def test_a_missing_engine_is_a_run_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "sluicegate_runtime._engine", None)
     with pytest.raises(RunError, match="engine: the native module cannot be imported"):
