@@ -67,8 +67,8 @@ struct OuterConv {
   int block_begin, block_end, row_begin, row_end;  // this call's share of the output
   Clamp clamp;
   Prefetch next = {};
-  bool first = true, last = true;  // else its sums begin with what lies in `out`, or are left to be added to
   bool large_l1 = false;           // L1 has room for kNearFloats
+  bool first = true, last = true;  // else its sums begin with what lies in `out`, or are left to be added to
 };
 
 // Inner product: a vector holds 16 input channels and is summed at the end. Walks a list of output channels,

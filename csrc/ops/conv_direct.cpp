@@ -49,8 +49,7 @@ class Outer final : public ConvAlgorithm, public RowWiseConv {
   void multiply(Run& run, const ConvCall& call, Span blocks, Span rows, const Prefetch& next) const {
     run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
                             bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
-                            blocks.begin, blocks.end, rows.begin, rows.end, call.clamp, next, true, true,
-                            run.large_l1});
+                            blocks.begin, blocks.end, rows.begin, rows.end, call.clamp, next, run.large_l1});
   }
 
   Window window_;

@@ -166,7 +166,7 @@ class Packed final : public ConvAlgorithm {
     run.kernels.outer_conv({call.in,       out,          residual,   window_,    packed,           step_,
                             step,          bias,         list,       first_row,  pass.range.begin, pass.range.count,
                             call.in_order, blocks.begin, blocks.end, rows.begin, rows.end,         call.clamp,
-                            next,          pass.first,   pass.last});
+                            next,          run.large_l1, pass.first, pass.last});
   }
 
   void pack_block(Run& run, const ConvCall& call, const Group& group, const Pass& pass, int block,
