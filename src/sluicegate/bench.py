@@ -2,8 +2,9 @@
 
     realised saving = (1 - time / dense time) / (1 - MACs / dense MACs)
 
-where dense is the same network without its gates, in this engine, given the same images: both ratios are medians over
-the same calls. Other times are medians over calls in turns (`sluicegate_runtime.timing`), other MACs means over them.
+where dense is the same network without its gates, in this engine, given the same images: each call has a saving of its
+own, and the median over calls is told. Other times are medians over calls in turns (`sluicegate_runtime.timing`), other
+MACs means over them.
 
 Shapes: images [N, C, H, W] float32.
 """
@@ -143,17 +144,18 @@ def compare(
 def realised_saving(
     seconds: Sequence[float], dense_seconds: Sequence[float], macs: Sequence[float], dense_macs: float
 ) -> float | None:
-    """(1 - time / dense time) / (1 - MACs / dense MACs), both ratios medians over the calls; None where gates save
-    no MACs.
+    """(1 - time / dense time) / (1 - MACs / dense MACs), the median over the calls whose gates save MACs; None where
+    none does. Each call is held against its own MACs: those of layer gates come in a few steps, between which the
+    median time of other images may lie.
 
     Args:
         seconds, dense_seconds: of each call, with and without gates, on the same images.
         macs: with gates, of each batch: call i ran batch i, and the first again after the last.
         dense_macs: of any batch without gates.
     """
-    time = statistics.median(one / dense for one, dense in zip(seconds, dense_seconds, strict=True))
-    saved = 1 - statistics.median(of_calls(macs, len(seconds))) / dense_macs
-    return (1 - time) / saved if saved > 0 else None
+    calls = zip(seconds, dense_seconds, of_calls(macs, len(seconds)), strict=True)
+    savings = [(1 - one / dense) / (1 - done / dense_macs) for one, dense, done in calls if done < dense_macs]
+    return statistics.median(savings) if savings else None
 
 
 def of_calls(batches: Sequence[float], calls: int) -> list[float]:
