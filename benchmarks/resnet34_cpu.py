@@ -11,8 +11,8 @@ heads included; of several images in a call, their mean.
 
     realised saving = (1 - time / dense time) / (1 - MACs / dense MACs)
 
-where dense is the same engine without gates, on the same image in the same turn: both ratios are medians over the same
-calls, and so are the MACs beside a time.
+where dense is the same engine without gates, on the same image in the same turn: each call has a saving of its own.
+What is told of it, of times and of the MACs beside a time are medians over the same calls.
 "direct" is the engine without Winograd, whose time should follow MACs. "slimmed" is what static pruning gives: the same
 network with the first channels of each block kept and the others gone, so that its MACs are those of the gated one, in
 OpenVINO f32.

@@ -71,6 +71,13 @@ def test_times_are_held_against_the_macs_of_the_same_calls(calls):
     assert bench.realised_saving([1.0] * calls, [1.0] * calls, macs, 100.0) == pytest.approx(0)
 
 
+def test_the_saving_is_the_median_of_the_calls_that_save():
+    macs = [100.0, 60.0, 20.0, 60.0]  # the first saves nothing, whatever its time
+    seconds = [0.1, 0.6, 0.6, 0.8]  # of a dense second: savings of 1, 0.5 and 0.5
+    assert bench.realised_saving(seconds, [1.0] * 4, macs, 100.0) == pytest.approx(0.5)
+    assert bench.realised_saving(seconds[:1], [1.0], macs[:1], 100.0) is None
+
+
 def test_open_gates_save_nothing(images, tmp_path):
     gated = bench.compare(exported(tmp_path, 0.999), images, threads=1)[0]
     assert gated.name == "ours gated" and gated.realised_saving is None
