@@ -1,5 +1,6 @@
 """Lowering against the reference interpreter and the engine: outputs, every gate, every MAC."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import nn
 import sluicegate as sg
 from sluicegate.convert import Gating, exit_classifier
 from sluicegate.export import export, lower
+from sluicegate.gates import Strategy
 from sluicegate.nets import build_net
 from sluicegate_runtime import Artifact, Preprocessing, Program, Session, dense_program, load, run_reference
 
@@ -83,6 +85,22 @@ def pooled_chain() -> nn.Sequential:
 
 def pooled_classifier(channels: int, classes: int) -> nn.Sequential:
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+
+
+class Computed(nn.Module):
+    """A network that is one function."""
+
+    def __init__(self, compute: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.compute = compute
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.compute(x)
+
+
+class TwoInputs(nn.Module):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        return x.relu()
 
 
 def _mix_free_logits(gated: sg.GatedModel) -> None:
@@ -230,13 +248,67 @@ def test_a_plain_network_lowers_too(build) -> None:
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4)), r"the engine has no op for '_1' \(GroupNorm\)"),
         (nn.Sequential(nn.Conv2d(3, 4, 3, padding_mode="reflect", padding=1)), "pads by .* reflect"),
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)), "without running statistics"),
+        (nn.Sequential(nn.Upsample(scale_factor=1.3, mode="bilinear")), r"no op for '_0' \(Upsample\)"),
+        (Computed(lambda x: torch.add(x, x.relu(), alpha=0.5)), "no op for 'add'"),
+        (Computed(lambda x: torch.add(nn.functional.relu(x), x, alpha=2)), "no op for 'add'"),
+        (Computed(lambda x: x.mean((1, 2))), "no op for 'mean'"),
+        (Computed(lambda x: x.mean(-1)), "no op for 'mean'"),
+        (Computed(lambda x: x.mean((2, 3)).view(-1, 3, 1)), "no op for 'view'"),
+        (Computed(lambda x: x.view(-1, 6, 32)), "no op for 'view'"),
+        (Computed(lambda x: x.flatten(2)), "no op for 'flatten'"),
+        (TwoInputs(), r"it takes 2 inputs \(x, mask\)"),
     ],
-    ids=("op", "padding", "statistics"),
+    ids=lambda what: what if isinstance(what, str) else "",
 )
 def test_what_the_engine_cannot_run_is_refused(net: nn.Module, message: str) -> None:
     with pytest.raises(sg.InputError, match=message) as error:
         lower(net.eval(), torch.zeros(1, 3, 8, 8))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x: torch.add(x, x.relu()),
+        lambda x: x.mean((2, 3)),
+        lambda x: x.mean((-1, -2)),
+        lambda x: x.mean(dim=[2, 3]).view(-1, 3),
+        lambda x: x.reshape(-1, 192),
+        nn.Upsample(scale_factor=1.5, mode="bilinear"),
+        nn.Upsample(scale_factor=1.3, mode="bilinear", align_corners=True),
+        nn.Upsample(size=(11, 5), mode="bilinear"),
+    ],
+)
+def test_ops_that_the_engine_knows_in_one_form_only(compute) -> None:
+    net, images = Computed(compute), torch.randn(2, 3, 8, 8)
+    program, tensors = lower(net, images[:1])
+    for result in (
+        run_reference(program, tensors, images.numpy()),
+        Session(Artifact(program, tensors)).run(images.numpy()),
+    ):
+        np.testing.assert_allclose(result.output, net(images).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("gating", [GATINGS["joint"], sg.RecurrentGating(initial_open_rate=0.5)], ids=("joint", "lstm"))
+def test_a_file_decides_as_its_network_was_set_to(gating: Gating) -> None:
+    torch.manual_seed(0)
+    gated = sg.gate_model(build_net("resnet14"), gating, torch.zeros(1, 3, 32, 32)).eval()
+    images = torch.randn(4, 3, 32, 32)
+    at_half = Session(Artifact(*lower(gated))).run(images.numpy())
+    logits = torch.cat([record.logits.flatten() for record in gated(images, return_gates=True).gates.values()])
+    gated.strategy = sg.Threshold(float(logits.quantile(0.6).sigmoid()))
+    gates = gated(images, return_gates=True).gates
+    for result in (Session(Artifact(*lower(gated))).run(images.numpy()), run_reference(*lower(gated), images.numpy())):
+        assert result.macs.tolist() == gated.macs.macs(gates).tolist()
+        assert result.macs.sum() < at_half.macs.sum()
+
+
+@pytest.mark.parametrize("strategy", [sg.Stochastic(), sg.AlwaysOn(), sg.Ensemble(3)], ids=str)
+def test_what_is_no_threshold_is_not_exported(strategy: Strategy) -> None:
+    gated = sg.gate_model(build_net("resnet8"), GATINGS["joint"], torch.zeros(1, 3, 32, 32)).eval()
+    gated.strategy = strategy
+    with pytest.raises(sg.InputError, match=r"strategy: \w+\(.*\) cannot be exported; the engine's gates decide by"):
+        lower(gated)
 
 
 def test_a_file_carries_preprocessing_and_classes(tmp_path) -> None:

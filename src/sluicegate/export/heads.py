@@ -21,6 +21,8 @@ from sluicegate.gates import (
     MemoryHead,
     PooledHead,
     SaliencyHead,
+    Strategy,
+    Threshold,
     TopK,
 )
 from sluicegate_runtime.program import Attribute, Value
@@ -49,8 +51,9 @@ class HeadLowering:
         sites whose open channels are scaled by what the head says of them."""
         when = self.when
         if isinstance(gate.head, LogitHead):
-            (site,) = gate.sites
-            self.program.add("gate", Value(site.name, (site.gates,), "gate"), (self.read,), when=when)
+            (site,), (estimator,) = gate.sites, gate.estimators
+            is_open = Value(site.name, (site.gates,), "gate")
+            self.program.add("gate", is_open, (self.read,), _rule(gate.strategy, estimator, site.gates), when=when)
             return set()
         features = self._features(gate.head)
         for i, (site, estimator) in enumerate(zip(gate.sites, gate.estimators, strict=True)):
@@ -58,7 +61,7 @@ class HeadLowering:
             self._logits(logits, gate.head, i, features, estimator.logits_per_gate, when)
             self._keep_open(logits.name, site.keep_open)
             is_open = Value(site.name, (site.gates,), "gate")
-            self.program.add("gate", is_open, (logits.name,), _rule(estimator, site.gates), when=when)
+            self.program.add("gate", is_open, (logits.name,), _rule(gate.strategy, estimator, site.gates), when=when)
             when = site.name if site.kind == "layer" else when
         sites = zip(gate.sites, gate.estimators, strict=True)
         return {site.name for site, estimator in sites if isinstance(estimator, TopK) and estimator.boost}
@@ -144,6 +147,8 @@ def _difference(rows: Tensor, logits_per_gate: int) -> Tensor:
     return rows if logits_per_gate == 1 else rows[1::2] - rows[::2]
 
 
-def _rule(estimator: Estimator, gates: int) -> dict[str, Attribute]:
-    """How a gate decides, where that is not by its threshold."""
-    return {"top_k": estimator.count(gates)} if isinstance(estimator, TopK) else {}
+def _rule(strategy: Strategy, estimator: Estimator, gates: int) -> dict[str, Attribute]:
+    """How a gate decides: the k largest logits are open, or those above the threshold."""
+    if not isinstance(strategy, Threshold):
+        raise InputError(f"strategy: {strategy} cannot be exported; the engine's gates decide by Threshold(tau)")
+    return {"top_k": estimator.count(gates)} if isinstance(estimator, TopK) else {"threshold": strategy.logit}

@@ -9,6 +9,7 @@
 Which value bears which gate is read off `costs.liveness`, the same answers from which `MacModel` counts.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -21,8 +22,8 @@ from sluicegate.costs import Liveness, liveness
 from sluicegate.errors import InputError
 from sluicegate.export.builder import ProgramBuilder
 from sluicegate.export.heads import HeadLowering
-from sluicegate.export.passes import Fused, activation_of, does_nothing, folded, fuse, norm_alone
-from sluicegate.export.windows import conv_window, pool_window, windows_fit
+from sluicegate.export.passes import Fused, activation_of, does_nothing, folded, fuse, is_sum, norm_alone
+from sluicegate.export.windows import conv_window, pool_window, scales_fit, windows_fit
 from sluicegate.gates import (
     Gate,
     LstmCell,
@@ -32,7 +33,7 @@ from sluicegate.gates import (
     mask_channels,
     mask_layer,
 )
-from sluicegate.graph import Role, module_of, role, shape, trace
+from sluicegate.graph import module_of, shape, trace
 from sluicegate.nets.cifar_resnet import SubsampleAndPad
 from sluicegate_runtime.program import Attribute, Op, Preprocessing, Program, Value
 
@@ -63,12 +64,14 @@ def lower(
         raise InputError("example_inputs: None, but a plain network needs them to be traced")
     else:
         graph_module = trace(net, example_inputs)
+    sources = [node.name for node in graph_module.graph.nodes if node.op == "placeholder"]
+    if len(sources) != 1:
+        raise InputError(f"net: it takes {len(sources)} inputs ({', '.join(sources)}); the engine takes one")
     lowering = _Lowering(graph_module)
     with torch.no_grad():
         output = lowering.run()
-    (source,) = (n for n in graph_module.graph.nodes if n.op == "placeholder")
     program = Program(
-        source.name,
+        sources[0],
         output,
         tuple(lowering.program.values),
         tuple(lowering.program.ops),
@@ -140,15 +143,19 @@ class _Lowering:
 
     def _alias(self, node: fx.Node) -> bool:
         """Ops that do nothing in evaluation, or nothing to a value that is flat already."""
+        if does_nothing(self.graph_module, node):
+            self.names[node] = self._read(node)
+            return True
         module = module_of(self.graph_module, node)
-        flattens = isinstance(module, nn.Flatten) or node.target in (torch.flatten, "flatten", "view", "reshape")
-        if not (flattens or does_nothing(self.graph_module, node)):
+        if not (isinstance(module, nn.Flatten) or node.target in (torch.flatten, "flatten", "view", "reshape")):
             return False
-        read = self.names[node.all_input_nodes[0]]
-        if flattens and len(self.program.value(read).shape) == 3:
-            self._emit(node, "flatten", (read,), shape(node)[1:])
+        before, after = self._shape(node), shape(node)[1:]
+        if after == before:
+            self.names[node] = self._read(node)
+        elif after == (math.prod(before),):
+            self._emit(node, "flatten", (self._read(node),), after)
         else:
-            self.names[node] = read
+            return False
         return True
 
     def _activation(self, node: fx.Node) -> bool:
@@ -180,7 +187,7 @@ class _Lowering:
             case SubsampleAndPad():
                 attributes = {"stride": module.stride, "before": module.before, "after": module.after}
                 self._emit(node, "subsample", names, out, attributes)
-            case nn.Upsample() if module.mode == "bilinear":
+            case nn.Upsample() if module.mode == "bilinear" and scales_fit(module, node):
                 self._emit(node, "resize", names, out, {"size": out[1:], "align_corners": bool(module.align_corners)})
             case _:
                 return False
@@ -189,13 +196,13 @@ class _Lowering:
     def _function(self, node: fx.Node) -> bool:
         names = tuple(self.names[n] for n in node.all_input_nodes if n in self.names)
         out = shape(node)[1:]
-        if role(self.graph_module, node) is Role.ADD:
+        if is_sum(self.graph_module, node):
             self._emit(node, "add", names, out)
         elif node.target in (torch.cat, torch.concat):
             self._emit(node, "concat", names, out)
         elif node.target is hidden_of:
             self._emit(node, "slice", names, out, {"size": out[0]})
-        elif (node.target == "mean" and len(out) == 1) or (node.target is F.adaptive_avg_pool2d and out[1:] == (1, 1)):
+        elif _averages_plane(node) or (node.target is F.adaptive_avg_pool2d and out[1:] == (1, 1)):
             self._emit(node, "global_pool", names, out[:1])
         else:
             return False
@@ -286,3 +293,11 @@ class _Lowering:
 
     def _shape(self, node: fx.Node) -> tuple[int, ...]:
         return self.program.value(self._read(node)).shape
+
+
+def _averages_plane(node: fx.Node) -> bool:
+    """Whether a node is [N, C, H, W] -> [N, C], the mean over pixels."""
+    if node.target != "mean" or len(shape(node.all_input_nodes[0])) != 4:
+        return False
+    over = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    return isinstance(over, list | tuple) and {int(str(side)) % 4 for side in over} == {2, 3} and len(shape(node)) == 2

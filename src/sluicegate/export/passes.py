@@ -77,6 +77,11 @@ def does_nothing(graph_module: fx.GraphModule, node: fx.Node) -> bool:
     return isinstance(module_of(graph_module, node), _IDLE_MODULES) or node.target in (F.dropout, "contiguous")
 
 
+def is_sum(graph_module: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a node adds two values as they are; torch may scale the second."""
+    return role(graph_module, node) is Role.ADD and node.kwargs.get("alpha") in (None, 1)
+
+
 def activation_of(graph_module: fx.GraphModule, node: fx.Node) -> str | None:
     """The program's name of the activation that a node applies, if it does nothing else."""
     module = module_of(graph_module, node)
@@ -162,7 +167,7 @@ class _Chain:
 
 def _other_summand(graph_module: fx.GraphModule, node: fx.Node, chain: list[fx.Node]) -> fx.Node | None:
     """What a node adds to a chain's end, if it is a sum and if no gate has closed that other value."""
-    if role(graph_module, node) is not Role.ADD:
+    if not is_sum(graph_module, node):
         return None
     ends = [n for n in node.all_input_nodes if n in chain or _comes_idly_from(graph_module, n, chain)]
     others = [n for n in node.all_input_nodes if n not in ends]

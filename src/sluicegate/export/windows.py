@@ -1,5 +1,7 @@
 """The windows of torch's convolutions and pools as an op's attributes."""
 
+import math
+
 from torch import fx, nn
 
 from sluicegate.errors import InputError
@@ -29,6 +31,16 @@ def windows_fit(module: nn.AvgPool2d, node: fx.Node) -> bool:
     """Whether no window hangs over the end, so that rounding the number of windows up or down is the same."""
     sides = zip(shape(node.all_input_nodes[0])[2:], shape(node)[2:], *pool_window(module).values(), strict=True)
     return all((count - 1) * stride + kernel <= side + 2 * pad for side, count, kernel, stride, pad in sides)
+
+
+def scales_fit(module: nn.Upsample, node: fx.Node) -> bool:
+    """Whether a resize takes pixels where the ratio of its sides says, as the engine does; torch goes by the scale that
+    it was given, even where it has cut off part of a pixel."""
+    if module.align_corners or module.scale_factor is None or module.recompute_scale_factor:
+        return True
+    scales = module.scale_factor if isinstance(module.scale_factor, tuple) else (module.scale_factor,) * 2
+    sides = zip(shape(node.all_input_nodes[0])[2:], shape(node)[2:], scales, strict=True)
+    return all(math.isclose(side * scale, scaled) for side, scaled, scale in sides)
 
 
 def pool_window(module: nn.MaxPool2d | nn.AvgPool2d) -> dict[str, Pair]:

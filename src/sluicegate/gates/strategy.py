@@ -36,8 +36,13 @@ class Threshold(Strategy):
         if not 0 < self.tau < 1:
             raise InputError(f"tau: {self.tau} must lie between 0 and 1")
 
+    @property
+    def logit(self) -> float:
+        """Above which a gate is open."""
+        return math.log(self.tau / (1 - self.tau))
+
     def __call__(self, estimator: Estimator, logits: Tensor, training: bool) -> Tensor:
-        return estimator(logits) if training else estimator.decide(logits, math.log(self.tau / (1 - self.tau)))
+        return estimator(logits) if training else estimator.decide(logits, self.logit)
 
 
 @dataclass(frozen=True)
