@@ -1,4 +1,4 @@
-# Every target makes its own .venv first. Nothing is needed before but python3, 3.10 to 3.13.
+# Every target makes its own .venv first. Nothing is needed before but python3, 3.10 to 3.13, and a C++ compiler.
 
 PYTHON ?= python3
 VENV := .venv

@@ -23,10 +23,11 @@ from rich.console import Console
 from rich.table import Table
 from vision import import_torchvision
 
+from sluicegate.analysis.peers import to_onnx
 from sluicegate.export import export
+from sluicegate.files import write_json
 from sluicegate.nets import build_net
 from sluicegate.train import provenance
-from sluicegate.train.files import write_json
 
 STEPS = ("import", "load", "first run")
 
@@ -95,7 +96,7 @@ def _programs(options: argparse.Namespace, folder: Path) -> dict[str, str]:
     torch.manual_seed(0)
     net, example = build_net(options.net).eval(), torch.zeros(1, 3, options.size, options.size)
     ours, onnx = export(net, folder / "net.sluice", example), folder / "net.onnx"
-    torch.onnx.export(net, (example,), onnx, dynamo=True, external_data=False, verbose=False)
+    onnx.write_bytes(to_onnx(net, example))
     contenders = {"sluicegate_runtime": (ours, OURS), "ONNX Runtime": (onnx, ONNX_RUNTIME)}
     return {
         name: AROUND.format(arguments=repr((str(path), options.threads, options.size)), timed=timed)

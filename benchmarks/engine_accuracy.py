@@ -14,7 +14,6 @@ N images, G gates of a site, K classes.
 """
 
 import argparse
-import math
 import sys
 import tempfile
 from collections import Counter
@@ -34,9 +33,9 @@ from sluicegate.convert import GatedModel, GatedOutput
 from sluicegate.data import Batches, ImageSet, Normalize
 from sluicegate.errors import InputError
 from sluicegate.export import export
+from sluicegate.files import write_json
 from sluicegate.gates import Threshold
 from sluicegate.train import load_run, load_split, provenance, read_run_recipe
-from sluicegate.train.files import write_json
 from sluicegate_runtime import Result, Session
 
 NEAR = 1e-4
@@ -103,7 +102,7 @@ def _batches(images: ImageSet, doing: str) -> Iterator[tuple[Tensor, Tensor]]:
 def compare(expected: GatedOutput, macs: Tensor, result: Result, labels: Tensor, threshold: float) -> Counter[str]:
     """One batch; `macs` [N] are torch's. What is counted, the head of this file says."""
     counts: Counter[str] = Counter()
-    cut = math.log(threshold / (1 - threshold))
+    cut = Threshold(threshold).logit
     excused = torch.zeros(len(labels), dtype=torch.bool)  # [N]: some gate so far was near and differed
     alike = ~excused
     for name, record in expected.gates.items():

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sluicegate.errors import InputError
+from sluicegate.files import write_json
 from sluicegate.train import provenance
-from sluicegate.train.files import write_json
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from sluicegate.data import ImageSet, Normalize
 from sluicegate.export import lower
+from sluicegate.files import write_json, write_text
 from sluicegate.train import (
     AugmentRecipe,
     DataRecipe,
@@ -35,10 +36,8 @@ from sluicegate.train import (
     load_run,
     load_split,
     provenance,
-    read_result,
     run,
 )
-from sluicegate.train.files import write_json, write_text
 from sluicegate_runtime import (
     Artifact,
     LatencyTable,
@@ -75,7 +74,10 @@ def main() -> None:
     targets = [share * table.dense for share in options.shares]
     folders = [runs / f"{share:g}" for share in options.shares]
     aims = [LatencyRecipe(str(runs / "table.json"), ms, options.weight) for ms in targets]
-    results = [_trained(replace(budget, latency=aim), folder) for aim, folder in zip(aims, folders, strict=True)]
+    results = [
+        run(replace(budget, latency=aim), folder, resume=folder.exists())
+        for aim, folder in zip(aims, folders, strict=True)
+    ]
     timed = _timed(folders, images, table, options.threads)
     rows = [_row(table, *one) for one in zip(targets, results, *timed, strict=True)]
     _print(rows, table)
@@ -102,12 +104,6 @@ def _table(budget: Recipe, images: ImageSet, path: Path, threads: int) -> Latenc
         table = measure_latency(Artifact(*lower(net)), threads)
         write_text(path, replace(table, came_from=provenance.provenance()).to_json() + "\n")
     return read_table(path)
-
-
-def _trained(recipe: Recipe, folder: Path) -> Result:
-    if (folder / "result.json").exists():
-        return read_result(folder)
-    return run(recipe, folder, resume=folder.exists())
 
 
 def _timed(

@@ -26,11 +26,11 @@ from torch.nn.functional import cross_entropy
 from vision import import_torchvision
 
 from sluicegate.convert import ChannelGating, GatedModel, gate_model
+from sluicegate.files import write_json
 from sluicegate.gates import GateRecord, GateRecords
 from sluicegate.nets import build_net
 from sluicegate.objectives import L0, BatchShaping, Objective, WeightedSum
 from sluicegate.train import provenance
-from sluicegate.train.files import write_json
 
 SIZE = 224
 

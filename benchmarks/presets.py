@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sluicegate.analysis import Point, Series, save_frontier
+from sluicegate.files import write_json
 from sluicegate.train import (
     AugmentRecipe,
     DataRecipe,
@@ -32,10 +33,8 @@ from sluicegate.train import (
     Recipe,
     Result,
     provenance,
-    read_result,
     run,
 )
-from sluicegate.train.files import write_json
 
 SHARES = (0.7, 0.5)  # of the dense MACs, at which presets are compared
 
@@ -165,8 +164,6 @@ def _row(knob: Knob, budget: Recipe, runs: Path) -> dict[str, Any]:
 
 def _trained(recipe: Recipe, runs: Path) -> Result:
     folder = runs / recipe.name
-    if (folder / "result.json").exists():
-        return read_result(folder)
     return run(recipe, folder, resume=folder.exists())
 
 

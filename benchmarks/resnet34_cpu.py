@@ -44,11 +44,11 @@ from sluicegate.bench import of_calls, realised_saving
 from sluicegate.convert import ChannelGating, GatedModel, LayerGating, gate_model
 from sluicegate.costs import MacModel
 from sluicegate.export import export
+from sluicegate.files import write_json
 from sluicegate.gates import BinConcrete, Gate, PooledHead
 from sluicegate.graph import Channels, find_channels, module_of, trace
 from sluicegate.nets import build_net
 from sluicegate.train import provenance
-from sluicegate.train.files import write_json
 from sluicegate_runtime import Session, time_in_turns
 
 OPEN_RATES = (0.70, 0.45, 0.25)

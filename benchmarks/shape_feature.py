@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from sluicegate.data import load
+from sluicegate.files import whole_file, write_json
 from sluicegate.objectives import Distribution, Normal, Uniform, batch_shaping
 from sluicegate.train import provenance
-from sluicegate.train.files import write_json, write_whole
 
 UNITS, BATCH = 16, 128
 PRIORS: dict[str, Distribution | None] = {"as it is": None, "Normal(0, 1)": Normal(), "Uniform(-2, 2)": Uniform(-2, 2)}
@@ -40,7 +40,8 @@ def main() -> None:
         distances = {p: _kolmogorov(features[name], d) for p, d in PRIORS.items() if d is not None}
         rows.append({"shaped to": name, "test_accuracy": accuracy, "distance": distances})
         print(name, f"accuracy {accuracy:.3f}", {p: f"{d:.3f}" for p, d in distances.items()})
-    write_whole(options.out.with_suffix(".png"), lambda path: _draw(features, path))
+    with whole_file(options.out.with_suffix(".png")) as part:
+        _draw(features, part)
     settings = {"units": UNITS, "batch": BATCH, "epochs": options.epochs, "weight": options.weight}
     write_json(options.out.with_suffix(".json"), {**settings, "rows": rows, **provenance.provenance()})
 

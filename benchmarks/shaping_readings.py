@@ -23,11 +23,11 @@ from torch.nn.functional import cross_entropy
 
 from sluicegate.convert import ChannelGating, GatedModel, gate_model
 from sluicegate.data import load
+from sluicegate.files import write_json
 from sluicegate.gates import PooledHead
 from sluicegate.nets import build_net
 from sluicegate.objectives import L0, BatchShaping, Beta, Objective, Reduction
 from sluicegate.train import provenance
-from sluicegate.train.files import write_json
 
 BATCH = 128
 LAMBDA = 0.75

@@ -13,7 +13,6 @@ spared the page faults that it has when it trains alone.
 """
 
 import argparse
-import json
 import multiprocessing
 import statistics
 import time
@@ -30,6 +29,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from sluicegate.convert import GatedModel, gate_model
+from sluicegate.files import write_json
 from sluicegate.methods import dlcg
 from sluicegate.nets import build_net
 from sluicegate.train import provenance
@@ -49,7 +49,7 @@ def main() -> None:
     _print(rows)
     if options.json:
         report = {"question": "gated step over dense step", "rows": rows, **provenance.provenance()}
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_json(options.json, report)
 
 
 def _row(layout: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -104,6 +104,7 @@ def test_a_truncated_checkpoint_is_named(length, capsys, workplace):
     capsys.readouterr()
     checkpoint = workplace / "run" / "last.ckpt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:length])
+    (workplace / "run" / "result.json").unlink()  # cut off before it was finished
     for arguments in (("train", "small.yaml", "--out", "run", "--resume"), ("evaluate", "run")):
         assert "last.ckpt" in refused(capsys, 1, *arguments)
 
@@ -176,6 +177,12 @@ def test_people_get_tables(capsys):
         (["evaluate", "."], "not a run folder"),
         (["evaluate", "resnet20", "--strategy", "coin"], "coin"),
         (["evaluate", "resnet20", "--limit", "few"], "few"),
+        (["evaluate", "resnet20", "--weights", "absent.safetensors", "--data", "digits", "--limit", "0"], "limit_test"),
+        (["evaluate", "resnet20", "--weights", "absent.safetensors", "--data", "digits", "--size", "0"], "size"),
+        (["train", "small.yaml", "method.options.layer_weight=null"], "layer_weight"),
+        (["bench", "small.yaml", "--table", "-o", "small.yaml/table.json"], "small.yaml/table.json: cannot be written"),
+        (["bench", "small.yaml", "--table", "-o", "."], "cannot be written: it is a folder"),
+        (["train", "small.yaml", "--out", "small.yaml/run"], "small.yaml/run/recipe.yaml: cannot be written"),
         (["frontier"], "runs"),
         (["frontier", "nowhere"], "nowhere"),
     ],
@@ -187,10 +194,17 @@ def test_bad_usage_is_one_line_and_status_2(arguments, named, capsys, monkeypatc
     assert sorted(workplace.iterdir()) == before, "a refused command leaves nothing behind"
 
 
-def test_an_unknown_paper_is_refused(capsys):
-    main(["train", "small.yaml", "--out", "run", "--json"])
-    capsys.readouterr()
+def test_what_does_not_fit_a_run_is_refused(capsys):
+    printed(capsys, "train", "small.yaml", "--out", "run")
     assert "'squeezenet' is not known" in refused(capsys, 2, "frontier", "run", "--paper", "squeezenet")
+    assert "cannot be written" in refused(capsys, 2, "frontier", "run", "-o", "small.yaml/figure.png")
+    for other in (["--strategy", "ensemble"], ["--tau", "0.3"]):
+        assert "sweep: it measures" in refused(capsys, 2, "evaluate", "run", "--sweep", "[0.5]", *other)
+
+
+def test_a_finished_run_that_is_resumed_keeps_its_result(capsys):
+    first, again = (printed(capsys, "train", "small.yaml", "--out", "run", "--resume") for _ in range(2))
+    assert first == again
 
 
 def test_a_network_that_cannot_be_traced_is_refused(capsys, monkeypatch):

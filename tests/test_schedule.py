@@ -81,6 +81,11 @@ def test_parse_lets_a_schedule_through():
         "linear(1, 0",
         "[1]",
         "linear(1, **{})",
+        "linear('a', 1)",
+        "linear(0, None)",
+        "steps({0: 'a'})",
+        "linear(0, 1e999)",
+        "None",
     ],
 )
 def test_parse_refuses_in_one_line(text):

@@ -19,11 +19,12 @@ SOURCE = Path(__file__).parents[1] / "src"
 
 TIERS = (
     {"errors"},
+    {"files"},
     {"schedule", "gates", "graph", "nets", "data"},
     {"costs"},
     {"objectives", "convert"},
     {"methods", "export", "analysis"},
-    {"train", "gpu", "scale"},
+    {"train"},
     {"recipes"},
     {"bench"},
     {"tables"},

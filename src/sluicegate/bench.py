@@ -25,9 +25,9 @@ from sluicegate.analysis.peers import versions as peer_versions
 from sluicegate.data import ImageSet
 from sluicegate.errors import InputError
 from sluicegate.export import lift, lower
+from sluicegate.files import whole_file
 from sluicegate.recipes import recipe
 from sluicegate.train import build_subject, load_split, provenance, read_run_recipe
-from sluicegate.train.files import write_text
 from sluicegate.train.products import TIMED, export_net, export_run, timed_pixels
 from sluicegate_runtime import (
     Artifact,
@@ -178,10 +178,11 @@ def save_latency_table(file: Path, output: Path, threads: int = 2, tune: bool = 
     """Measure the latency table of a file's program and write it as JSON.
 
     Raises:
-        InputError: see `measure_latency`.
+        InputError: see `measure_latency`; or `output` cannot be written, which is known before it is measured.
     """
-    table = replace(measure_latency(load(file), threads, tune), came_from=provenance.provenance())
-    write_text(output, table.to_json() + "\n")
+    with whole_file(output) as part:
+        table = replace(measure_latency(load(file), threads, tune), came_from=provenance.provenance())
+        part.write_text(table.to_json() + "\n", encoding="utf-8")
     return table
 
 

@@ -232,7 +232,7 @@ def _evaluate_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int | None, help="resize and crop images to this size")
     parser.add_argument("--normalize", type=str | None, help="'imagenet' or a data set, whose mean and std to use")
     parser.add_argument("--strategy", choices=["threshold", "stochastic", "always-on", "ensemble"], default="threshold")
-    parser.add_argument("--tau", type=float, default=0.5, help="of the threshold strategy")
+    parser.add_argument("--tau", type=float | None, help="of the threshold strategy; 0.5 if left out")
     parser.add_argument("--sweep", type=list[float] | None, help="measure at each of these tau: [0.3,0.5,0.7]")
     parser.add_argument("--passes", type=int, default=5, help="of the ensemble strategy")
     parser.add_argument("--repeats", type=int, default=1, help="measure so often; print mean and standard deviation")
@@ -323,8 +323,8 @@ def _data(config: jsonargparse.Namespace, data: DataRecipe) -> DataRecipe:
     return replace(
         data,
         name=config.data or data.name,
-        limit_test=config.limit or data.limit_test,
-        size=config.size or data.size,
+        limit_test=data.limit_test if config.limit is None else config.limit,
+        size=data.size if config.size is None else config.size,
     )
 
 
@@ -336,6 +336,8 @@ def _strategies(config: jsonargparse.Namespace, name: str) -> dict[str, Strategy
         return {name: _strategy(config)}
     if not config.sweep:
         raise InputError("sweep: [] names no tau to measure at")
+    if config.strategy != "threshold" or config.tau is not None:
+        raise InputError("sweep: it measures the threshold strategy at each of its tau; leave out --strategy and --tau")
     return {f"{name} tau={tau:g}": Threshold(tau) for tau in config.sweep}
 
 
@@ -358,7 +360,7 @@ def _strategy(config: jsonargparse.Namespace) -> Strategy:
             return AlwaysOn()
         case "ensemble":
             return Ensemble(config.passes)
-    return Threshold(config.tau)
+    return Threshold() if config.tau is None else Threshold(config.tau)
 
 
 def _show(config: jsonargparse.Namespace, report: Mapping[str, Any], *human: Table | str) -> None:

@@ -3,3 +3,4 @@
 from sluicegate_runtime.errors import InputError as InputError
 from sluicegate_runtime.errors import RunError as RunError
 from sluicegate_runtime.errors import SluicegateError as SluicegateError
+from sluicegate_runtime.errors import one_line as one_line

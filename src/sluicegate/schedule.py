@@ -13,6 +13,7 @@ import ast
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sluicegate.errors import InputError
 
@@ -220,10 +221,19 @@ def parse_schedule(text: str | float | Schedule) -> Schedule:
 def _read(node: ast.expr) -> Schedule:
     match node:
         case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if name in _BY_NAME:
-            named = {word.arg: ast.literal_eval(word.value) for word in keywords if word.arg}
-            return _BY_NAME[name](*map(ast.literal_eval, args), **named)
+            named = {word.arg: _literal(word.value) for word in keywords if word.arg}
+            return _BY_NAME[name](*map(_literal, args), **named)
         case _:
-            return constant(float(ast.literal_eval(node)))
+            return constant(float(_literal(node)))
+
+
+def _literal(node: ast.expr) -> Any:
+    """A finite number, or a dict of such."""
+    value = ast.literal_eval(node)
+    for number in [*value, *value.values()] if isinstance(value, dict) else [value]:
+        if not math.isfinite(number):
+            raise ValueError(f"{number} is not finite")
+    return value
 
 
 def _check_span(name: str, begin: float, finish: float) -> None:

@@ -52,7 +52,7 @@ def save(path: str | os.PathLike[str], program: Program, tensors: Mapping[str, n
 
 def write_whole(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Writes a file beside its place and renames it: it is whole or not there."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.parent / f".{path.name}.{os.getpid()}.part"
     try:
         with open(part, "wb") as file:
             for piece in pieces:

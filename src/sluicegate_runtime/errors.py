@@ -14,3 +14,9 @@ class InputError(SluicegateError, ValueError):
 
 class RunError(SluicegateError, RuntimeError):
     """A run could not go on: the engine is missing, memory ran out."""
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """What another library's error says, on one line, cut where it runs on."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 3] + "..."

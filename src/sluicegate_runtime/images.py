@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import InputError
+from .errors import InputError, one_line
 from .png import SIGNATURE, decode_png
 
 # Magic, width, height and largest value, apart by white space and comments; one white space, then the pixels.
@@ -43,7 +43,7 @@ def _decode(content: bytes) -> np.ndarray:
         grey = picture.mode in ("L", "1")
         return _with_channels(np.asarray(picture.convert("L" if grey else "RGB")))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # the kinds that Pillow raises
-        raise InputError(f"is not a readable image ({' '.join(str(error).split())})") from None
+        raise InputError(f"is not a readable image ({one_line(error)})") from None
 
 
 def _without_pillow(content: bytes) -> np.ndarray:

@@ -35,7 +35,7 @@ import numpy as np
 from .artifact import Artifact
 from .autotune import digest, processor
 from .dense import dense_program
-from .errors import InputError
+from .errors import InputError, one_line
 from .program import Op, Program
 from .session import Session
 from .timing import PAUSE, TURN, time_in_turns, warm_up
@@ -136,7 +136,7 @@ def read_table(path: str | os.PathLike[str]) -> LatencyTable:
         ops = {name: _op(**op) for name, op in document.pop("ops").items()}
         return _verified(LatencyTable(ops=ops, **document))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"table: {str(path)!r} is no latency table: {' '.join(str(error).split())}") from error
+        raise InputError(f"table: {str(path)!r} is no latency table: {one_line(error)}") from error
 
 
 def _op(open: Sequence[Sequence[float]], layers: Sequence[str], exits: Sequence[str] = (), **others: Any) -> OpLatency:

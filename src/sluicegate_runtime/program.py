@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .errors import InputError
+from .errors import InputError, one_line
 
 Attribute = int | float | bool | str | tuple[int, ...]
 
@@ -83,7 +83,7 @@ class Program:
         try:
             document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"program: not valid JSON: {_one_line(error)}") from None
+            raise InputError(f"program: not valid JSON: {one_line(error)}") from None
         return _program(document)
 
 
@@ -115,10 +115,6 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(keys) != len(pairs):
         raise ValueError("a key stands twice in one object")
     return keys
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 # Reading is strict: each field is taken by a function that names it when it is missing or of another type.

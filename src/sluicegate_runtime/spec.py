@@ -92,12 +92,6 @@ def verify_program(program: Program, tensors: Mapping[str, np.ndarray]) -> None:
     _verify_labels(program, scope)
 
 
-def dense_work(program: Program, tensors: Mapping[str, np.ndarray]) -> int:
-    """Multiply-adds of one sample with all gates open, plus the elements that pooling windows read."""
-    values = _index_values(program)
-    return sum(_work(op, values, tensors) for op in program.ops)
-
-
 @dataclass(frozen=True)
 class _Scope:
     """What is known while the ops are walked in order."""

@@ -1,5 +1,7 @@
 """Dense MACs of known networks, and what MacModel says beside its one figure."""
 
+import operator
+
 import pytest
 import torch
 import torchvision
@@ -108,6 +110,29 @@ def test_a_weight_without_a_formula_is_refused() -> None:
             return self.mix(x, x)
 
     with pytest.raises(sg.InputError, match=r"net: no MAC formula for 'mix' \(Bilinear\)"):
+        MacModel(Net(), torch.zeros(1, 4))
+
+
+@pytest.mark.parametrize(
+    "product",
+    [operator.matmul, torch.matmul, torch.mm, lambda x, y: x.mm(y), lambda x, y: x.matmul(y)],
+    ids=["@", "torch.matmul", "torch.mm", ".mm", ".matmul"],
+)
+def test_every_spelling_of_a_product_counts(product) -> None:
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return product(x, x.t())
+
+    (found,) = (macs for kind, macs in MacModel(Net(), torch.zeros(1, 7)).by_module().values() if kind == "matmul")
+    assert found == 7
+
+
+def test_a_product_without_a_formula_is_refused() -> None:
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.einsum("nc,nc->n", x, x)
+
+    with pytest.raises(sg.InputError, match=r"net: no MAC formula for 'einsum' \(.*einsum\)"):
         MacModel(Net(), torch.zeros(1, 4))
 
 

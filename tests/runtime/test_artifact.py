@@ -54,6 +54,15 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
         save(tmp_path / "none" / "model.sluice", *random_program(3))
 
 
+@pytest.mark.parametrize("place", [".", "folder"])
+def test_a_folder_is_no_place_for_a_file(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="cannot be written: "):
+        save(place, *random_program(3))
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
 def test_others_may_read_the_file_where_the_umask_lets_them(tmp_path):
     before = os.umask(0o022)
     try:

@@ -3,6 +3,7 @@ import torch
 
 from sluicegate.convert import ChannelGating, GatedModel, JointGating, gate_model
 from sluicegate.data import Normalize, load
+from sluicegate.errors import InputError
 from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Threshold
 from sluicegate.nets import build_net
 from sluicegate.train import Evaluation, MacStatistics, evaluate, spread
@@ -108,3 +109,9 @@ def test_repeats_have_a_mean_and_a_spread() -> None:
     assert found["macs"] == {"mean": 3.0, "std": 3.0, "repeats": 3}
     assert found["accuracy"] == pytest.approx({"mean": 0.6, "std": 0.1, "repeats": 3})
     assert spread(runs[:1])["macs"] == {"mean": 0.0, "std": 0.0, "repeats": 1}
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:97"])
+def test_a_device_that_is_not_there_is_refused(gated, images, device):
+    with pytest.raises(InputError, match=f"device: '{device}' cannot be used here: "):
+        evaluate(gated, images, device=device)

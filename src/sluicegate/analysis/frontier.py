@@ -4,7 +4,6 @@ A gated network spends a different number on each image, so a point is the mean 
 cheapest image to the dearest. Dense networks are stars; a paper's numbers are grey and labelled "paper: ...".
 """
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from sluicegate.errors import InputError
+from sluicegate.files import whole_file, write_json
 
 _COLOURS = (
     *("#0b6e99", "#d1495b", "#2e8b57", "#8f5fbf", "#c77700", "#3d5a80"),
@@ -74,17 +74,18 @@ def save_frontier(series: Sequence[Series], path: str | os.PathLike[str], title:
         The three files.
 
     Raises:
-        InputError: there is no point to draw.
+        InputError: there is no point to draw, or the files cannot be written.
     """
     if not any(one.points for one in series):
         raise InputError("frontier: no points to draw; give at least one run")
     stem = Path(path).with_suffix("")
-    stem.parent.mkdir(parents=True, exist_ok=True)
     with rc_context(_STYLE):
         figure = _draw(series, title)
         png = _write_figure(figure, stem.with_name(f"{stem.name}.png"))
         svg = _write_figure(figure, stem.with_name(f"{stem.name}.svg"))
-    return png, svg, _write_json(series, stem.with_name(f"{stem.name}.json"))
+    points = stem.with_name(f"{stem.name}.json")
+    write_json(points, {"series": [asdict(one) for one in series]})
+    return png, svg, points
 
 
 def _draw(series: Sequence[Series], title: str) -> Figure:
@@ -164,16 +165,8 @@ def _span(point: Point) -> tuple[float, float]:
 
 
 def _write_figure(figure: Figure, path: Path) -> Path:
-    part = path.with_name(f".{path.name}.part")
     # A date would make two drawings of the same numbers differ.
     metadata = {"Date": None} if path.suffix == ".svg" else {}
-    figure.savefig(part, format=path.suffix[1:], dpi=200, metadata=metadata)
-    os.replace(part, path)
-    return path
-
-
-def _write_json(series: Sequence[Series], path: Path) -> Path:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps({"series": [asdict(one) for one in series]}, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    with whole_file(path) as part:
+        figure.savefig(part, format=path.suffix[1:], dpi=200, metadata=metadata)
     return path

@@ -14,6 +14,7 @@ Pools count their window per output, norms and additions one per element: they a
 """
 
 import math
+import operator
 from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import NamedTuple
@@ -31,6 +32,9 @@ _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.GroupNorm, nn.LayerNorm)
 _WINDOW_POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 _ADAPTIVE_POOLS = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+_PRODUCTS = (torch.matmul, torch.mm, torch.bmm, operator.matmul)
+_PRODUCT_METHODS = ("matmul", "mm", "bmm")
+_UNCOUNTED = (torch.einsum, torch.tensordot, torch.addmm, torch.baddbmm, F.bilinear)
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def op_term(graph_module: fx.GraphModule, node: fx.Node) -> Term | None:
     """The term of one op with all gates open; None for an op that is not worth a line.
 
     Raises:
-        InputError: a module multiplies by a weight matrix and no formula says how often.
+        InputError: it multiplies matrices and no formula says how often.
     """
     module = module_of(graph_module, node)
     if module is None:
@@ -117,7 +121,9 @@ def _function_term(graph_module: fx.GraphModule, node: fx.Node) -> Term | None:
         return Term(node.name, "conv", unit, images[1], weight[0], images[1] // weight[1])
     if node.target is F.linear:
         return Term(node.name, "linear", math.prod(out[1:-1]), operands[1][1], operands[1][0])
-    if node.target in (torch.matmul, torch.bmm) or (node.op == "call_method" and node.target in ("matmul", "bmm")):
+    if node.target in _UNCOUNTED:
+        raise InputError(f"net: no MAC formula for {node.name!r} ({node._pretty_print_target(node.target)})")
+    if node.target in _PRODUCTS or (node.op == "call_method" and node.target in _PRODUCT_METHODS):
         return Term(node.name, "matmul", math.prod(out) * operands[0][-1] // _batch(graph_module))
     if node.target is F.scaled_dot_product_attention:
         query, key = operands[:2]

@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageOps
 
-from sluicegate.errors import InputError, RunError
+from sluicegate.errors import InputError, RunError, one_line
 
 SPLIT_NAMES = {"train": ("train",), "test": ("test", "t10k", "validation", "valid", "val")}
 IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -100,7 +100,7 @@ def _read_parquet(files: list[Path]) -> Listing:
         images = [bytes_ for table in tables for bytes_ in _chunks(table, image, "bytes")]
         labels = np.concatenate([table[label].to_numpy() for table in tables])
     except (KeyError, pa.ArrowInvalid) as error:
-        raise RunError(f"data: {place} has parquet files of different columns ({_line(error)})") from error
+        raise RunError(f"data: {place} has parquet files of different columns ({one_line(error)})") from error
     return Listing(place, images, labels, classes or _numbered(labels))
 
 
@@ -108,7 +108,7 @@ def _read_table(file: Path) -> pa.Table:
     try:
         return pq.read_table(file)
     except (pa.ArrowInvalid, OSError) as error:
-        raise RunError(f"data: {file} is not a readable parquet file ({_line(error)})") from error
+        raise RunError(f"data: {file} is not a readable parquet file ({one_line(error)})") from error
 
 
 def _columns(schema: pa.Schema, file: Path) -> tuple[str, str, tuple[str, ...]]:
@@ -158,7 +158,7 @@ def _idx_content(file: Path) -> bytes:
     try:
         return gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise RunError(f"data: {file} is not a readable IDX file ({_line(error)})") from error
+        raise RunError(f"data: {file} is not a readable IDX file ({one_line(error)})") from error
 
 
 def _read_image_folder(folder: Path) -> Listing:
@@ -187,7 +187,7 @@ def _pixels(image: Encoded, size: int | None, place: str) -> np.ndarray:
         picture = picture if picture.mode == "L" else picture.convert("L" if picture.mode == "1" else "RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # the kinds that Pillow raises
         name = image if isinstance(image, Path) else f"an image of {place}"
-        raise RunError(f"data: {name} is not a readable image ({_line(error)})") from error
+        raise RunError(f"data: {name} is not a readable image ({one_line(error)})") from error
     if size is not None and picture.size != (size, size):
         picture = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
     pixels = np.asarray(picture)
@@ -216,8 +216,3 @@ def _stack(pixels: list[np.ndarray], place: str) -> np.ndarray:
 
 def _numbered(labels: np.ndarray) -> tuple[str, ...]:
     return tuple(str(label) for label in range(int(labels.max(initial=-1)) + 1))
-
-
-def _line(error: Exception) -> str:
-    """An error's words on one line."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -14,7 +14,7 @@ import torch
 
 from sluicegate.data.images import ImageSet
 from sluicegate.data.layouts import SPLIT_NAMES, Listing, decode, read_listing
-from sluicegate.errors import InputError
+from sluicegate.errors import InputError, one_line
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each channel, with pixels from 0 to 1."""
@@ -136,10 +136,9 @@ def _download(name: str, data: str | None) -> Path:
     try:
         return Path(huggingface_hub.snapshot_download(repository, repo_type="dataset", allow_patterns="*.parquet"))
     except Exception as error:  # the hub's client has no common base class for what can go wrong on the way
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"data: {name!r} is not in $SLUICEGATE_DATA ({data or 'not set'}), and the hub did not give "
-            f"{repository} ({reason}); give its folder with --data-dir, or put {name}/ into $SLUICEGATE_DATA"
+            f"{repository} ({one_line(error)}); give its folder with --data-dir, or put {name}/ into $SLUICEGATE_DATA"
         ) from error
 
 

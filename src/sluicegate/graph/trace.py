@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
-from sluicegate.errors import InputError
+from sluicegate.errors import InputError, one_line
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -116,7 +116,7 @@ def _traced(net: nn.Module, leaf_modules: tuple[type[nn.Module], ...]) -> fx.Gra
         graph = _Tracer(leaf_modules).trace(net)
     except Exception as error:  # whatever the network's own code raises on a proxy
         raise InputError(
-            f"net: {type(net).__name__} cannot be traced ({_one_line(error)}); pass the class of the module whose "
+            f"net: {type(net).__name__} cannot be traced ({one_line(error)}); pass the class of the module whose "
             "forward branches on values as leaf_modules"
         ) from error
     return fx.GraphModule(net, graph, type(net).__name__)
@@ -145,9 +145,5 @@ def _note_shapes(graph_module: fx.GraphModule, net: nn.Module, inputs: tuple[Ten
         shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
         raise InputError(
             f"example_inputs: {type(net).__name__} does not accept inputs of shape {shapes}: "
-            f"{_one_line(error.__cause__ or error)}"
+            f"{one_line(error.__cause__ or error)}"
         ) from error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from sluicegate.errors import InputError
+from sluicegate.errors import InputError, one_line
 from sluicegate.nets.cifar_resnet import cifar_resnet, preact_resnet
 
 FORMS = "resnet<6n+2>, preact_resnet<9n+2>, torchvision:<model>, timm:<model>"
@@ -80,5 +80,5 @@ def _import(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except (ImportError, RuntimeError) as error:
-        library, reason = module.partition(".")[0], " ".join(str(error).split())
-        raise InputError(f"net: {library} does not import ({reason}); try: pip install {library}") from error
+        library = module.partition(".")[0]
+        raise InputError(f"net: {library} does not import ({one_line(error)}); try: pip install {library}") from error

@@ -17,14 +17,14 @@ from sluicegate import methods
 from sluicegate.convert import GatedModel, GatedOutput, gate_model
 from sluicegate.costs import LatencyModel, MacModel
 from sluicegate.data import ImageSet, load
-from sluicegate.errors import InputError
+from sluicegate.errors import InputError, one_line
 from sluicegate.gates import GateRecord, GateRecords
 from sluicegate.methods import Method
 from sluicegate.nets import build_net
 from sluicegate.objectives import LatencyTarget, Objective, Reinforce, WeightedSum
-from sluicegate.schedule import parse_schedule
-from sluicegate.train.files import load_weights, one_line
+from sluicegate.schedule import Schedule, parse_schedule
 from sluicegate.train.recipe import DataRecipe, LatencyRecipe, MethodRecipe, NetRecipe, Recipe
+from sluicegate.train.weights import load_weights
 from sluicegate_runtime import read_table
 
 
@@ -147,9 +147,16 @@ def build_method(recipe: MethodRecipe) -> Method:
         raise InputError(f"method.name: {recipe.name!r} is not a method; known: {', '.join(presets)}")
     make = presets[recipe.name]
     weights = {name for name, knob in inspect.signature(make).parameters.items() if knob.annotation is methods.Weight}
-    schedules = {k: parse_schedule(v) for k, v in recipe.options.items() if isinstance(v, str) and k in weights}
+    schedules = {k: _schedule(k, v) for k, v in recipe.options.items() if k in weights and isinstance(v, str | None)}
     plain = {key: value for key, value in recipe.options.items() if key not in schedules}
     return make(**_checked(recipe.name, make, plain, set(schedules)), **schedules)
+
+
+def _schedule(name: str, value: str | None) -> Schedule:
+    try:
+        return parse_schedule(str(value))
+    except InputError as error:
+        raise InputError(f"method.options.{name}: {error}") from error
 
 
 def _presets() -> dict[str, Callable[..., Method]]:

@@ -20,9 +20,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sluicegate.errors import RunError
-from sluicegate.train.files import save_weights, write_text
+from sluicegate.files import write_text
 from sluicegate.train.module import MEASURE_EVERY, Classifier
 from sluicegate.train.recalibrate import recalibrate
+from sluicegate.train.weights import save_weights
 
 CHECK_EVERY = 50  # steps; reading the number waits for the device
 

@@ -17,6 +17,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from sluicegate.convert import GatedModel
 from sluicegate.data import Batches, ImageSet, Normalize
+from sluicegate.errors import InputError, one_line
 from sluicegate.gates import Ensemble, GateRecords, GateSite
 from sluicegate.train.build import Subject, as_subject
 
@@ -143,8 +144,9 @@ def evaluate(
         progress: show a bar on standard error, where that is a terminal.
 
     Raises:
-        InputError: images of another shape than the network takes.
+        InputError: images of another shape than the network takes, or a device that this machine lacks.
     """
+    _try(device)
     if isinstance(subject, nn.Module):
         subject = as_subject(subject, images)
     subject.net.to(device).eval()
@@ -168,6 +170,13 @@ def spread(repeats: Sequence[Evaluation]) -> dict[str, dict[str, float]]:
         name: {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else 0.0, "repeats": len(values)}
         for name, values in figures.items()
     }
+
+
+def _try(device: torch.device | str) -> None:
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter of a torch that was built without the device
+        raise InputError(f"device: {str(device)!r} cannot be used here: {one_line(error)}") from error
 
 
 def _passes(subject: Subject, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, GateRecords, Tensor]:

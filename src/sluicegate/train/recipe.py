@@ -20,7 +20,7 @@ from typing import Any, Literal
 import jsonargparse
 import yaml
 
-from sluicegate.errors import InputError
+from sluicegate.errors import InputError, one_line
 
 
 def _at_least(name: str, value: float, least: float) -> None:
@@ -188,7 +188,7 @@ def from_yaml(text: str, source: str = "recipe") -> Recipe:
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InputError(f"{source}: not YAML: {_one_line(error)}") from error
+        raise InputError(f"{source}: not YAML: {one_line(error)}") from error
     if not isinstance(values, Mapping):
         raise InputError(f"{source}: a recipe is a mapping of keys to values, not {type(values).__name__}")
     return _parse(dict(values), [], source)
@@ -208,7 +208,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"recipe: {str(path)!r} cannot be read: {_one_line(error)}") from error
+        raise InputError(f"recipe: {str(path)!r} cannot be read: {one_line(error)}") from error
     return from_yaml(text, source=str(path))
 
 
@@ -223,13 +223,9 @@ def _parse(values: dict[str, Any], arguments: list[str], source: str) -> Recipe:
 
 
 def _readable(error: Exception) -> str:
-    text = re.sub(r"<class '(\w+)'>", r"\1", _one_line(error)).replace("typing.", "")
+    text = re.sub(r"<class '(\w+)'>", r"\1", one_line(error)).replace("typing.", "")
     text = text.replace("unrecognized arguments: --", "no such key: ")
     return re.sub(r'^Parser key "([^"]+)": ', r"\1: ", text)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _plain(value: Any) -> Any:

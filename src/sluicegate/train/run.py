@@ -26,21 +26,14 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from sluicegate.data import ImageSet
-from sluicegate.errors import InputError
+from sluicegate.errors import InputError, one_line
+from sluicegate.files import write_json, write_text
 from sluicegate.train import callbacks, provenance
 from sluicegate.train.build import ImageSets, Subject, build_subject, load_images, load_split
 from sluicegate.train.evaluate import Evaluation, MacStatistics, evaluate
-from sluicegate.train.files import (
-    WholeCheckpoints,
-    load_state,
-    load_weights,
-    one_line,
-    read_checkpoint,
-    write_json,
-    write_text,
-)
 from sluicegate.train.module import Classifier
 from sluicegate.train.recipe import Recipe, read_recipe, to_yaml
+from sluicegate.train.weights import WholeCheckpoints, load_state, load_weights, read_checkpoint
 
 _FOR_LIGHTNING = ("accelerator", "devices", "num_nodes", "strategy", "precision")
 
@@ -92,7 +85,8 @@ def run(
     Args:
         recipe: what to train.
         folder: the run folder; made anew, or with `resume` one that the same recipe began.
-        resume: go on after the last whole epoch; the result is that of an uninterrupted run, bit by bit on a CPU.
+        resume: go on after the last whole epoch; the result is that of an uninterrupted run, bit by bit on a CPU. Of a
+            finished run it is handed out as it is.
         data_root: folder of the data set (`--data-dir`).
         progress: show the training on standard error.
 
@@ -102,6 +96,8 @@ def run(
     """
     folder = Path(folder)
     _check_folder(folder, recipe, resume)
+    if resume and (folder / "result.json").exists():
+        return read_result(folder)
     images = load_images(recipe.data, data_root)
     subject = build_subject(recipe, images.train)
     metrics = callbacks.Metrics(folder / "metrics.csv")
@@ -194,10 +190,7 @@ def _check_folder(folder: Path, recipe: Recipe, resume: bool) -> None:
 def _claim(folder: Path, recipe: Recipe) -> None:
     """Make the folder this run's own, once all that the recipe names is there."""
     if provenance.is_first_process():
-        try:
-            write_text(folder / "recipe.yaml", to_yaml(recipe))
-        except OSError as error:
-            raise InputError(f"out: {str(folder)!r} cannot be written: {one_line(error)}") from error
+        write_text(folder / "recipe.yaml", to_yaml(recipe))
 
 
 def _callbacks(

@@ -1,11 +1,7 @@
-"""Files that are whole or absent: each is written beside its place and then renamed.
+"""Weights and checkpoints as files."""
 
-A process killed while it writes leaves the file of before.
-"""
-
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,35 +11,15 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from torch import Tensor, nn
 
-from sluicegate.errors import InputError, RunError
-
-
-def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, then put it there in one step."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write text, whole or not at all."""
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write JSON, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+from sluicegate.errors import InputError, RunError, one_line
+from sluicegate.files import whole_file
 
 
 def save_weights(net: nn.Module, path: str | os.PathLike[str]) -> None:
     """Write a network's state as safetensors."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    write_whole(path, lambda part: part.write_bytes(safetensors.torch.save(tensors)))
+    with whole_file(path) as part:
+        part.write_bytes(safetensors.torch.save(tensors))
 
 
 def load_weights(net: nn.Module, path: str | os.PathLike[str], surplus: bool = False) -> None:
@@ -82,14 +58,14 @@ def _first_difference(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) ->
     return next((f"the network has no {name!r}" for name in given if name not in own), None)
 
 
-def read_checkpoint(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> dict[str, Any]:
-    """A checkpoint's content; only tensors and plain values are read, no code.
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A checkpoint's content, on the CPU; only tensors and plain values are read, no code.
 
     Raises:
         RunError: the file is missing, truncated or no checkpoint.
     """
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler stumbled over
         raise RunError(
             f"checkpoint: {str(path)!r} cannot be read, it is missing or damaged: {one_line(error)}"
@@ -100,16 +76,11 @@ class WholeCheckpoints(CheckpointIO):
     """How Lightning reads and writes checkpoints here: whole files, and one line where one is damaged."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        write_whole(path, lambda part: torch.save(checkpoint, part))
+        with whole_file(path) as part:
+            torch.save(checkpoint, part)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
-        return read_checkpoint(path, "cpu")
+        return read_checkpoint(path)
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
-
-
-def one_line(error: Exception, limit: int = 160) -> str:
-    """An error's text on one line, cut where it runs on."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= limit else text[: limit - 3] + "..."
