@@ -17,7 +17,7 @@ Floats make_floats(size_t count) {
   constexpr size_t huge = size_t{2} << 20, line = 64;
   if (count > SIZE_MAX / sizeof(float) - huge) throw std::bad_alloc();
   const size_t align = count * sizeof(float) >= huge ? huge : line;
-  const size_t bytes = (count * sizeof(float) + line + align - 1) / align * align;
+  const size_t bytes = (count * sizeof(float) + line + align - 1) / align * align;  // a line more: never none
   void* memory = std::aligned_alloc(align, bytes);
   if (memory == nullptr) throw std::bad_alloc();
 #if defined(__linux__)

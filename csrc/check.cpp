@@ -6,6 +6,8 @@ namespace sluice {
 namespace {
 
 constexpr int kMaxChannels = 1 << 20, kMaxSide = 16384;
+constexpr int kMaxStride = 4 * kMaxSide;  // a padded side is less than 3
+constexpr size_t kMaxInputs = 4096;
 constexpr int64_t kMaxElements = int64_t{1} << 26;
 
 using Shape = std::vector<int>;
@@ -63,7 +65,7 @@ class Checker final {
   void check_op(const OpSpec& op) {
     for (const int input : op.inputs) require(is_written(input), op, "reads a value that is not written");
     require(op.when == -1 || (is_written(op.when) && is_flag(op.when)), op, "stands under what is no layer gate");
-    const size_t most = op.kind == OpKind::add || op.kind == OpKind::concat ? 4096 : 2;
+    const size_t most = op.kind == OpKind::add || op.kind == OpKind::concat ? kMaxInputs : 2;
     const size_t least = op.kind == OpKind::constant ? 0 : 1;
     require(op.inputs.size() >= least && op.inputs.size() <= most, op, "reads a wrong number of values");
     for (size_t i = 0; i < op.inputs.size(); ++i) {
@@ -228,7 +230,7 @@ class Checker final {
   Shape subsample_shape(const OpSpec& op, const ValueSpec& in, const ValueSpec& out) const {
     const int stride = attribute(op, "stride"), before = attribute(op, "before"), after = attribute(op, "after");
     require(op.inputs.size() == 1 && in.is_plane() && in.gate == -1 && out.gate == -1, op, "is no subsample");
-    require(stride >= 1 && stride <= kMaxSide && before >= 0 && before <= kMaxChannels && after >= 0 &&
+    require(stride >= 1 && stride <= kMaxStride && before >= 0 && before <= kMaxChannels && after >= 0 &&
                 after <= kMaxChannels,
             op, "stride or added channels are out of range");
     return {before + in.channels() + after, (in.height() - 1) / stride + 1, (in.width() - 1) / stride + 1};
@@ -239,7 +241,7 @@ class Checker final {
     const int stride = attribute(op, (std::string("stride_") + axis).c_str());
     const int padding = attribute(op, (std::string("padding_") + axis).c_str());
     const int dilation = dilated == nullptr ? 1 : attribute(op, dilated);
-    require(stride >= 1 && stride <= kMaxSide * 4 && dilation >= 1 && kernel >= 1, op, "window is out of range");
+    require(stride >= 1 && stride <= kMaxStride && dilation >= 1 && kernel >= 1, op, "window is out of range");
     const int64_t reach = int64_t{kernel - 1} * dilation + 1;
     require(padding >= 0 && padding < reach && reach <= kMaxSide && side + 2 * padding >= reach, op,
             "window does not fit the plane");

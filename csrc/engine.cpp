@@ -4,8 +4,6 @@
 #include <chrono>
 #include <stdexcept>
 
-#include "kernels/dispatch.h"
-
 namespace sluice {
 namespace {
 
@@ -18,7 +16,8 @@ ProgramSpec checked(ProgramSpec program) {
 
 int checked_threads(int threads) {
   if (threads < 1 || threads > kMostThreads)
-    throw std::invalid_argument("threads: " + std::to_string(threads) + " is not in 1..1024");
+    throw std::invalid_argument("threads: " + std::to_string(threads) + " is not in 1.." +
+                                std::to_string(kMostThreads));
   return threads;
 }
 
@@ -38,9 +37,8 @@ OperatorPtr make_operator(const Plan& plan, const OpSpec& op, Ways ways, int& ex
 
 }  // namespace
 
-Engine::Engine(ProgramSpec program, int threads, Ways ways)
+Engine::Engine(ProgramSpec program, const Machine& machine, int threads, Ways ways)
     : program_(checked(std::move(program))),
-      kernels_(select_kernels()),
       plan_(program_, checked_threads(threads)),
       pool_(threads) {
   int exits = 0;
@@ -57,7 +55,7 @@ Engine::Engine(ProgramSpec program, int threads, Ways ways)
   for (size_t i = first_step(); i < steps_.size(); ++i) ops.push_back(&steps_[i].op);
   link_strips(plan_, ops);
   for (const Step& step : steps_) scratch = std::max(scratch, step.op->scratch_floats());
-  run_.emplace(kernels_, pool_, plan_, scratch);
+  run_.emplace(machine, pool_, plan_, scratch);
 }
 
 template <class After>
@@ -126,7 +124,7 @@ void Engine::force(int value, const uint8_t* flags) {
 }
 
 Operator& Engine::operator_of(int op) const {
-  if (op < 0 || op >= static_cast<int>(program_.ops.size())) throw std::invalid_argument("op: is out of range");
+  if (op < 0 || op >= static_cast<int>(program_.ops.size())) throw std::invalid_argument("op: " + std::to_string(op) + " is out of range");
   return *steps_[first_step() + op].op;
 }
 
@@ -134,7 +132,8 @@ int Engine::candidates(int op) const { return operator_of(op).candidates(); }
 
 void Engine::pick(int op, int eighths, int candidate) {
   if (eighths < 0 || eighths > kEighths || candidate < 0 || candidate >= candidates(op))
-    throw std::invalid_argument("pick: eighths or candidate is out of range");
+    throw std::invalid_argument("pick: eighths " + std::to_string(eighths) + " or candidate " +
+                                std::to_string(candidate) + " is out of range");
   const std::lock_guard<std::mutex> lock(mutex_);
   operator_of(op).pick(eighths, candidate);
 }

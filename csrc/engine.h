@@ -26,7 +26,7 @@ class Engine final {
  public:
   // Checks the program and packs its weights; std::invalid_argument if it is refused. The tensors of `program` are
   // not needed afterwards. `ways`: in which an op can be computed.
-  Engine(ProgramSpec program, int threads, Ways ways);
+  Engine(ProgramSpec program, const Machine& machine, int threads, Ways ways);
 
   // Runs `count` images [C, H, W]. `threshold`, a logit, replaces that of every gate. Runs of one engine
   // queue up: two at once would only take the cores from each other.
@@ -50,7 +50,7 @@ class Engine final {
   int64_t input_floats() const;
   const std::vector<int>& output_shape() const { return program_.values[program_.output].shape; }
   std::vector<std::pair<int, int>> gates() const;  // (index of the value, flags)
-  const char* isa() const { return kernels_.name; }
+  const char* isa() const { return run_->kernels.name; }
 
  private:
   struct Step {
@@ -68,7 +68,6 @@ class Engine final {
   void force(int value, const uint8_t* flags);  // if it is a gate: what `flags`, of all gates, say of it
 
   ProgramSpec program_;
-  const KernelTable& kernels_;
   Plan plan_;
   ThreadPool pool_;
   std::vector<Step> steps_;

@@ -37,7 +37,8 @@ class ThreadPool final {
     ThreadPool& pool_;
   };
 
-  // Runs work(chunk, thread) for each chunk in [0, chunks); returns when all are done. Needs an Awake.
+  // Runs work(chunk, thread) for each chunk in [0, chunks); returns when all are done. Needs an Awake, and work that
+  // does not throw: memory is taken before.
   template <class Work>
   void run(int chunks, const Work& work) {
     if (chunks <= 1 || chunks > kMostChunks || workers_.empty()) {
@@ -52,6 +53,7 @@ class ThreadPool final {
   using Function = void (*)(const void* context, int chunk, int thread);
   static constexpr int kChunkBits = 18, kMostChunks = (1 << kChunkBits) - 1;
 
+  void stop();  // the workers, and joins them
   void start(Function function, const void* context, int chunks);
   bool take_chunk(int thread);  // false where none is left
   void work(int thread);

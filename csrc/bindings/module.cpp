@@ -13,6 +13,7 @@
 #include <stdexcept>
 
 #include "../engine.h"
+#include "../kernels/cpu_features.h"
 #include "../kernels/dispatch.h"
 
 namespace nb = nanobind;
@@ -116,8 +117,10 @@ NB_MODULE(_engine, module) {
           [](sluice::Engine* self, const std::vector<Value>& values, const std::vector<Op>& ops, int input,
              int output, int threads, bool all_candidates, bool winograd) {
             sluice::ProgramSpec program = program_of(values, ops, input, output);
+            // Both read the environment, which only the GIL keeps others from changing.
+            const sluice::Machine machine = {sluice::select_kernels(), sluice::l1_bytes()};
             nb::gil_scoped_release unlocked;
-            new (self) sluice::Engine(std::move(program), threads, sluice::Ways{all_candidates, winograd});
+            new (self) sluice::Engine(std::move(program), machine, threads, sluice::Ways{all_candidates, winograd});
           },
           "values"_a, "ops"_a, "input"_a, "output"_a, "threads"_a, "all_candidates"_a = false, "winograd"_a = true)
       .def("run", &run, "images"_a, "threshold"_a.none())

@@ -3,7 +3,8 @@
 //
 // One activation layout serves all kernels, NCHW16c: channels in blocks of 16 lanes, a block is a plane of
 // pixels, a pixel is 16 floats, 64 bytes, one cache line and one AVX-512 register. A plane has a border of
-// zeros, as wide as the widest padding of its readers, so that no kernel asks whether a tap lies inside.
+// zeros, as wide as the widest padding of its readers, so that a convolution may read any tap; where it asks whether
+// one lies inside, that is to leave out work.
 //
 // This header is all that the files compiled with ISA flags may include beside C headers and intrinsics:
 // anything inline from the standard library would be emitted with those flags and could be linked into the

@@ -81,10 +81,8 @@ struct Shares {
   int rows, units;
 
   Shares(int threads, int rows, int units, int units_per_tile, int taps);
-  int row_begin(int chunk) const { return by_rows ? rows * chunk / chunks : 0; }
-  int row_end(int chunk) const { return by_rows ? rows * (chunk + 1) / chunks : rows; }
-  int unit_begin(int chunk) const { return by_rows ? 0 : units * chunk / chunks; }
-  int unit_end(int chunk) const { return by_rows ? units : units * (chunk + 1) / chunks; }
+  Span rows_of(int chunk) const { return by_rows ? share_of(rows, chunk, chunks) : Span{0, rows}; }
+  Span units_of(int chunk) const { return by_rows ? Span{0, units} : share_of(units, chunk, chunks); }
 };
 
 }  // namespace sluice

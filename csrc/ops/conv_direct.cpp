@@ -23,15 +23,14 @@ class Outer final : public ConvAlgorithm, public RowWiseConv {
     for (int c = 0; c < w.in(); ++c)  // in the order of memory
       for (int n = 0; n < w.out; ++n)
         for (int t = 0; t < w.taps; ++t)
-          weights_[c * row_step_ + n / kLanes * block_step_ + t * kLanes + n % kLanes] = w.row(n)[c * w.taps + t];
+          weights_[c * row_step_ + n / kLanes * block_step_ + size_t{kLanes} * t + n % kLanes] = w.row(n)[c * w.taps + t];
   }
 
   void run(Run& run, const ConvCall& call) const override {
     const Shares shares(run.pool.threads(), call.out.height, blocks_of(call.open_out.count), kTileBlocks,
                         window_.height * window_.width);
     run.pool.run(shares.chunks, [&](int chunk, int thread) {
-      multiply(run, call, {shares.unit_begin(chunk), shares.unit_end(chunk)},
-               {shares.row_begin(chunk), shares.row_end(chunk)}, thread == 0 ? call.meanwhile : Prefetch{});
+      multiply(run, call, shares.units_of(chunk), shares.rows_of(chunk), thread == 0 ? call.meanwhile : Prefetch{});
     });
   }
 
@@ -74,7 +73,7 @@ class Grouped final : public ConvAlgorithm {
       const Block& block = blocks_[n / kLanes];
       for (int c = 0; c < w.per_group; ++c)
         for (int t = 0; t < w.taps; ++t)
-          weights_[block.weights + (w.first_in(n) - block.low + c) * step_ + t * kLanes + n % kLanes] =
+          weights_[block.weights + (w.first_in(n) - block.low + c) * step_ + size_t{kLanes} * t + n % kLanes] =
               w.row(n)[c * w.taps + t];
     }
   }
@@ -115,15 +114,14 @@ class Inner final : public ConvAlgorithm, public RowWiseConv {
     for (int n = 0; n < w.out; ++n)
       for (int c = 0; c < w.in(); ++c)
         for (int t = 0; t < w.taps; ++t)
-          weights_[n * step + (c / kLanes * w.taps + t) * kLanes + c % kLanes] = w.row(n)[c * w.taps + t];
+          weights_[n * step + (size_t{kLanes} * (c / kLanes * w.taps + t)) + c % kLanes] = w.row(n)[c * w.taps + t];
   }
 
   void run(Run& run, const ConvCall& call) const override {
     const Shares shares(run.pool.threads(), call.out.height, call.open_out.count, kTileBlocks,
                         window_.height * window_.width);
     run.pool.run(shares.chunks, [&](int chunk, int) {
-      multiply(run, call, {shares.unit_begin(chunk), shares.unit_end(chunk)},
-               {shares.row_begin(chunk), shares.row_end(chunk)});
+      multiply(run, call, shares.units_of(chunk), shares.rows_of(chunk));
     });
   }
 

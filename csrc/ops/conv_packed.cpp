@@ -62,8 +62,8 @@ class Packed final : public ConvAlgorithm {
     bool first, last;
   };
 
-  Group group_of(const ConvCall& call, int block_begin, int block_end) const {
-    const int first = block_begin * kLanes, end = std::min(block_end * kLanes, call.open_out.count);
+  Group group_of(const ConvCall& call, Span blocks) const {
+    const int first = blocks.begin * kLanes, end = std::min(blocks.end * kLanes, call.open_out.count);
     const int32_t* list = call.open_out.channels;
     return {first, end,
             entries_between(call.open_in, shape_.first_in(list[first]),
@@ -71,7 +71,7 @@ class Packed final : public ConvAlgorithm {
   }
 
   Pass pass_of(const ConvCall& call, const Group& group, int index, int passes) const {
-    const int begin = group.range.count * index / passes, end = group.range.count * (index + 1) / passes;
+    const auto [begin, end] = share_of(group.range.count, index, passes);
     const int32_t* list = call.open_in.channels + group.range.begin;
     const bool none = begin == end;
     return {{group.range.begin + begin, end - begin},
@@ -93,9 +93,9 @@ class Packed final : public ConvAlgorithm {
     std::vector<char> ready(threads_, 0);  // threads whose blocks are packed
     const Shares shares(threads_, call.out.height, blocks, kTileBlocks, shape_.taps);
     run.pool.run(shares.chunks, [&](int chunk, int thread) {
-      const Span rows = {shares.row_begin(chunk), shares.row_end(chunk)};
+      const Span rows = shares.rows_of(chunk);
       if (blocks > 0) {
-        const Group group = group_of(whole, 0, blocks);
+        const Group group = group_of(whole, {0, blocks});
         const Pass pass = pass_of(whole, group, 0, 1);
         float* packed = run.scratch(thread);
         for (int block = 0; ready[thread] == 0 && block < blocks; ++block)
@@ -113,7 +113,7 @@ class Packed final : public ConvAlgorithm {
     if (blocks >= 2 * threads_) groups = (groups + threads_ - 1) / threads_ * threads_;  // as many for each thread
     // Every cut of the rows packs for itself, so there are no more cuts than it takes to feed the threads.
     const int cuts = groups % threads_ == 0 ? 1 : std::min(height, (threads_ + groups - 1) / groups + 1);
-    const auto group_at = [&](int g) { return group_of(call, blocks * g / groups, blocks * (g + 1) / groups); };
+    const auto group_at = [&](int g) { return group_of(call, share_of(blocks, g, groups)); };
     run.pool.run(groups * cuts, [&](int chunk, int thread) {
       const int g = chunk / cuts, cut = chunk % cuts;
       const Group group = group_at(g);
@@ -128,7 +128,7 @@ class Packed final : public ConvAlgorithm {
         Prefetch next = {};
         if (coming >= 0 && coming < groups) next = rows_of(call, group_at(coming), more ? p + 1 : 0, rows);
         multiply(run, call, group, pass, packed, gather_bias(call, group, pass, packed), {0, group.blocks()},
-                 {height * cut / cuts, height * (cut + 1) / cuts}, next);
+                 share_of(height, cut, cuts), next);
       }
     });
   }

@@ -17,22 +17,22 @@ class Stem final : public ConvAlgorithm, public RowWiseConv {
     height_ = image.height();
     width_ = image.width();
     row_ = static_cast<size_t>(width_ + 2 * window_.pad_x) * channels_;
+    strip_rows_ = std::min(kStripRows, plan.value(op.output).height());
     const size_t block_step = static_cast<size_t>(w.taps) * channels_ * kLanes;
     weights_ = make_floats(blocks_of(w.out) * block_step);
     for (int n = 0; n < w.out; ++n)
       for (int c = 0; c < channels_; ++c)
         for (int t = 0; t < w.taps; ++t)
-          weights_[n / kLanes * block_step + (t * channels_ + c) * kLanes + n % kLanes] = w.row(n)[c * w.taps + t];
+          weights_[n / kLanes * block_step + size_t{kLanes} * (t * channels_ + c) + n % kLanes] = w.row(n)[c * w.taps + t];
   }
 
-  size_t scratch_floats() const override { return image_rows(kStripRows) * row_; }
+  size_t scratch_floats() const override { return image_rows(strip_rows_) * row_; }
 
   void run(Run& run, const ConvCall& call) const override {
     const Shares shares(run.pool.threads(), call.out.height, blocks_of(call.open_out.count), 3,
                         window_.height * window_.width);
     run.pool.run(shares.chunks, [&](int chunk, int thread) {
-      run_blocks(run, call, {shares.row_begin(chunk), shares.row_end(chunk)},
-                 {shares.unit_begin(chunk), shares.unit_end(chunk)}, thread);
+      run_blocks(run, call, shares.rows_of(chunk), shares.units_of(chunk), thread);
     });
   }
 
@@ -48,8 +48,8 @@ class Stem final : public ConvAlgorithm, public RowWiseConv {
   int image_rows(int rows) const { return (rows - 1) * window_.stride_y + window_.height; }
 
   void run_blocks(Run& run, const ConvCall& call, Span rows, Span blocks, int thread) const {
-    for (int y = rows.begin; y < rows.end; y += kStripRows)
-      run_strip(run, call, {y, std::min(y + kStripRows, rows.end)}, blocks, thread);
+    for (int y = rows.begin; y < rows.end; y += strip_rows_)
+      run_strip(run, call, {y, std::min(y + strip_rows_, rows.end)}, blocks, thread);
   }
 
   void run_strip(Run& run, const ConvCall& call, Span rows, Span blocks, int thread) const {
@@ -82,7 +82,7 @@ class Stem final : public ConvAlgorithm, public RowWiseConv {
 
   Window window_;
   Floats bias_, weights_;
-  int channels_, height_, width_;
+  int channels_, height_, width_, strip_rows_;
   size_t row_;
 };
 
@@ -99,7 +99,7 @@ class Depthwise final : public ConvAlgorithm, public RowWiseConv {
     std::copy_n(w.data, static_cast<size_t>(channels_) * taps_, rows_.get());
     weights_ = make_floats(blocks_of(channels_) * step());
     for (int c = 0; c < channels_; ++c)
-      for (int t = 0; t < taps_; ++t) weights_[c / kLanes * step() + t * kLanes + c % kLanes] = w.row(c)[t];
+      for (int t = 0; t < taps_; ++t) weights_[c / kLanes * step() + size_t{kLanes} * t + c % kLanes] = w.row(c)[t];
   }
 
   size_t scratch_floats() const override {
@@ -112,14 +112,14 @@ class Depthwise final : public ConvAlgorithm, public RowWiseConv {
     if (gated_ && shares.by_rows) gather(run, call, {0, blocks}, 0);
     run.pool.run(shares.chunks, [&](int chunk, int thread) {
       const float *weights = weights_.get(), *bias = bias_.get();
-      const int begin = shares.unit_begin(chunk), end = shares.unit_end(chunk);
+      const Span units = shares.units_of(chunk), rows = shares.rows_of(chunk);
       if (gated_) {
-        if (!shares.by_rows) gather(run, call, {begin, end}, thread);
+        if (!shares.by_rows) gather(run, call, units, thread);
         weights = run.scratch(shares.by_rows ? 0 : thread);
         bias = weights + bias_at();
       }
-      run.kernels.depthwise_conv({call.in, call.out, window_, weights, bias, begin, end, shares.row_begin(chunk),
-                                  shares.row_end(chunk), call.clamp});
+      run.kernels.depthwise_conv({call.in, call.out, window_, weights, bias, units.begin, units.end, rows.begin,
+                                  rows.end, call.clamp});
     });
   }
 

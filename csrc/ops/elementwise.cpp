@@ -49,7 +49,6 @@ class Add final : public Operator {
   Add(const Plan& plan, const OpSpec& op)
       : inputs_(op.inputs),
         out_(op.output),
-        channels_(plan.value(op.output).channels()),
         activation_(applied(static_cast<Activation>(attribute(op, "activation")))) {
     same_channels_ = std::all_of(inputs_.begin(), inputs_.end(),
                                  [&](int input) { return plan.list_of(input) == plan.list_of(out_); });
@@ -101,7 +100,7 @@ class Add final : public Operator {
   }
 
   std::vector<int> inputs_;
-  int out_, channels_;
+  int out_;
   Applied activation_;
   bool same_channels_;
 };

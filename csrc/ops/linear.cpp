@@ -8,7 +8,8 @@
 namespace sluice {
 namespace {
 
-constexpr int kNarrow = 64;  // columns
+constexpr int kNarrow = 64;      // columns
+constexpr int kShared = 64 * 1024;  // multiply-adds, from which on it pays to hand them out
 
 // A classifier's weights would fill the cache that the convolution before it needs.
 void add_pages(const Floats& weights, size_t floats, std::vector<const float*>& wanted) {
@@ -56,12 +57,12 @@ class Linear final : public Operator {
     run.macs += int64_t{open.count} * rows;
     const float* x = run.views[in_].data;
     if (gated_ || columns % kLanes != 0) x = spread(open, x, run.scratch(0));
-    // A chunk is worth handing out from some ten thousand multiply-adds on.
-    const int chunks = int64_t{rows} * columns > 65536 ? run.pool.threads() * 2 : 1;
+    const int chunks = int64_t{rows} * columns > kShared ? run.pool.threads() * 2 : 1;
     float* y = run.views[out_].data;
     run.pool.run(chunks, [&](int chunk, int) {
-      run.kernels.dot_rows({x, matrix_.weights.get(), matrix_.bias.get(), y, blocks_of(columns),
-                            rows * chunk / chunks, rows * (chunk + 1) / chunks, activation_.clamp});
+      const Span share = share_of(rows, chunk, chunks);
+      run.kernels.dot_rows({x, matrix_.weights.get(), matrix_.bias.get(), y, blocks_of(columns), share.begin,
+                            share.end, activation_.clamp});
     });
     std::fill(y + rows, y + blocks_of(rows) * kLanes, 0.0f);
     apply_curve(run, activation_, run.views[out_], blocks_of(rows));

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "../arena.h"
+#include "../kernels/dispatch.h"
 #include "../kernels/kernel_table.h"
 #include "../plan.h"
 #include "../thread_pool.h"
@@ -13,7 +14,7 @@ namespace sluice {
 
 // Which channels of a value are stored, in the order in which they are stored.
 struct OpenList {
-  const int32_t* channels;  // readable 64 past the end, where it is zero
+  const int32_t* channels;  // readable 64 past the end, where any channel may stand
   int count;
   const int32_t* blocks;  // channels[16 * j] / 16, for lists whose flags each cover whole blocks
 };
@@ -27,7 +28,7 @@ struct Run {
 
   const float* image = nullptr;  // [C, H, W]
   bool threshold_given = false;
-  float threshold = 0.0f;                   // replaces that of every gate
+  float threshold = 0.0f;                   // replaces that of every gate which has one
   std::vector<View> views;                  // per value
   std::vector<std::vector<uint8_t>> flags;  // per value that is a gate
   std::vector<char> present;                // per value: written in this run, not skipped
@@ -43,7 +44,7 @@ struct Run {
   void close_all();  // every gate, before a sample
   float* scratch(int thread) const { return scratch_[thread].get(); }
 
-  Run(const KernelTable& kernels, ThreadPool& pool, const Plan& plan, size_t scratch_floats);
+  Run(const Machine& machine, ThreadPool& pool, const Plan& plan, size_t scratch_floats);
 
  private:
   void list_open(int gate);  // the open-lists that follow from its flags
@@ -64,6 +65,11 @@ constexpr int kPageLines = 64;  // of 64 bytes
 struct Span {
   int begin, end;
 };
+
+// One of so many equal shares of a count; in 64 bits, since both may be large.
+inline Span share_of(int count, int index, int shares) {
+  return {static_cast<int>(int64_t{count} * index / shares), static_cast<int>(int64_t{count} * (index + 1) / shares)};
+}
 
 // An op that one thread can compute a few rows at a time, from wherever the rows lie that they need; see strips.cpp.
 class RowWise {

@@ -30,8 +30,9 @@ class WindowPool final : public Operator, public RowWise {
     const Shares shares(run.pool.threads(), out.height, blocks_of(run.open(in_).count), 1,
                         window_.height * window_.width);
     run.pool.run(shares.chunks, [&](int chunk, int) {
-      run.kernels.pool({run.views[in_], out, window_, maximum_, count_padding_, shares.unit_begin(chunk),
-                        shares.unit_end(chunk), shares.row_begin(chunk), shares.row_end(chunk)});
+      const Span blocks = shares.units_of(chunk), rows = shares.rows_of(chunk);
+      run.kernels.pool({run.views[in_], out, window_, maximum_, count_padding_, blocks.begin, blocks.end, rows.begin,
+                        rows.end});
     });
   }
 
@@ -73,14 +74,16 @@ class PlanePool final : public Operator {
     if (strips_ > 1) {
       const int chunks = threads == 1 ? 1 : strips_;
       run.pool.run(chunks, [&](int chunk, int) {
-        for (int strip = strips_ * chunk / chunks; strip < strips_ * (chunk + 1) / chunks; ++strip)
+        const Span share = share_of(strips_, chunk, chunks);
+        for (int strip = share.begin; strip < share.end; ++strip)
           mean(run, {rows_of(in, strip), run.scratch(0) + strip * blocks * kLanes, 0, blocks});
       });
       add_up(run, in, blocks * kLanes, out);
     } else {
       const int chunks = std::min(blocks, threads);
       run.pool.run(chunks, [&](int chunk, int) {
-        mean(run, {in, out, blocks * chunk / chunks, blocks * (chunk + 1) / chunks});
+        const Span share = share_of(blocks, chunk, chunks);
+        mean(run, {in, out, share.begin, share.end});
       });
     }
     if (counted_) run.macs += int64_t{channels} * in.height * in.width;
@@ -90,8 +93,8 @@ class PlanePool final : public Operator {
   static constexpr int kStripRows = kLargePlane / 2;
 
   View rows_of(const View& in, int strip) const {
-    const int begin = in.height * strip / strips_, end = in.height * (strip + 1) / strips_;
-    return {in.data + begin * in.row, end - begin, in.width, in.row, in.block};
+    const Span rows = share_of(in.height, strip, strips_);
+    return {in.data + rows.begin * in.row, rows.end - rows.begin, in.width, in.row, in.block};
   }
 
   // The mean of the strips' means.

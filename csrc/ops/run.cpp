@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "../kernels/cpu_features.h"
 #include "operator.h"
 
 namespace sluice {
@@ -11,8 +10,8 @@ constexpr int kReadable = 64;  // entries past the end of a list that kernels ma
 
 }  // namespace
 
-Run::Run(const KernelTable& k, ThreadPool& p, const Plan& pl, size_t scratch_floats)
-    : kernels(k), pool(p), plan(pl), large_l1(l1_bytes() >= kNearFloats * sizeof(float)) {
+Run::Run(const Machine& machine, ThreadPool& p, const Plan& pl, size_t scratch_floats)
+    : kernels(machine.kernels), pool(p), plan(pl), large_l1(machine.l1_bytes >= kNearFloats * sizeof(float)) {
   const size_t values = plan.program().values.size();
   for (const size_t size : plan.slots()) slots_.push_back(make_floats(size));
   for (int thread = 0; thread < pool.threads(); ++thread) scratch_.push_back(make_floats(scratch_floats));

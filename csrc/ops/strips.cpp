@@ -4,6 +4,7 @@
 //
 // Each thread has rows of the output to itself and computes twice what its neighbour also needs, a row or two per op.
 #include <algorithm>
+#include <array>
 
 #include "conv.h"
 
@@ -12,6 +13,7 @@ namespace {
 
 constexpr int kLeastRows = 2 * kLargePlane;  // of a plane that is not kept
 constexpr size_t kStripFloats = 128 * 1024;  // half a core's L2
+constexpr size_t kMostLinks = 16;
 
 struct Link {
   OperatorPtr op;
@@ -42,7 +44,7 @@ class Strips final : public Operator {
     const View& last = run.views[links_.back().out];
     const int chunks = std::min(last.height, run.pool.threads());
     run.pool.run(chunks, [&](int chunk, int thread) {
-      run_chunk(run, {last.height * chunk / chunks, last.height * (chunk + 1) / chunks}, thread);
+      run_chunk(run, share_of(last.height, chunk, chunks), thread);
     });
   }
 
@@ -93,14 +95,14 @@ class Strips final : public Operator {
 
   void run_chunk(Run& run, Span chunk, int thread) const {
     const size_t count = links_.size();
-    std::vector<Strip> strips;
-    for (const Between& b : between_) {
-      strips.push_back({run.scratch(thread) + offset_ + b.at, {0, 0}});
-      clear_borders(b, strips.back().data);
+    std::array<Strip, kMostLinks> strips;  // no vectors: work of a pool must not throw
+    std::array<Span, kMostLinks> wanted;
+    for (size_t i = 0; i + 1 < count; ++i) {
+      strips[i] = {run.scratch(thread) + offset_ + between_[i].at, {0, 0}};
+      clear_borders(between_[i], strips[i].data);
     }
-    std::vector<Span> wanted(count);
     for (int y = chunk.begin; y < chunk.end; y += rows_) {
-      wanted.back() = {y, std::min(y + rows_, chunk.end)};
+      wanted[count - 1] = {y, std::min(y + rows_, chunk.end)};
       for (size_t i = count - 1; i-- > 0;) {
         const Span read = rows_read(links_[i + 1].rows->window(), wanted[i + 1], between_[i].height);
         strips[i].move_on(between_[i], read.begin);
@@ -162,7 +164,7 @@ void link_strips(const Plan& plan, const std::vector<OperatorPtr*>& ops) {
     // The output must not lie where the input does: some rows of the one are written before others of the other are
     // read.
     const int input = plan.slot_of(specs[first].inputs[0]);
-    while (end < ops.size() && (*ops[end])->row_wise() != nullptr && is_link(plan, end - 1) &&
+    while (end < ops.size() && end - first < kMostLinks && (*ops[end])->row_wise() != nullptr && is_link(plan, end - 1) &&
            plan.slot_of(specs[end].output) != input)
       ++end;
     if (end == first + 1) continue;

@@ -102,7 +102,7 @@ def what_to_time(file: Path, photos: Sequence[Path], images: ImageSet | None) ->
     if images is not None:
         pixels = timed_pixels(images)
         return pixels, f"{len(pixels)} test images"
-    shape = next(value.shape for value in program.values if value.name == program.input)
+    shape = program.shape(program.input)
     noise = np.random.default_rng(0).standard_normal((TIMED, *shape), np.float32)
     return noise, f"{TIMED} images of noise (name image files, for gates as these open them)"
 

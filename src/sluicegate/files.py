@@ -5,6 +5,7 @@ A process killed while it writes leaves the file of before.
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         InputError: nothing can be written there; said before the work within begins, where it can be known.
     """
     path = Path(path)
-    part = path.parent / f".{path.name}.{os.getpid()}.part"
+    part = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.touch()

@@ -14,6 +14,7 @@ Format: https://huggingface.co/docs/safetensors. Written out here because the ru
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -52,7 +53,7 @@ def save(path: str | os.PathLike[str], program: Program, tensors: Mapping[str, n
 
 def write_whole(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Writes a file beside its place and renames it: it is whole or not there."""
-    part = path.parent / f".{path.name}.{os.getpid()}.part"
+    part = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}.part"
     try:
         with open(part, "wb") as file:
             for piece in pieces:
@@ -153,8 +154,8 @@ def _entry(name: str, entry: Any) -> tuple[tuple[int, ...], int, int]:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"} or entry["dtype"] != "F32":
         raise InputError(f"tensor {name!r}: must be F32 with shape and data_offsets")
     shape, offsets = entry["shape"], entry["data_offsets"]
-    if not _is_counts(shape) or len(shape) > 4 or not _is_counts(offsets) or len(offsets) != 2:
-        raise InputError(f"tensor {name!r}: shape or data_offsets are not lists of counts")
+    if not _is_counts(shape) or 0 in shape or len(shape) > 4 or not _is_counts(offsets) or len(offsets) != 2:
+        raise InputError(f"tensor {name!r}: shape or data_offsets are not lists of counts, or a side is 0")
     return tuple(shape), offsets[0], offsets[1]
 
 

@@ -29,14 +29,17 @@ Picks = dict[str, list[int]]  # op -> the fastest candidate at 1/8, 2/8, ... 8/8
 def autotune(engine: Any, artifact: Artifact, threads: int, path: Path | None) -> Picks:
     """Sets the picks of `engine` (built with all candidates), from `path` where they are known, else by measuring;
     what was measured is written to `path`, if it can be."""
+    choices = {op.name: engine.candidates(i) for i, op in enumerate(artifact.program.ops) if engine.candidates(i) > 1}
+    if not choices:
+        return {}
     key = f"{processor()}, {engine.isa}, {threads} threads, {digest(artifact.program)}"
     known = _read(path)
-    picks: Picks = known[key] if _fits(known.get(key), engine, artifact) else {}
-    if not picks:
+    picks: Picks = known.get(key)  # type: ignore[assignment]
+    if not _fits(picks, choices):
         picks = measure(engine, artifact)
         _write(path, {**known, key: picks})
     for index, op in enumerate(artifact.program.ops):
-        for eighths, candidate in enumerate(picks.get(op.name, ()), start=1):
+        for eighths, candidate in enumerate([row[0], *row] if (row := picks.get(op.name)) else ()):
             engine.pick(index, eighths, candidate)
     return picks
 
@@ -62,7 +65,7 @@ def _times(engine: Any, program: Program, candidate: int, counts: Mapping[int, i
     for index, count in counts.items():
         for eighths in range(EIGHTHS + 1):
             engine.pick(index, eighths, min(candidate, count - 1))
-    image = np.zeros(next(value.shape for value in program.values if value.name == program.input), np.float32)
+    image = np.zeros(program.shape(program.input), np.float32)
     found = []
     for share in range(1, EIGHTHS + 1):
         flags = _flags(program, share)
@@ -110,13 +113,12 @@ def digest(program: Program) -> str:
     return hashlib.sha256(bare.to_json().encode()).hexdigest()[:16]
 
 
-def _fits(picks: Any, engine: Any, artifact: Artifact) -> bool:
+def _fits(picks: Any, choices: Mapping[str, int]) -> bool:
     """True where a file says exactly what this engine wants to know; it may be old, or edited."""
-    wanted = {op.name: engine.candidates(i) for i, op in enumerate(artifact.program.ops) if engine.candidates(i) > 1}
-    if not isinstance(picks, dict) or picks.keys() != wanted.keys():
+    if not isinstance(picks, dict) or picks.keys() != choices.keys():
         return False
     return all(
-        isinstance(row, list) and len(row) == EIGHTHS and all(type(c) is int and 0 <= c < wanted[name] for c in row)
+        isinstance(row, list) and len(row) == EIGHTHS and all(type(c) is int and 0 <= c < choices[name] for c in row)
         for name, row in picks.items()
     )
 

@@ -135,7 +135,7 @@ def read_table(path: str | os.PathLike[str]) -> LatencyTable:
             raise ValueError(f"its format is not {FORMAT!r}")
         ops = {name: _op(**op) for name, op in document.pop("ops").items()}
         return _verified(LatencyTable(ops=ops, **document))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"table: {str(path)!r} is no latency table: {one_line(error)}") from error
 
 
@@ -216,7 +216,7 @@ def _gates(program: Program) -> dict[str, int]:
 
 def _noise(program: Program) -> np.ndarray:
     """[N, C, H, W]: the images of a turn."""
-    shape = next(value.shape for value in program.values if value.name == program.input)
+    shape = program.shape(program.input)
     return np.random.default_rng(0).standard_normal((TURN, *shape), np.float32)
 
 

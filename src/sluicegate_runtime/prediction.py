@@ -40,10 +40,12 @@ def predict(
         InputError: the program is no classifier, or a file no image.
     """
     program = session.program
-    scores = next(value.shape for value in program.values if value.name == program.output)
+    scores = program.shape(program.output)
     if len(scores) != 1:
         raise InputError(f"predict: the program's output has shape {scores}, not (K,): it is no classifier")
-    session.run(np.zeros((1, *_input_shape(session)), np.float32))  # wakes threads and caches, for the sake of `ms`
+    session.run(
+        np.zeros((1, *program.shape(program.input)), np.float32)
+    )  # wakes threads and caches, for the sake of `ms`
     for path in images:
         yield {"file": os.fspath(path), **_predict(session, prepare(read_image(path), program), threshold)}
 
@@ -67,10 +69,6 @@ def _predict(session: Session, image: np.ndarray, threshold: float | None) -> di
 def _softmax(scores: np.ndarray) -> np.ndarray:
     powers = np.exp(scores.astype(np.float64) - scores.max())
     return powers / powers.sum()
-
-
-def _input_shape(session: Session) -> tuple[int, ...]:
-    return next(value.shape for value in session.program.values if value.name == session.program.input)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

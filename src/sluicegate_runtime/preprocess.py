@@ -24,7 +24,7 @@ _GREY = np.array([19595, 38470, 7471])  # ITU-R 601 in 16 bits, as Pillow has it
 def prepare(pixels: np.ndarray, program: Program) -> np.ndarray:
     """uint8 [H, W, C] -> float32 [C', h, w], as the program wants it; grey becomes colour, and colour grey. InputError
     where the channels do not fit."""
-    channels, *size = next(value.shape for value in program.values if value.name == program.input)
+    channels, *size = program.shape(program.input)
     how = program.preprocessing
     share = how.crop / how.resize if how.crop and how.resize else 1.0
     fitted = _fitted(_coloured(pixels, channels), size, share)

@@ -25,6 +25,8 @@ from .errors import InputError, one_line
 
 Attribute = int | float | bool | str | tuple[int, ...]
 
+_MOST = 3.4028235e38  # of a float32
+
 
 @dataclass(frozen=True)
 class Value:
@@ -71,6 +73,10 @@ class Program:
     ops: tuple[Op, ...]
     preprocessing: Preprocessing = Preprocessing()
     classes: tuple[str, ...] = ()
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of one of its values."""
+        return next(value.shape for value in self.values if value.name == name)
 
     def to_json(self) -> str:
         """The program as JSON text; defaults are left out."""
@@ -229,6 +235,8 @@ def _floats(keys: dict[str, Any], key: str) -> tuple[float, ...]:
     items = _list(keys, key, "preprocessing")
     if not all(isinstance(item, int | float) and not isinstance(item, bool) for item in items):
         raise InputError(f"preprocessing: {key} must be a list of numbers")
+    if not all(abs(item) <= _MOST for item in items):
+        raise InputError(f"preprocessing: {key} must be a list of numbers that a float32 can hold")
     return tuple(float(item) for item in items)
 
 

@@ -26,7 +26,7 @@ from .spec import Attributes, attributes_of, verify_program
 def run_reference(
     program: Program, tensors: Mapping[str, np.ndarray], images: np.ndarray, threshold: float | None = None
 ) -> Result:
-    """Runs `images` [N, C, H, W] float32. `threshold` in [0, 1] replaces the threshold of every gate: a gate
+    """Runs `images` [N, C, H, W] float32. `threshold` in [0, 1] replaces the threshold of every gate that has one: it
     is open where sigmoid(logit) > threshold. InputError if the program or the shape of `images` is
     refused."""
     verify_program(program, tensors)
@@ -49,10 +49,16 @@ def run_reference(
 
 def check_images(program: Program, images: np.ndarray) -> None:
     """InputError unless `images` is a float32 array [N, C, H, W] of the program's input shape."""
-    shape = next(value.shape for value in program.values if value.name == program.input)
-    if not isinstance(images, np.ndarray) or images.dtype != np.float32 or images.shape[1:] != shape:
-        found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
-        raise InputError(f"images: {found} is not a float32 array [N, {', '.join(map(str, shape))}]")
+    check_array("images", images, ("N", *program.shape(program.input)))
+
+
+def check_array(name: str, array: np.ndarray, shape: tuple[int | str, ...]) -> None:
+    """InputError unless an argument is a float32 array of this shape; a letter stands for any length."""
+    known = isinstance(array, np.ndarray)
+    fits = known and len(array.shape) == len(shape) and array.dtype == np.float32
+    if not fits or any(isinstance(side, int) and side != own for side, own in zip(shape, array.shape, strict=True)):
+        found = f"{array.dtype} {array.shape}" if known else type(array).__name__
+        raise InputError(f"{name}: {found} is not a float32 array [{', '.join(map(str, shape))}]")
 
 
 def logit_of(threshold: float) -> float:

@@ -12,7 +12,7 @@ from .artifact import Artifact, load
 from .autotune import autotune
 from .errors import InputError, RunError
 from .program import Op
-from .reference import check_images, logit_of
+from .reference import check_array, check_images, logit_of
 from .result import Result
 from .spec import ACTIVATIONS, ATTRIBUTES, attributes_of
 
@@ -26,7 +26,7 @@ class Session:
     measures which algorithm suits which layer at which open rate. Without `winograd` every layer is computed directly:
     slower, but each product is rounded once.
     Python threads may share a session: a run releases the GIL, and runs of one session queue up. InputError
-    where the file, the program or `threads` is refused, RunError where there is no engine or no memory.
+    where the file, the program or `threads` is refused, RunError where there is no engine, no memory or no thread left.
     """
 
     def __init__(
@@ -57,11 +57,14 @@ class Session:
     def run(self, images: np.ndarray, threshold: float | None = None) -> Result:
         """Runs `images` [N, C, H, W] float32, each with gates of its own. `threshold` in [0, 1] moves the
         operating point: a gate is open where sigmoid(logit) > threshold, instead of at the threshold that it
-        was exported with. InputError if dtype, shape or threshold is refused. NaN in an image stays with that
-        image."""
+        was exported with; one that opens its k largest does so still. InputError if dtype, shape or threshold is
+        refused, RunError if there is no memory for so many images. NaN in an image stays with that image."""
         check_images(self.program, images)
         cut = None if threshold is None else logit_of(threshold)
-        output, macs, exits, flags = self._engine.run(np.ascontiguousarray(images), cut)
+        try:
+            output, macs, exits, flags = self._engine.run(np.ascontiguousarray(images), cut)
+        except MemoryError:
+            raise RunError(f"images: no memory for {len(images)} at once, or for their results") from None
         decisions = flags.view(bool)
         return Result(output, macs, exits, {name: decisions[:, span] for name, span in self._spans.items()})
 
@@ -73,7 +76,7 @@ class Session:
         time, and so does one that is run strip by strip with others before it: their first has the time of all.
         `gates`, name -> [G] bool for every gate of the program, says what is open in place of the gates
         themselves, whose time is spent all the same. InputError where the image, `repeats` or `gates` is refused."""
-        check_images(self.program, image[None])
+        check_array("image", image, self.program.shape(self.program.input))
         if repeats < 1:
             raise InputError(f"repeats: {repeats} is not 1 or more")
         forced = None if gates is None else self._flags(gates)
@@ -109,6 +112,8 @@ def _build(artifact: Artifact, threads: int, all_candidates: bool, winograd: boo
         raise InputError(str(error)) from None
     except MemoryError:
         raise RunError(f"engine: no memory for a program of {len(program.ops)} ops") from None
+    except RuntimeError as error:
+        raise RunError(f"engine: {threads} threads cannot be started: {error}") from None
 
 
 def _op(op: Op, index: dict[str, int], artifact: Artifact) -> tuple[Any, ...]:
@@ -127,10 +132,3 @@ def _op(op: Op, index: dict[str, int], artifact: Artifact) -> tuple[Any, ...]:
     output = index[op.output] if op.output else -1
     when = index[op.when] if op.when else -1
     return (op.name, KINDS.index(op.kind), inputs, output, when, attributes, threshold, *tensors)
-
-
-def isas() -> tuple[str, ...]:
-    """The instruction sets that this build holds and this machine runs, best first."""
-    from ._engine import isas as available
-
-    return tuple(available())

@@ -1,4 +1,4 @@
-"""The rules of a program: `verify_program` accepts exactly what every executor can run.
+"""The rules of a program: `verify_program` accepts exactly what every executor can run, if it has the memory.
 
 One rule per op kind says which shape its output has; around it stand the rules that hold for every op: a
 value is written once and before it is read, gates fit the channels that they close, nothing looks into a
@@ -59,11 +59,13 @@ TENSORS: dict[str, tuple[str, ...]] = {
 
 # Limits that keep a hostile file from asking for unbounded memory or time; real networks stay far below.
 MAX_OPS = 10_000
-MAX_SIDE = 16_384
+MAX_SIDE = 16_384  # of planes, and of what a kernel reaches over
+MAX_STRIDE = 4 * MAX_SIDE  # a padded side is less than 3
 MAX_CHANNELS = 1 << 20
 MAX_ELEMENTS = 1 << 26  # of one value, per sample
 MAX_ATTRIBUTE = (1 << 31) - 1  # of whole numbers: the engine keeps them in 32 bits
-MAX_WORK = 1 << 41  # multiply-adds or window elements of one sample
+MAX_INPUTS = 4096  # of a sum or a concatenation
+MAX_WORK = 1 << 41  # multiply-adds, elements of windows and summands of one sample
 
 Shape = tuple[int, ...]
 Attributes = Mapping[str, Any]  # complete, and each of the type of its default
@@ -118,11 +120,13 @@ def _index_values(program: Program) -> dict[str, Value]:
     if len(values) != len(program.values):
         raise InputError("program: two values share a name")
     for value in program.values:
-        _verify_value(value, values)
+        _verify_shape(value)
+    for value in program.values:
+        _verify_gate(value, values)
     return values
 
 
-def _verify_value(value: Value, values: Mapping[str, Value]) -> None:
+def _verify_shape(value: Value) -> None:
     where = f"value {value.name!r}"
     sides = value.shape[1:]
     if len(value.shape) not in (1, 3) or (value.kind == "gate" and sides):
@@ -130,6 +134,11 @@ def _verify_value(value: Value, values: Mapping[str, Value]) -> None:
     if not 1 <= value.shape[0] <= MAX_CHANNELS or not all(1 <= side <= MAX_SIDE for side in sides):
         raise InputError(f"{where}: shape {value.shape} is outside 1..{MAX_CHANNELS} channels, 1..{MAX_SIDE} a side")
     _require_limit(f"{where}: elements", prod(value.shape), MAX_ELEMENTS)
+
+
+def _verify_gate(value: Value, values: Mapping[str, Value]) -> None:
+    """That a gate fits the value whose channels it closes."""
+    where = f"value {value.name!r}"
     if value.gate is None:
         return
     gate = values.get(value.gate)
@@ -177,6 +186,7 @@ def _verify_labels(program: Program, scope: _Scope) -> None:
 
 def _verify_op(op: Op, scope: _Scope) -> None:
     _require(op.kind in ATTRIBUTES, op, f"unknown kind {op.kind!r}; known: {', '.join(ATTRIBUTES)}")
+    _require(len(op.inputs) <= MAX_INPUTS, op, f"reads {len(op.inputs)} values, at most {MAX_INPUTS}")
     made_under = _regions(op, scope)
     for position, name in enumerate(op.inputs):
         _require(name in scope.defined, op, f"reads {name!r} before it is written")
@@ -261,7 +271,6 @@ def _conv(op: Op, has: Attributes, inputs: list[Value], scope: _Scope) -> Shape:
         "stride and dilation from 1, padding from 0",
     )
     extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
-    _require(max(extent) <= MAX_SIDE, op, f"kernel reaches over {max(extent)} pixels, at most {MAX_SIDE}")
     sides = _windows(op, (height, width), extent, stride, padding)
     if len(inputs) == 2:
         _require_residual(op, inputs[1], (out, *sides), scope)
@@ -345,7 +354,8 @@ def _subsample(op: Op, has: Attributes, inputs: list[Value], scope: _Scope) -> S
     _require_inputs(op, inputs, 1)
     channels, height, width = _plane(op, inputs[0])
     stride, before, after = has["stride"], has["before"], has["after"]
-    _require(stride > 0 and min(before, after) >= 0, op, "stride from 1, added channels from 0")
+    _require(0 < stride <= MAX_STRIDE, op, f"stride {stride} is outside 1..{MAX_STRIDE}")
+    _require(min(before, after) >= 0, op, f"before={before}, after={after}: added channels from 0")
     _require(inputs[0].gate is None, op, f"{inputs[0].name!r} must not be gated")
     _require_ungated_output(op, scope)
     return (before + channels + after, -(-height // stride), -(-width // stride))
@@ -454,6 +464,8 @@ def _windows(
     ceil: bool = False,
 ) -> tuple[int, int]:
     """How many windows of `extent` fit along each side; with `ceil` also a last one that starts inside."""
+    _require(max(extent) <= MAX_SIDE, op, f"kernel reaches over {max(extent)} pixels, at most {MAX_SIDE}")
+    _require(max(stride) <= MAX_STRIDE, op, f"stride is {max(stride)}, at most {MAX_STRIDE}")
     counts = []
     for side, reach, step, pad in zip(sides, extent, stride, padding, strict=True):
         _require(pad < reach, op, f"padding {pad} must be less than the kernel's reach {reach}")
@@ -472,6 +484,8 @@ def _work(op: Op, values: Mapping[str, Value], tensors: Mapping[str, np.ndarray]
         return prod(weight.shape) * prod(values[str(op.output)].shape[1:])
     if op.kind in ("max_pool", "avg_pool"):
         return prod(values[str(op.output)].shape) * prod(attributes_of(op)["kernel"])
+    if op.kind == "add":
+        return len(op.inputs) * prod(values[str(op.output)].shape)
     return 0
 
 

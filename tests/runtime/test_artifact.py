@@ -110,6 +110,7 @@ def first_tensor(header):
         (lambda h: h[first_tensor(h)].update(dtype="F64"), "must be F32"),
         (lambda h: h[first_tensor(h)].update(shape=[1 << 39, 1 << 39]), "does not hold shape"),
         (lambda h: h[first_tensor(h)].update(shape=[-1]), "not lists of counts"),
+        (lambda h: h[first_tensor(h)].update(shape=[0, 1 << 39, 1 << 39], data_offsets=[0, 0]), "a side is 0"),
         (lambda h: h[first_tensor(h)].update(data_offsets=[4, 8]), "where it should begin"),
         (lambda h: h[first_tensor(h)].update(data_offsets=[0, 1 << 39]), "does not hold shape"),
         (lambda h: h.pop(first_tensor(h)), "where it should begin|bytes follow"),

@@ -55,6 +55,34 @@ def test_measured_once_and_kept_beside_the_file(path, monkeypatch):
     Session(path, tune=True)
 
 
+def test_what_leaves_no_choice_is_not_measured(path, monkeypatch):
+    kept = path.with_name("model.sluice.tuning.json")
+    Session(path, tune=True)
+    before = kept.read_text()
+    monkeypatch.setattr(autotune, "measure", lambda *_: pytest.fail("measured"))
+    Session(path, tune=True, winograd=False)
+    assert kept.read_text() == before
+
+
+def test_measuring_leaves_no_pick_behind(path, monkeypatch):
+    """The first load computes what later ones do, also where next to nothing is open."""
+    first = Session(path, tune=True)
+    picked = []
+    monkeypatch.setattr(autotune, "measure", lambda *_: pytest.fail("measured a second time"))
+    artifact = network()
+
+    class Stub:
+        isa = first.isa
+        candidates = staticmethod(first._engine.candidates)
+
+        def pick(self, op: int, eighths: int, candidate: int) -> None:
+            picked.append((op, eighths))
+
+    autotune.autotune(Stub(), artifact, 2, path.with_name("model.sluice.tuning.json"))
+    choices = [i for i in range(len(artifact.program.ops)) if first._engine.candidates(i) > 1]
+    assert picked == [(op, eighths) for op in choices for eighths in range(9)]
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}'])
 def test_a_damaged_cache_is_measured_anew(path, text):
     kept = path.with_name("model.sluice.tuning.json")

@@ -194,7 +194,8 @@ def test_a_damaged_table_is_refused(damage, named, measured, tmp_path):
 
 def test_no_file_is_refused(tmp_path):
     (tmp_path / "text").write_text("{")
-    for name in ("absent", "text"):
+    (tmp_path / "deep").write_text("[" * 100_000)
+    for name in ("absent", "text", "deep"):
         with pytest.raises(InputError, match=f"{name}' is no latency table"):
             read_table(tmp_path / name)
 

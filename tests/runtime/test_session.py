@@ -95,6 +95,22 @@ def test_a_nan_logit_closes_its_gate_and_shows_in_the_output():
     assert np.isnan(result.output).all()
 
 
+@pytest.mark.parametrize("isa", engine.isas())
+def test_a_nan_pixel_shows_wherever_it_lies_in_a_window(isa, monkeypatch):
+    monkeypatch.setenv("SLUICEGATE_ISA", isa)
+    for kernel, stride, padding in (((3, 3), (2, 2), (1, 1)), ((2, 2), (2, 2), (0, 0)), ((3, 2), (1, 3), (1, 0))):
+        b = Builder(np.random.default_rng(0))
+        x = b.value((17, 9, 11))
+        sides = [(side + 2 * p - k) // s + 1 for side, k, s, p in zip((9, 11), kernel, stride, padding, strict=True)]
+        y = b.op("max_pool", [x], (17, *sides), kernel=kernel, stride=stride, padding=padding)
+        artifact = Artifact(b.program(x, y), b.tensors)
+        pixels = images(99, (17, 9, 11))
+        pixels.reshape(99, 17, 99)[np.arange(99), 5, np.arange(99)] = np.nan  # each pixel once
+        expected = run_reference(artifact.program, artifact.tensors, pixels).output
+        assert np.isnan(expected[0]).any()
+        np.testing.assert_array_equal(Session(artifact).run(pixels).output, expected)
+
+
 def test_threshold_moves_the_operating_point():
     artifact, _ = network()
     session = Session(artifact)
@@ -232,9 +248,71 @@ def test_a_profile_shares_out_the_macs_of_a_run():
     assert all(milliseconds > 0 for milliseconds, _ in profile.values())
 
 
-def test_a_profile_refuses_what_a_run_refuses():
+def test_a_profile_wants_one_image_and_a_count():
     session = Session(network()[0])
     with pytest.raises(InputError, match="repeats: 0 is not 1 or more"):
         session.profile(images(1)[0], repeats=0)
-    with pytest.raises(InputError, match="images"):
-        session.profile(images(1))
+    for wrong in (images(1), images(1)[0].tolist(), images(1)[0].astype(np.float64)):
+        with pytest.raises(InputError, match=r"image: .* is not a float32 array \[3, 12, 11\]"):
+            session.profile(wrong)
+
+
+def test_more_images_than_memory_holds_are_a_run_error():
+    """Of an array that repeats one image, a copy would take a petabyte."""
+    many = np.broadcast_to(images(1), (10**12, 3, 12, 11))
+    with pytest.raises(RunError, match="no memory for 1000000000000 at once"):
+        Session(network()[0]).run(many)
+
+
+@LINUX
+def test_threads_that_cannot_be_started_are_a_run_error(tmp_path):
+    """Where the process may map no more than some hundred MB, there is no room for a thousand stacks."""
+    artifact, _ = network()
+    save(tmp_path / "model.sluice", artifact.program, artifact.tensors)
+    code = (
+        "import resource, sys\n"
+        "from sluicegate_runtime import RunError, Session\n"
+        "mapped = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "Session(sys.argv[1], threads=2)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (mapped + (512 << 20),) * 2)\n"
+        "try:\n"
+        "    Session(sys.argv[1], threads=1024)\n"
+        "except RunError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "model.sluice"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "1024 threads cannot be started" in done.stdout
+
+
+def large(x: tuple[int, ...], out: int, gated: bool = False, **window) -> Artifact:
+    """One convolution."""
+    b = Builder(np.random.default_rng(0))
+    first = b.value(x)
+    gate = b.op("gate", [b.constant(out)], (out,)) if gated else None
+    y = b.conv(first, out, gate=gate, **window)
+    return Artifact(b.program(first, b.conv(y, 1, 1) if gated else y), b.tensors)
+
+
+def test_a_stride_beyond_the_plane_takes_no_memory():
+    artifact = large((4, 1, 16384), 1, kernel=1, stride=(65536, 1))
+    pixels = images(1, (4, 1, 16384))
+    expected = run_reference(artifact.program, artifact.tensors, pixels).output
+    np.testing.assert_allclose(Session(artifact).run(pixels).output, expected, atol=1e-5)
+
+
+def test_shares_of_very_many_channels_are_counted_right():
+    """400,000 channels in 6250 passes: their product has more than 31 bits."""
+    artifact = large((400_000, 15, 1), 1, gated=True)
+    pixels = images(1, (400_000, 15, 1))
+    expected = run_reference(artifact.program, artifact.tensors, pixels).output
+    np.testing.assert_allclose(Session(artifact).run(pixels).output, expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_shares_of_very_many_tiles_are_counted_right():
+    """246,016 tiles in 10,698 batches: their product has more than 31 bits."""
+    artifact = large((17, 1984, 1984), 16)
+    pixels = images(1, (17, 1984, 1984))
+    direct = Session(artifact, winograd=False).run(pixels).output
+    np.testing.assert_allclose(Session(artifact).run(pixels).output, direct, atol=1e-4)

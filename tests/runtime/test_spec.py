@@ -180,3 +180,45 @@ def test_a_number_that_the_engine_cannot_hold_is_refused():
     op = dataclasses.replace(program.ops[0], attributes={"stride": (1 << 40, 1)})
     with pytest.raises(InputError, match="beyond 2147483647"):
         verify_program(dataclasses.replace(program, ops=(op,)), b.tensors)
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes", "complaint"),
+    [
+        ("max_pool", {"kernel": (20_000, 1)}, "kernel reaches over 20000 pixels, at most 16384"),
+        ("avg_pool", {"stride": (1, 65_537)}, "stride is 65537, at most 65536"),
+        ("subsample", {"stride": 65_537}, r"stride 65537 is outside 1\.\.65536"),
+        ("conv", {"stride": (65_537, 1)}, "stride is 65537, at most 65536"),
+    ],
+)
+def test_sizes_have_limits(kind, attributes, complaint):
+    values = (Value("x", (2, 4, 4)), Value("y", (2, 1, 1)))
+    op = Op(kind, "op", ("x",), "y", {"weight": "w"} if kind == "conv" else {}, attributes)
+    with pytest.raises(InputError, match=complaint):
+        verify_program(Program("x", "y", values, (op,)), {"w": np.ones((2, 2, 4, 4), np.float32)})
+
+
+def test_a_sum_has_a_limit():
+    b = Builder(np.random.default_rng(0))
+    x = b.value((2, 4, 4))
+    program = b.program(x, b.op("add", [x] * 4097, (2, 4, 4)))
+    with pytest.raises(InputError, match="reads 4097 values, at most 4096"):
+        verify_program(program, b.tensors)
+
+
+def test_summands_are_work():
+    values = [Value("v0", (1024, 256, 256)), *(Value(f"v{i}", (1024, 256, 256)) for i in range(1, 10))]
+    ops = tuple(Op("add", f"add{i}", ("v0",) * 4000, f"v{i}") for i in range(1, 10))
+    with pytest.raises(InputError, match="multiply-adds: 2415919104000 is more than"):
+        verify_program(Program("v0", "v9", tuple(values), ops), {})
+
+
+@pytest.mark.parametrize("shape", [(0,), ()])
+def test_a_gate_without_flags_is_refused(shape):
+    """Even if a value that it closes is listed before it."""
+    program, tensors = small()
+    gate = next(value.gate for value in program.values if value.gate)
+    changed = with_value(program, gate, shape=shape)
+    changed = dataclasses.replace(changed, values=tuple(sorted(changed.values, key=lambda v: v.gate is None)))
+    with pytest.raises(InputError, match=f"value '{gate}': shape"):
+        verify_program(changed, tensors)

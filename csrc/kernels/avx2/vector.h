@@ -12,7 +12,6 @@ struct Vec {
 };
 
 SLUICE_INLINE Vec load(const float* p) { return {_mm256_load_ps(p), _mm256_load_ps(p + 8)}; }
-SLUICE_INLINE Vec load_unaligned(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 SLUICE_INLINE void store(float* p, Vec x) { _mm256_store_ps(p, x.a), _mm256_store_ps(p + 8, x.b); }
 SLUICE_INLINE Vec splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 // Loaded anew for every use: GCC would keep a pixel for the taps that share it, and spill sums for that.
@@ -33,6 +32,12 @@ SLUICE_INLINE Vec mul(Vec x, Vec y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mu
 SLUICE_INLINE Vec div(Vec x, Vec y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
 // The second operand wins where either is NaN, which is how a NaN gets through a clamp.
 SLUICE_INLINE Vec max(Vec x, Vec y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+// NaN where either is.
+SLUICE_INLINE Vec larger(Vec x, Vec y) {
+  const Vec z = max(x, y);
+  return {_mm256_blendv_ps(z.a, x.a, _mm256_cmp_ps(x.a, x.a, _CMP_UNORD_Q)),
+          _mm256_blendv_ps(z.b, x.b, _mm256_cmp_ps(x.b, x.b, _CMP_UNORD_Q))};
+}
 SLUICE_INLINE Vec min(Vec x, Vec y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
 SLUICE_INLINE Vec round(Vec x) {
   constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;

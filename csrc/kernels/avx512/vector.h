@@ -27,6 +27,10 @@ SLUICE_INLINE Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
 SLUICE_INLINE Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
 // The second operand wins where either is NaN, which is how a NaN gets through a clamp.
 SLUICE_INLINE Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+// NaN where either is.
+SLUICE_INLINE Vec larger(Vec a, Vec b) {
+  return _mm512_mask_mov_ps(max(a, b), _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), a);
+}
 SLUICE_INLINE Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
 SLUICE_INLINE Vec round(Vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 SLUICE_INLINE Vec scale_by_power_of_two(Vec a, Vec n) { return _mm512_scalef_ps(a, n); }

@@ -54,6 +54,10 @@ SLUICE_INLINE Quad choose(Mask mask, Quad yes, Quad no) { return (Quad)((mask & 
 SLUICE_INLINE Vec max(Vec x, Vec y) {
   return each([&](int i) { return choose(x.q[i] > y.q[i], x.q[i], y.q[i]); });
 }
+// NaN where either is.
+SLUICE_INLINE Vec larger(Vec x, Vec y) {
+  return each([&](int i) { return choose((x.q[i] > y.q[i]) | (x.q[i] != x.q[i]), x.q[i], y.q[i]); });
+}
 SLUICE_INLINE Vec min(Vec x, Vec y) {
   return each([&](int i) { return choose(x.q[i] < y.q[i], x.q[i], y.q[i]); });
 }
@@ -63,7 +67,8 @@ SLUICE_INLINE Vec round(Vec x) {
   return x;
 }
 SLUICE_INLINE Vec scale_by_power_of_two(Vec x, Vec n) {
-  for (int i = 0; i < 16; ++i) x.q[i / 4][i % 4] = ldexpf(x.q[i / 4][i % 4], static_cast<int>(lane(n, i)));
+  for (int i = 0; i < 16; ++i)
+    if (lane(n, i) == lane(n, i)) x.q[i / 4][i % 4] = ldexpf(x.q[i / 4][i % 4], static_cast<int>(lane(n, i)));
   return x;
 }
 SLUICE_INLINE void prefetch(const float*) {}
