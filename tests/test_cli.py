@@ -264,6 +264,21 @@ def test_export_writes_what_the_engine_runs(capsys):
     assert all((result.gates[name] == record.open.bool().numpy()).all() for name, record in gates.items())
 
 
+def test_export_takes_an_operating_point(capsys):
+    printed(capsys, "train", "small.yaml", "--out", "run")
+    printed(capsys, "export", "run", "-o", "half.sluice")
+    printed(capsys, "export", "run", "-o", "high.sluice", "--tau", "0.9999")
+    pixels = Normalize((0.5,), (0.5,))(load("digits", "test", limit=5).images).numpy()
+    half, high = Session("half.sluice"), Session("high.sluice")
+    assert (high.run(pixels).macs == half.run(pixels, threshold=0.9999).macs).all()
+    assert (high.run(pixels).macs < half.run(pixels).macs).all()
+    assert "tau: 1.5 must lie between" in refused(capsys, 2, "export", "run", "--tau", "1.5")
+    printed(capsys, "train", "small.yaml", "method.name=dense", "--out", "dense")
+    assert "tau: 0.7 is given, but the run in 'dense' has no gates" in refused(
+        capsys, 2, "export", "dense", "--tau", "0.7"
+    )
+
+
 def test_predict_says_of_a_file_what_evaluation_saw(capsys):
     printed(capsys, "train", "small.yaml", "--out", "run")
     printed(capsys, "export", "run", "-o", "net.sluice")

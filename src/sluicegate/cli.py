@@ -122,7 +122,7 @@ def export(config: jsonargparse.Namespace) -> None:
     """Write a run's network as a file for the engine."""
     begun = read_run_recipe(config.run)
     images = load_split(begun.data, "test", config.data_dir)
-    file = export_run(config.run, images, config.output, config.weights)
+    file = export_run(config.run, images, config.output, config.weights, config.tau)
     _show(config, {"file": str(file), "bytes": file.stat().st_size}, f"file: {file}")
 
 
@@ -244,6 +244,7 @@ def _export_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("-o", "--output", type=Path, default=Path("model.sluice"), help="the file to write")
     parser.add_argument("--weights", type=Path | None, help="safetensors file; the run's last weights if left out")
+    parser.add_argument("--tau", type=float | None, help="the threshold of the file's gates; 0.5 if left out")
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
 
 

@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 from sluicegate.analysis import Point, Series
+from sluicegate.convert import GatedModel
 from sluicegate.data import ImageSet, Normalize
 from sluicegate.errors import InputError
 from sluicegate.export import export
+from sluicegate.gates import Threshold
 from sluicegate.train.build import load_split
 from sluicegate.train.run import load_run, read_result, read_run_recipe
 from sluicegate_runtime import Preprocessing, Session, time_sessions
@@ -32,13 +34,25 @@ def export_net(net: nn.Module, images: ImageSet, file: Path) -> Path:
     return export(net, file, torch.zeros(1, *images.images.shape[1:]), preprocessing, images.classes)
 
 
-def export_run(folder: Path, images: ImageSet, file: Path, weights: Path | None = None) -> Path:
-    """Write a run's network as a file for the engine; `images` and `weights` are those of `load_run`.
+def export_run(
+    folder: Path, images: ImageSet, file: Path, weights: Path | None = None, tau: float | None = None
+) -> Path:
+    """Write a run's network as a file for the engine.
+
+    Args:
+        folder: the run; `images` and `weights` are those of `load_run`.
+        file: where to.
+        tau: of the file's gates (see `Threshold`); 0.5 if None.
 
     Raises:
-        InputError, RunError: see `load_run` and `export_net`.
+        InputError, RunError: see `load_run` and `export_net`; or there are no gates whose `tau` could be set.
     """
-    return export_net(load_run(folder, images, weights)[1], images, file)
+    net = load_run(folder, images, weights)[1]
+    if tau is not None:
+        if not isinstance(net, GatedModel):
+            raise InputError(f"tau: {tau:g} is given, but the run in {str(folder)!r} has no gates")
+        net.strategy = Threshold(tau)
+    return export_net(net, images, file)
 
 
 def timed_pixels(images: ImageSet) -> np.ndarray:
