@@ -34,13 +34,15 @@ def autotune(engine: Any, artifact: Artifact, threads: int, path: Path | None) -
         return {}
     key = f"{processor()}, {engine.isa}, {threads} threads, {digest(artifact.program)}"
     known = _read(path)
-    picks: Picks = known.get(key)  # type: ignore[assignment]
+    picks = known.get(key, {})
     if not _fits(picks, choices):
         picks = measure(engine, artifact)
         _write(path, {**known, key: picks})
     for index, op in enumerate(artifact.program.ops):
-        for eighths, candidate in enumerate([row[0], *row] if (row := picks.get(op.name)) else ()):
-            engine.pick(index, eighths, candidate)
+        if op.name in choices:
+            row = picks[op.name]
+            for eighths, candidate in enumerate((row[0], *row)):  # next to nothing open counts as 1/8
+                engine.pick(index, eighths, candidate)
     return picks
 
 

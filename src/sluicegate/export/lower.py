@@ -300,4 +300,8 @@ def _averages_plane(node: fx.Node) -> bool:
     if node.target != "mean" or len(shape(node.all_input_nodes[0])) != 4:
         return False
     over = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-    return isinstance(over, list | tuple) and {int(str(side)) % 4 for side in over} == {2, 3} and len(shape(node)) == 2
+    return (
+        isinstance(over, list | tuple)
+        and {side % 4 for side in over if isinstance(side, int)} == {2, 3}
+        and len(shape(node)) == 2
+    )
