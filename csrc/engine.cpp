@@ -38,9 +38,7 @@ OperatorPtr make_operator(const Plan& plan, const OpSpec& op, Ways ways, int& ex
 }  // namespace
 
 Engine::Engine(ProgramSpec program, const Machine& machine, int threads, Ways ways)
-    : program_(checked(std::move(program))),
-      plan_(program_, checked_threads(threads)),
-      pool_(threads) {
+    : program_(checked(std::move(program))), plan_(program_, checked_threads(threads)), pool_(threads) {
   int exits = 0;
   size_t scratch = 0;
   if (!plan_.read_only_by_stem(program_.input)) steps_.push_back({make_load(plan_), program_.input, -1, -1});
@@ -124,7 +122,8 @@ void Engine::force(int value, const uint8_t* flags) {
 }
 
 Operator& Engine::operator_of(int op) const {
-  if (op < 0 || op >= static_cast<int>(program_.ops.size())) throw std::invalid_argument("op: " + std::to_string(op) + " is out of range");
+  if (op < 0 || op >= static_cast<int>(program_.ops.size()))
+    throw std::invalid_argument("op: " + std::to_string(op) + " is out of range");
   return *steps_[first_step() + op].op;
 }
 

@@ -1,40 +1,21 @@
-"""Files that are whole or absent: each is written beside its place and then renamed.
-
-A process killed while it writes leaves the file of before.
-"""
+"""Files that are whole or absent, and the folders that they lie in."""
 
 import json
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from sluicegate.errors import InputError
+from sluicegate_runtime.files import whole_file as _whole_file
 
 
-@contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A place beside `path` to write to; what is there in the end becomes `path` in one step.
+def whole_file(path: str | os.PathLike[str]) -> AbstractContextManager[Path]:
+    """A place to write to; what is there in the end becomes `path` in one step, its folders made where they lack.
 
     Raises:
         InputError: nothing can be written there; said before the work within begins, where it can be known.
     """
-    path = Path(path)
-    part = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}.part"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.touch()
-        if path.is_dir():
-            raise InputError(f"{path}: cannot be written: it is a folder")
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
+    return _whole_file(path, folders=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

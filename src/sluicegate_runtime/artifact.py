@@ -14,8 +14,7 @@ Format: https://huggingface.co/docs/safetensors. Written out here because the ru
 import hashlib
 import json
 import os
-import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError
+from .files import whole_file
 from .program import Program
 from .spec import verify_program
 
@@ -45,22 +45,9 @@ def save(path: str | os.PathLike[str], program: Program, tensors: Mapping[str, n
     verify_program(program, tensors)
     data = {name: np.ascontiguousarray(tensor, "<f4") for name, tensor in sorted(tensors.items())}
     header = _header(program, data)
-    try:
-        write_whole(Path(path), (len(header).to_bytes(8, "little"), header, *(tensor.data for tensor in data.values())))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def write_whole(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Writes a file beside its place and renames it: it is whole or not there."""
-    part = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}.part"
-    try:
-        with open(part, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, open(part, "wb") as file:
+        for piece in (len(header).to_bytes(8, "little"), header, *(tensor.data for tensor in data.values())):
+            file.write(piece)
 
 
 def load(path: str | os.PathLike[str]) -> Artifact:

@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from .artifact import Artifact, write_whole
+from .artifact import Artifact
+from .errors import InputError
+from .files import whole_file
 from .program import Preprocessing, Program
 
 EIGHTHS = 8  # open rates are told apart in eighths of a layer's multiply-adds
@@ -136,5 +138,5 @@ def _read(path: Path | None) -> dict[str, Any]:
 def _write(path: Path | None, known: dict[str, Any]) -> None:
     """A folder that cannot be written to costs the cache, nothing else."""
     if path is not None:
-        with suppress(OSError):
-            write_whole(path, [json.dumps(known, indent=1).encode()])
+        with suppress(InputError), whole_file(path) as part:
+            part.write_text(json.dumps(known, indent=1), encoding="utf-8")

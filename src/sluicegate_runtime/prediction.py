@@ -43,9 +43,8 @@ def predict(
     scores = program.shape(program.output)
     if len(scores) != 1:
         raise InputError(f"predict: the program's output has shape {scores}, not (K,): it is no classifier")
-    session.run(
-        np.zeros((1, *program.shape(program.input)), np.float32)
-    )  # wakes threads and caches, for the sake of `ms`
+    nothing = np.zeros((1, *program.shape(program.input)), np.float32)
+    session.run(nothing)  # wakes threads and caches, for the sake of `ms`
     for path in images:
         yield {"file": os.fspath(path), **_predict(session, prepare(read_image(path), program), threshold)}
 

@@ -1,0 +1,33 @@
+"""Files that are whole or absent: each is written beside its place and then renamed.
+
+A process killed while it writes leaves the file of before.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import InputError
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str], folders: bool = False) -> Iterator[Path]:
+    """A place beside `path` to write to; what is there in the end becomes `path` in one step. `folders`: make those
+    that it lies in. InputError where nothing can be written; before the work within begins, if it can be known."""
+    path = Path(path)
+    part = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}.part"
+    try:
+        if folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()
+        if path.is_dir():
+            raise InputError(f"{path}: cannot be written: it is a folder")
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
