@@ -18,7 +18,7 @@ from sluicegate.convert import (
     Gating,
     JointGating,
     LayerGating,
-    LockedGating,
+    SharedGating,
     RecurrentGating,
     exit_classifier,
 )
@@ -275,7 +275,7 @@ def stochastic_gates(
         initial_open_rate=initial_open_rate,
         keep_open=keep_open,
     )
-    gating = LockedGating(channel) if locked else channel
+    gating = SharedGating(channel) if locked else channel
 
     def objective(gated: GatedModel) -> Objective:
         return WeightedSum({"macs": (weight, MacTarget(gated.macs, target))})

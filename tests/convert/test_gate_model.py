@@ -34,7 +34,7 @@ GATINGS = {
     "channel": sg.ChannelGating(),
     "everywhere": sg.ChannelGating(at=["inp", "all", "out"]),
     "layer": sg.LayerGating(),
-    "locked": sg.LockedGating(sg.ChannelGating(at=["inp", "mid", "out"])),
+    "locked": sg.SharedGating(sg.ChannelGating(at=["inp", "mid", "out"])),
     "joint": sg.JointGating(sg.ChannelGating(at=["inp", "mid", "out"])),
 }
 
@@ -121,7 +121,7 @@ def test_sites_are_listed_as_their_records_come(gating: str) -> None:
 
 
 def test_identical_layers_share_locked_gates() -> None:
-    gated = sg.gate_model(build_net("resnet20"), sg.LockedGating(), torch.zeros(1, 3, 32, 32)).eval()
+    gated = sg.gate_model(build_net("resnet20"), sg.SharedGating(), torch.zeros(1, 3, 32, 32)).eval()
     assert list(gated.sites) == [
         "layer1.0.conv1",
         "layer2.0.conv1",
@@ -149,18 +149,18 @@ def test_layers_of_branches_that_differ_are_not_locked() -> None:
         return Residual(nn.Sequential(*layers), nn.Identity())
 
     net = nn.Sequential(*map(block, (2, 2, 3, 3)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    gated = sg.gate_model(net, sg.LockedGating(sg.ChannelGating(["mid", "out"])), torch.zeros(1, 8, 4, 4))
+    gated = sg.gate_model(net, sg.SharedGating(sg.ChannelGating(["mid", "out"])), torch.zeros(1, 8, 4, 4))
     assert sorted(gated.sites) == ["0.body.0", "0.body.1", "2.body.0", "2.body.1", "2.body.2"]
 
 
 def test_locked_places_may_be_named_in_any_order() -> None:
-    locked = sg.LockedGating(sg.ChannelGating(["layer2.2.bn1", "layer2.1.bn1"]))
+    locked = sg.SharedGating(sg.ChannelGating(["layer2.2.bn1", "layer2.1.bn1"]))
     gated = sg.gate_model(build_net("resnet20"), locked, torch.zeros(1, 3, 32, 32))
     assert list(gated.sites) == ["layer2.1.conv1"]
 
 
 def test_closing_a_locked_channel_saves_it_in_every_layer() -> None:
-    gated = sg.gate_model(build_net("resnet20"), sg.LockedGating(), torch.zeros(1, 3, 32, 32)).eval()
+    gated = sg.gate_model(build_net("resnet20"), sg.SharedGating(), torch.zeros(1, 3, 32, 32)).eval()
     _, gates = gated(torch.randn(1, 3, 32, 32), return_gates=True)
     opened = sg.GateRecords({name: r._replace(open=torch.ones_like(r.open)) for name, r in gates.items()})
     one_closed = torch.ones(1, 32).index_fill(1, torch.tensor([5]), 0.0)

@@ -28,7 +28,7 @@ GATINGS = {
     "pruned": sg.ChannelGating(head=sg.FreeLogits, estimator=sg.GumbelSoftmax(), initial_open_rate=0.5),
     "boosted": sg.ChannelGating(["mid", "out"], 2, estimator=sg.TopK(0.4, boost=True), head=sg.SaliencyHead),
     "memory": sg.ChannelGating(estimator=sg.GumbelSoftmax(), head=sg.MemoryHead, initial_open_rate=0.5),
-    "locked": sg.LockedGating(sg.ChannelGating(at=["inp", "mid", "out"], initial_open_rate=0.5)),
+    "locked": sg.SharedGating(sg.ChannelGating(at=["inp", "mid", "out"], initial_open_rate=0.5)),
     "outputs": sg.ChannelGating(at="out", initial_open_rate=0.5),
     "inputs": sg.ChannelGating(at="inp", initial_open_rate=0.5),
     "gater": sg.GaterGating(build_net("resnet8"), at=["out", "mid"], initial_open_rate=0.5),

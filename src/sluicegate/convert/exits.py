@@ -2,10 +2,12 @@
 
 Legend: N images, C channels, H W pixels, K classes, e exits in order of execution.
 
-    output = sum_e  z_e prod_{e' < e} (1 - z_e')  y_e
+    output = sum_e  (1 - z_e) prod_{e' < e} z_e'  y_e
 
-z_e is the decision of exit e's gate, y_e what its classifier says; behind the last exit comes the network itself,
-z = 1. Of this sum one summand alone is not zero, the first exit that is open; its gradient reaches every gate.
+z_e is the decision of exit e's gate, open (1) where the image goes on, y_e what its classifier says; behind the last exit
+comes the network itself, z = 0. (The paper's gate is open where the image leaves: its z is 1 - z here, so that a higher
+threshold is less work for every kind of gate.) Of this sum one summand alone is not zero, the first exit that is closed;
+its gradient reaches every gate.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +21,9 @@ from torch import fx, nn
 from sluicegate.convert.gating import Gating, HeadFactory, Placement
 from sluicegate.errors import InputError
 from sluicegate.gates import ConvHead, Estimator, Gate, GateSite, GumbelSoftmax, PooledHead
-from sluicegate.graph import Stage, example_of, find_stages, shape, stage_at, trace
+from sluicegate.graph import example_of, output_of, shape
+from sluicegate.ops import read_network
+from sluicegate.sites import Stage, find_stages, stage_at
 
 EXITS = "exits"
 """The classifiers' place in a gated graph, by the name of the stage."""
@@ -46,7 +50,7 @@ def exit_classifier(channels: int, classes: int, hidden: int = 128) -> nn.Module
 class ExitGating(Gating):
     """An early exit behind each stage: a gate that decides image by image whether to leave, and a classifier.
 
-    An exit's site is called after its stage, `layer1.exit`; its gate is open where the image would leave there.
+    An exit's site is called after its stage, `layer1.exit`; its gate is open where the image goes on.
 
     Args:
         at: "stages" for the end of every stage but the last; the name of a module (or node) after which an exit stands,
@@ -55,15 +59,15 @@ class ExitGating(Gating):
         head: makes the heads; "conv" for the paper's, a `ConvHead` of the size of the map at hand, whose convolutions
             may cost more than an exit saves.
         classifier: makes the classifiers.
-        initial_open_rate: probability with which an image that comes to an exit leaves there at first; no paper states
-            one. Where few stay, little trains the rest of the network.
+        initial_open_rate: probability with which an image that comes to an exit goes on at first; no paper states one.
+            Where few stay, little trains the rest of the network.
     """
 
     at: str | Sequence[str] = "stages"
     estimator: Estimator = field(default_factory=GumbelSoftmax)
     head: HeadFactory | Literal["conv"] = PooledHead
     classifier: ClassifierFactory = exit_classifier
-    initial_open_rate: float = 0.2
+    initial_open_rate: float = 0.8
 
     def stages(self, graph_module: fx.GraphModule) -> list[Stage]:
         """The places themselves."""
@@ -93,7 +97,7 @@ class ExitGating(Gating):
     def _classifier(self, stage: Stage, result: fx.Node) -> fx.GraphModule:
         made = self.classifier(shape(stage.value)[1], shape(result)[1])
         try:
-            traced = trace(made, example_of(stage.value))
+            traced = read_network(made, example_of(stage.value))
         except InputError as error:
             raise InputError(f"classifier: none at {stage.name!r}, {error}") from error
         if (says := shape(_result(traced))) != shape(result):
@@ -106,7 +110,7 @@ class ExitGating(Gating):
 
 def _result(graph_module: fx.GraphModule) -> fx.Node:
     """The node that a network returns, [N, K]."""
-    result = next(n for n in graph_module.graph.nodes if n.op == "output").args[0]
+    result = output_of(graph_module.graph).args[0]
     if not isinstance(result, fx.Node) or len(shape(result)) != 2:
         what = f"shape {shape(result)}" if isinstance(result, fx.Node) else type(result).__name__
         raise InputError(f"net: it returns {what}; exits are for networks that return one tensor [N, K]")

@@ -13,14 +13,12 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.gates.mask import mask_channels, mask_layer, masked_relu, masked_sum
-from sluicegate.graph import Role, module_of, role, shape
+from sluicegate.graph import module_of, shape
+from sluicegate.ops import call_of, kind_of
 
-_RELUS = (F.relu, torch.relu)
-_RELU_METHODS = ("relu", "relu_")
 _KEEP_NO_OUTPUT = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.Conv2d)  # themselves: a subclass may end in an activation
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -62,7 +60,7 @@ class FusedForward:
 
 def _fuse(graph_module: fx.GraphModule, mask: fx.Node) -> list[str]:
     """Fuse one mask, where its neighbours allow it; returns the modules that are left out or overwritten."""
-    if mask.target is mask_channels:
+    if mask.target is mask_channels and len(mask.args) == 2:
         return _fuse_relu(graph_module, mask)
     if mask.target is mask_layer:
         return _fuse_sum(graph_module, mask)
@@ -83,7 +81,7 @@ def _fuse_relu(graph_module: fx.GraphModule, mask: fx.Node) -> list[str]:
 def _fuse_sum(graph_module: fx.GraphModule, mask: fx.Node) -> list[str]:
     x, factor = mask.all_input_nodes
     total = next(iter(mask.users))
-    if len(mask.users) > 1 or role(graph_module, total) is not Role.ADD or total.kwargs:
+    if len(mask.users) > 1 or kind_of(total) != "add" or total.kwargs:
         return []
     (shortcut,) = (node for node in total.all_input_nodes if node is not mask)
     if shape(shortcut) != shape(x):
@@ -107,9 +105,10 @@ def _replace(graph: fx.Graph, nodes: list[fx.Node], target: Callable[..., Any], 
 
 
 def _is_relu(graph_module: fx.GraphModule, node: fx.Node) -> bool:
-    if node.op == "call_method":
-        return node.target in _RELU_METHODS
-    return type(module_of(graph_module, node)) is nn.ReLU or node.target in _RELUS
+    call = call_of(node)
+    if call is None or call.kind != "activation" or call.attributes["function"] != "relu":
+        return False
+    return node.op != "call_module" or type(module_of(graph_module, node)) is nn.ReLU
 
 
 def _is_plain(module: nn.Module) -> bool:

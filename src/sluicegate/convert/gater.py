@@ -18,7 +18,8 @@ from torch import fx, nn
 from sluicegate.convert.gating import ChannelGating, Gating, Placement
 from sluicegate.errors import InputError
 from sluicegate.gates import Gate, ImprovedSemHash, PooledHead
-from sluicegate.graph import copy_in, example_of, module_of, shape, trace
+from sluicegate.graph import copy_in, example_of, output_of, shape
+from sluicegate.ops import kind_of, read_again, read_network
 from sluicegate.schedule import Schedule
 
 GATER = "gates.gater"
@@ -51,7 +52,9 @@ class GaterGating(Gating):
         served = [channel.served(c) for c in channel.channels(graph_module)]  # the gater's own branches are no sites
         inputs = _inputs(graph_module)
         extractor = _extractor(inputs, self.gater)
-        features = copy_in(graph_module, GATER, extractor, inputs, before=inputs[-1].next)
+        graph_module.add_submodule(GATER, extractor)
+        (features,) = copy_in(graph_module, GATER, extractor, inputs, before=inputs[-1].next)
+        read_again(graph_module)
         sites = [s.site._replace(reads=features.name) for s in served]
         head = PooledHead(shape(features)[1], [site.gates for site in sites], self.bottleneck, batch_norm=True)
         gate = Gate(head, sites, [ImprovedSemHash(self.dropout)] * len(sites), self.initial_open_rate)
@@ -60,10 +63,10 @@ class GaterGating(Gating):
 
 def _extractor(inputs: Sequence[fx.Node], gater: nn.Module) -> fx.GraphModule:
     """E: the gater for the inputs of a network, without its last layer."""
-    extractor = trace(copy.deepcopy(gater), tuple(map(example_of, inputs)))
-    output = next(n for n in extractor.graph.nodes if n.op == "output")
+    extractor = read_network(copy.deepcopy(gater), tuple(map(example_of, inputs)))
+    output = output_of(extractor.graph)
     last = output.args[0]
-    if not (isinstance(last, fx.Node) and isinstance(module_of(extractor, last), nn.Linear) and len(shape(last)) == 2):
+    if not (isinstance(last, fx.Node) and kind_of(last) == "linear" and len(shape(last)) == 2):
         raise InputError(f"gater: {type(gater).__name__} does not end in a linear layer from [N, h], to be cut off")
     output.args = (last.all_input_nodes[0],)
     extractor.graph.erase_node(last)

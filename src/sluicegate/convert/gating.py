@@ -7,13 +7,16 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import lcm
 from typing import Any, NamedTuple
 
 from torch import fx
 
 from sluicegate.errors import InputError
 from sluicegate.gates import BinConcrete, Estimator, Gate, GateSite, GumbelSoftmax, Head, PooledHead
-from sluicegate.graph import (
+from sluicegate.ops import channel_count, kind_of
+from sluicegate.graph import module_of, shape
+from sluicegate.sites import (
     Branch,
     Channels,
     channels_at,
@@ -21,10 +24,7 @@ from sluicegate.graph import (
     find_branch_inputs,
     find_branches,
     find_channels,
-    is_convolution,
-    is_depthwise,
-    module_of,
-    shape,
+    find_concatenations,
 )
 
 HeadFactory = Callable[[int, Sequence[int]], Head]
@@ -105,6 +105,7 @@ class ChannelGating(Gating):
     def site(self, channels: Channels) -> GateSite:
         """Describe the gates of one place."""
         shared = self.granularity if isinstance(self.granularity, int) else self.granularity.get(channels.name, 1)
+        shared = lcm(shared, channels.unit) if shared > 0 else shared
         if shared < 1 or channels.count % shared:
             raise InputError(
                 f"granularity: {shared} does not divide the {channels.count} channels of {channels.name!r}"
@@ -119,7 +120,7 @@ class ChannelGating(Gating):
 
     def served(self, channels: Channels) -> "Served":
         """Describe what a head does for one place."""
-        return Served(self.site(channels), (masked(channels),), self.estimator)
+        return Served(self.site(channels), masked(channels), self.estimator)
 
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
         return [
@@ -129,7 +130,7 @@ class ChannelGating(Gating):
 
 
 @dataclass(frozen=True)
-class LockedGating(Gating):
+class SharedGating(Gating):
     """Channel gates that identical layers share (stochastic gates, section S1.3, "locked" gates).
 
     Of residual branches with the same convolutions on planes of the same size, channel c at the same place of each has
@@ -151,7 +152,7 @@ class LockedGating(Gating):
 
     def _placement(self, group: list[Channels]) -> Placement:
         first, gating = group[0], self.channel
-        served = gating.served(first)._replace(masked=tuple(map(masked, group)))
+        served = gating.served(first)._replace(masked=tuple(place for channels in group for place in masked(channels)))
         return _placement(first.name, first.reads, [served], gating.head, gating.initial_open_rate)
 
 
@@ -220,9 +221,9 @@ class Served(NamedTuple):
     estimator: Estimator
 
 
-def masked(channels: Channels) -> Masked:
+def masked(channels: Channels) -> tuple[Masked, ...]:
     """What closing these channels masks."""
-    return Masked(channels.value, channels.users)
+    return tuple(Masked(value, channels.users) for value in (channels.value, *channels.also))
 
 
 def branches_of(graph_module: fx.GraphModule) -> list[Branch]:
@@ -253,15 +254,17 @@ def _layer(graph_module: fx.GraphModule, channels: Channels) -> tuple[Any, ...]:
     if branch is None:
         return (channels.name,)
     place = (branch.fork, *branch.nodes).index(channels.producer)
-    convolutions = [n for n in branch.nodes if is_convolution(graph_module, n) or is_depthwise(graph_module, n)]
+    convolutions = [n for n in branch.nodes if kind_of(n) in ("conv", "linear", "transposed_conv")]
     return place, shape(branch.fork), *(str(module_of(graph_module, n)) for n in convolutions)
 
 
 _FINDERS: dict[str, Callable[[fx.GraphModule], list[Channels]]] = {
     "mid": lambda graph_module: [c for c in find_channels(graph_module) if c.branch],
     "all": find_channels,
+    "exp": lambda graph_module: [c for c in find_channels(graph_module) if c.branch],
     "out": find_branch_ends,
     "inp": find_branch_inputs,
+    "concat": find_concatenations,
 }
 
 
@@ -270,5 +273,5 @@ def _placement(
 ) -> Placement:
     outputs = [s.site.gates * s.estimator.logits_per_gate for s in served]
     estimators = copy.deepcopy([s.estimator for s in served])  # of one for several sites there stays one
-    gate = Gate(head(shape(reads)[1], outputs), [s.site for s in served], estimators, initial_open_rate)
+    gate = Gate(head(channel_count(reads), outputs), [s.site for s in served], estimators, initial_open_rate)
     return Placement(name, reads, tuple(s.masked for s in served), gate)

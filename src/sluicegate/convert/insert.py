@@ -1,25 +1,27 @@
 """gate_model(): the surgery that puts gates into a network's graph.
 
-For each gate the graph gets a call of its module right after the value that it reads, and a mask after each value
-that it closes; what the gates decided leaves the graph beside the network's own output. An exit's classifier stands
-right behind its gate, so that whatever comes after it in the graph is work not done for an image that leaves.
+For each gate the graph gets the nodes of its head and a call of the gate right after the value that the head reads, and a
+mask after each value that the gate closes; what the gates decided leaves the graph beside the network's own output. An
+exit's classifier stands right behind its gate, so that whatever comes after it in the graph is work not done for an
+image that leaves.
 """
 
 import copy
 import operator
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from torch import Tensor, fx, nn
 
 from sluicegate.convert.exits import EXITS
 from sluicegate.convert.gating import Gating, Masked, Placement
 from sluicegate.convert.model import GatedModel
-from sluicegate.errors import InputError
-from sluicegate.gates import SiteKind, leave, mask_channels, mask_layer
-from sluicegate.graph import copy_in, trace
+from sluicegate.errors import InputError, one_line
+from sluicegate.gates import Gate, GateSite, SiteKind, leave, mask_channels, mask_layer, on_minus_off
+from sluicegate.graph import computed_tensor, copy_in, example_of, note_shape, output_of
+from sluicegate.ops import PLANE, VECTOR, call_of, layout_of, read_again, read_network, read_node
 
 _RANKS: tuple[SiteKind, ...] = ("channel", "layer", "exit")  # of gates that read the same value, the last comes first
-_MASKS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"channel": mask_channels, "layer": mask_layer}
 
 
 def gate_model(
@@ -33,7 +35,7 @@ def gate_model(
     Args:
         net: any network that fx can trace; it is copied, not changed.
         gating: where gates go and of what kind: `ChannelGating`, `LayerGating`, `JointGating`,
-            `LockedGating`, `GaterGating`, `RecurrentGating`, `ExitGating`; or several, such as channels and exits.
+            `SharedGating`, `GaterGating`, `RecurrentGating`, `ExitGating`; or several, such as channels and exits.
         example_inputs: what the network is called with, e.g. `torch.zeros(1, 3, 224, 224)`; the gated network takes
             inputs of this shape (with any number of images), for which its MACs are exact.
         leaf_modules: classes of modules that tracing must not look into.
@@ -47,20 +49,32 @@ def gate_model(
     """
     if isinstance(net, GatedModel) or hasattr(net, "gates"):
         raise InputError(f"net: {type(net).__name__} already has gates (an attribute `gates`)")
-    graph_module = trace(copy.deepcopy(net), example_inputs, leaf_modules)
+    graph_module = read_network(copied(net), example_inputs, leaf_modules)
     graph_module.add_submodule("gates", nn.ModuleDict())
     placements = _placements(graph_module, [gating] if isinstance(gating, Gating) else gating)
-    records: dict[str, tuple[fx.Node, fx.Node]] = {}
-    masked: dict[fx.Node, fx.Node] = {}
-    exits: list[tuple[fx.Node, fx.Node]] = []
+    surgery = _Surgery(graph_module)
     for placement in placements:
-        records.update(_insert(graph_module, placement, masked, exits))
-    _return_records(graph_module, records)
-    _return_exits(graph_module, exits)
+        surgery.insert(placement)
+    read_again(graph_module)
+    share_pools(graph_module)
+    _return_records(graph_module, surgery.records)
+    _return_exits(graph_module, surgery.exits)
     graph_module.graph.lint()
     graph_module.recompile()
     shapes = [tuple(x.shape) for x in ((example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs)]
     return GatedModel(graph_module, shapes)
+
+
+def copied(net: nn.Module) -> nn.Module:
+    """A copy of a network.
+
+    Raises:
+        InputError: it cannot be copied, as where a hook computes a weight.
+    """
+    try:
+        return copy.deepcopy(net)
+    except Exception as error:
+        raise InputError(f"net: {type(net).__name__} cannot be copied{computed_tensor(net)}: {one_line(error)}") from error
 
 
 def _placements(graph_module: fx.GraphModule, gatings: Sequence[Gating]) -> list[Placement]:
@@ -76,43 +90,124 @@ def _placements(graph_module: fx.GraphModule, gatings: Sequence[Gating]) -> list
     return sorted(placements, key=lambda p: (order[p.reads], max(_RANKS.index(site.kind) for site in p.gate.sites)))
 
 
-def _insert(
-    graph_module: fx.GraphModule,
-    placement: Placement,
-    masked: dict[fx.Node, fx.Node],
-    exits: list[tuple[fx.Node, fx.Node]],
-) -> dict[str, tuple[fx.Node, fx.Node]]:
-    """Insert one gate and its masks, noted in `masked`; returns site name -> the nodes (logits, open). An exit's
-    classifier is inserted too, and noted in `exits` as the nodes (what it says, open).
+class _Surgery:
+    """Inserts gates one by one.
 
-    A head that reads a gated value reads it masked: it may not look at channels that are work not done.
+    Attributes:
+        masked: value -> the last mask behind it; a head that reads a gated value reads it masked, since it may not look
+            at channels that are work not done.
+        records: site name -> the nodes (logits, open).
+        exits: what an exit's classifier says, and whether its gate is open.
     """
-    graph = graph_module.graph
-    target = f"gates.{placement.name.replace('.', '_')}"
-    graph_module.add_submodule(target, placement.gate)
-    reads = masked.get(placement.reads, placement.reads)
-    with graph.inserting_after(reads):
-        decisions = graph.call_module(target, (reads,))
-    last, unpacked = decisions, []
-    for i in range(len(placement.gate.sites)):
-        unpacked.append(_unpack(graph, decisions, i, last))
-        last = unpacked[-1][-1]
-    if placement.classifier:
-        is_open = unpacked[0][1]
-        name = f"{EXITS}.{placement.name.removesuffix('.exit').replace('.', '_')}"
-        exits.append((copy_in(graph_module, name, placement.classifier, [reads], before=is_open.next), is_open))
-    for site, places, (_, _, factor) in zip(placement.gate.sites, placement.masks, unpacked, strict=True):
-        for place in places:
-            # A branch that does not run has no channels to look at: its mask comes behind theirs.
-            behind = site.kind == "layer" or place.users is not None
-            value = masked.get(place.value, place.value) if behind else place.value
-            with graph.inserting_after(last if value is reads else value):
-                mask = graph.call_function(_MASKS[site.kind], (value, factor))
-            _read_masked(value, mask, place)
-            if place.users is None:
-                masked[place.value] = mask
-    names = (site.name for site in placement.gate.sites)
-    return {name: (logits, is_open) for name, (logits, is_open, _) in zip(names, unpacked, strict=True)}
+
+    def __init__(self, graph_module: fx.GraphModule) -> None:
+        self.graph_module, self.graph = graph_module, graph_module.graph
+        self.masked: dict[fx.Node, fx.Node] = {}
+        self.records: dict[str, tuple[fx.Node, fx.Node]] = {}
+        self.exits: list[tuple[fx.Node, fx.Node]] = []
+        self.names = _Names()
+
+    def insert(self, placement: Placement) -> None:
+        """The head's nodes, the gate, what it decided, its masks, an exit's classifier."""
+        gate = placement.gate
+        target = f"gates.{self.names.key(placement.name)}"
+        self.graph_module.add_submodule(target, gate)
+        reads = self.masked.get(placement.reads, placement.reads)
+        decisions = self._decide(target, gate, reads)
+        unpacked, last = [], decisions
+        for i in range(len(gate.sites)):
+            unpacked.append(_unpack(self.graph, decisions, i, last))
+            last = unpacked[-1][-1]
+        if placement.classifier:
+            self._classify(placement, reads, unpacked[0][1])
+        for site, places, (_, _, factor) in zip(gate.sites, placement.masks, unpacked, strict=True):
+            for place in places:
+                self._mask(site, place, factor, after=last, reads=reads)
+        for site, (logits, is_open, _) in zip(gate.sites, unpacked, strict=True):
+            self.records[site.name] = (logits, is_open)
+
+    def _decide(self, target: str, gate: Gate, reads: fx.Node) -> fx.Node:
+        """What the head says of each site, one logit a gate, and what the gate makes of it."""
+        reads = self._channels_first(reads)
+        head = read_network(gate.head, example_of(reads), in_both_modes=False)
+        said = copy_in(self.graph_module, f"{target}.head", head, [reads], before=reads.next)
+        for i, estimator in enumerate(gate.estimators):
+            if estimator.logits_per_gate == 2:
+                with self.graph.inserting_after(_last(self.graph, said)):
+                    said[i] = self._noted(self.graph.call_function(on_minus_off, (said[i],)), said[i], gate.sites[i].gates)
+        with self.graph.inserting_after(_last(self.graph, said)):
+            decisions = self.graph.call_module(target, tuple(said))
+        self._read_between(reads, decisions)
+        return decisions
+
+    def _channels_first(self, reads: fx.Node) -> fx.Node:
+        """A value as heads expect it, [N, C, H, W] or [N, C]."""
+        layout = layout_of(reads)
+        if layout in (PLANE, VECTOR):
+            return reads
+        with self.graph.inserting_after(reads):
+            order = (0, *layout.channels, *layout.pixels)
+            turned = self.graph.call_method("permute", (reads, order))
+        turned.meta["values"] = tuple(value.permute(order) for value in reads.meta["values"])
+        read_node(self.graph_module, turned)
+        return turned
+
+    def _noted(self, node: fx.Node, like: fx.Node, *sides: int) -> fx.Node:
+        note_shape(node, like, *sides)
+        node.meta["is_wrapped"] = True  # so that unpickling, which traces the code again, does not look into it
+        return node
+
+    def _read_between(self, first: fx.Node, last: fx.Node) -> None:
+        node = first.next
+        while node is not last.next:
+            read_node(self.graph_module, node)
+            node = node.next
+
+    def _classify(self, placement: Placement, reads: fx.Node, is_open: fx.Node) -> None:
+        assert placement.classifier
+        name = f"{EXITS}.{self.names.key(placement.name.removesuffix('.exit'))}"
+        self.graph_module.add_submodule(name, placement.classifier)
+        behind = is_open.next.next  # the factor stands between
+        (said,) = copy_in(self.graph_module, name, placement.classifier, [reads], before=behind)
+        self._read_between(is_open, said)
+        self.exits.append((said, is_open))
+
+    def _mask(self, site: GateSite, place: Masked, factor: fx.Node, after: fx.Node, reads: fx.Node) -> None:
+        # A branch that does not run has no channels to look at: its mask comes behind theirs.
+        behind = site.kind == "layer" or place.users is not None
+        value = self.masked.get(place.value, place.value) if behind else place.value
+        with self.graph.inserting_after(after if value is reads else value):
+            if site.kind == "channel":
+                (dim,) = layout_of(place.value).channels
+                mask = self.graph.call_function(mask_channels, (value, factor) if dim == 1 else (value, factor, dim))
+            else:
+                mask = self.graph.call_function(mask_layer, (value, factor))
+        mask.meta.update(values=value.meta["values"], is_wrapped=True)
+        read_node(self.graph_module, mask)
+        value.replace_all_uses_with(
+            mask, delete_user_cb=lambda user: user is not mask and (place.users is None or user in place.users)
+        )
+        if place.users is None:
+            self.masked[place.value] = mask
+
+
+class _Names:
+    """Names of gates as attributes, which may hold no dot; two names never share one."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, str] = {}
+
+    def key(self, name: str) -> str:
+        """The attribute for a name."""
+        key = name.replace(".", "_")
+        while self._taken.setdefault(key, name) != name:
+            key += "_"
+        return key
+
+
+def _last(graph: fx.Graph, nodes: Sequence[fx.Node]) -> fx.Node:
+    order = {node: i for i, node in enumerate(graph.nodes)}
+    return max(nodes, key=order.__getitem__)
 
 
 def _unpack(graph: fx.Graph, decisions: fx.Node, index: int, after: fx.Node) -> tuple[fx.Node, fx.Node, fx.Node]:
@@ -127,30 +222,35 @@ def _unpack(graph: fx.Graph, decisions: fx.Node, index: int, after: fx.Node) -> 
     return parts[0], parts[1], parts[2]
 
 
-def _read_masked(value: fx.Node, mask: fx.Node, place: Masked) -> None:
-    """Let those for whom a value is masked read the mask in its place."""
-    mask.meta["tensor_meta"] = value.meta["tensor_meta"]
-    mask.meta["is_wrapped"] = True  # so that unpickling, which traces the code again, does not look into it
-    value.replace_all_uses_with(
-        mask, delete_user_cb=lambda user: user is not mask and (place.users is None or user in place.users)
-    )
+def share_pools(graph_module: fx.GraphModule) -> None:
+    """Where several heads average the same value, let them read one average."""
+    first: dict[Any, fx.Node] = {}
+    for node in list(graph_module.graph.nodes):
+        call = call_of(node)
+        if call is None or call.kind != "global_pool" or not call.attributes["counted"]:
+            continue
+        before = first.setdefault((call.inputs[0], call.attributes["function"]), node)
+        if before is not node:
+            node.replace_all_uses_with(before)
+            graph_module.graph.erase_node(node)
+    read_again(graph_module)
 
 
 def _return_records(graph_module: fx.GraphModule, records: dict[str, tuple[fx.Node, fx.Node]]) -> None:
-    output = next(node for node in graph_module.graph.nodes if node.op == "output")
+    output = output_of(graph_module.graph)
     order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
     in_order = dict(sorted(records.items(), key=lambda item: order[item[1][1]]))
     output.args = ((output.args[0], in_order),)
 
 
 def _return_exits(graph_module: fx.GraphModule, exits: Sequence[tuple[fx.Node, fx.Node]]) -> None:
-    """Let the output be that of the first open exit: each one's, or what comes of the exits behind it."""
-    output = next(node for node in graph_module.graph.nodes if node.op == "output")
-    result, records = output.args[0]
+    """Let the output be that of the first closed exit: each one's, or what comes of the exits behind it."""
+    output = output_of(graph_module.graph)
+    result, records = output.args[0]  # type: ignore[misc]
     order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
     for early, is_open in sorted(exits, key=lambda found: order[found[0]], reverse=True):
         with graph_module.graph.inserting_before(output):
             later, result = result, graph_module.graph.call_function(leave, (early, is_open, result))
-        result.meta["tensor_meta"] = later.meta["tensor_meta"]
-        result.meta["is_wrapped"] = True  # see _read_masked
+        result.meta.update(values=later.meta["values"], is_wrapped=True)  # see _noted
+        read_node(graph_module, result)
     output.args = ((result, records),)

@@ -20,7 +20,9 @@ from sluicegate.gates import (
     hidden_of,
     start_open,
 )
-from sluicegate.graph import Branch, set_shape, shape
+from sluicegate.graph import copy_in, example_of, note_shape
+from sluicegate.ops import channel_count, read_again, read_network
+from sluicegate.sites import Branch
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,18 @@ class RecurrentGating(Gating):
         """Add what decides about one branch right after what it reads; returns the nodes of its state and logit."""
         graph, fork = graph_module.graph, branch.fork
         target = f"gates.{branch.name.replace('.', '_')}_features"
-        graph_module.add_submodule(target, PooledFeatures(shape(fork)[1], self.features))
-        with graph.inserting_before(fork.next):
-            features = graph.call_module(target, (fork,))
+        pooled = read_network(PooledFeatures(channel_count(fork), self.features), example_of(fork))
+        graph_module.add_submodule(target, pooled)
+        behind = fork.next
+        (features,) = copy_in(graph_module, target, pooled, [fork], before=behind)
+        with graph.inserting_before(behind):
             state = graph.call_module("gates.lstm", (features,) if state is None else (features, state))
             hidden = graph.call_function(hidden_of, (state,))
             logit = graph.call_module("gates.logit", (hidden,))
-        sides = {features: self.features, state: 2 * self.hidden, hidden: self.hidden, logit: 1}
-        for node, side in sides.items():
-            set_shape(node, fork, side)
+        for node, side in {state: 2 * self.hidden, hidden: self.hidden, logit: 1}.items():
+            note_shape(node, features, side)
+        hidden.meta["is_wrapped"] = True  # unpickling, which traces the code again, does not look into it
+        read_again(graph_module)
         return state, logit
 
     def _placement(self, branch: Branch, logit: fx.Node) -> Placement:

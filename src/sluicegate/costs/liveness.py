@@ -1,70 +1,98 @@
 """What a closed gate makes superfluous, read off the gated graph.
 
-Six questions about every value, each answered by one walk over the graph:
+Legend: C channels, G gates of a site. A flag is one gate's decision; all channel gates' flags are numbered through.
 
-    zeroed    which gates have made channels of it zero      (forward: from a mask through what keeps zeros)
-    needed    which gates decide whether its channels are read (backward: from a mask through what passes channels on)
-    skipped   which layer gates, closed, leave it unread      (backward: those on every way to the output); and of
-              which exit it is the classifier, which nobody reads where the gate of that is closed
-    passed    which exits, open, end the image before it      (forward: those that stand before it in the graph)
-    deciding  whether nothing but gates looks at it          (backward: a gater network's values)
-    averaged  for which gate its input was averaged already  (forward: another that looks at the same value)
+    zero     which flag, closed, makes a channel of a value zero      (forward: from a mask, through what keeps zeros)
+    unread   which flag, closed, leaves nobody who reads a channel    (backward: from a mask, and from products with zero)
+    maps     which flag closes a channel: it is zero then, or nobody reads it, and it is work not done
+    when     which layer gates and exits must be open for an op to run (backward: those on every way to the output)
+    unless   of which exit an op is the classifier, which runs where that gate is closed
+    deciding whether nothing but gates looks at a value               (backward: heads, a gater network's values)
 
 Costs and lowering both ask here, so what is counted is what is skipped.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 from torch import fx
 
-from sluicegate.gates import Gate, GateSite, leave, mask_channels, mask_layer
-from sluicegate.graph import Role, module_of, passes_zero, role
+from sluicegate.gates import Gate, GateSite
+from sluicegate.graph import module_of
+from sluicegate.ops import Call, call_of, channel_count, kind_of, room_of, zeros_of
+from sluicegate.ops.links import OPEN, UNREAD, Flags, agreed
 
-NO_LAYER: frozenset[str] = frozenset()
-_ACTS_OF_GATES = (mask_channels, mask_layer, leave)
+NOTHING: frozenset[str] = frozenset()
+_ACTS_OF_GATES = ("select", "layer_mask", "exit")
+
+
+@dataclass(frozen=True)
+class FlagNumbers:
+    """The numbers of all channel sites' flags: those of one site follow each other."""
+
+    first: dict[str, int]
+    gates: dict[str, int]
+
+    def of_site(self, site: str, channels: int) -> Flags:
+        """[C]: the flag that closes each channel of a value that the site masks."""
+        gates = self.gates[site]
+        return np.repeat(np.arange(gates) + self.first[site], channels // gates)
+
+    def pairs_of(self, flags: Flags) -> list[tuple[str, int] | None]:
+        """For each flag its site, and the gate's place in it; None for OPEN."""
+        names, firsts = list(self.first), np.array([*self.first.values()])
+        places = np.searchsorted(firsts, flags, side="right") - 1
+        return [(names[p], f - int(firsts[p])) if f >= 0 else None for p, f in zip(places.tolist(), flags.tolist())]
 
 
 @dataclass(frozen=True)
 class Liveness:
-    """Answers by node; a value that is missing from `zeroed` or `needed` is not touched by any channel gate.
+    """Answers by node; a value that is missing from `maps` lacks no channel.
 
     Attributes:
         masks: where a gate acts on a value.
         exits: what an image that leaves is given.
-        averaged: a gate -> the one before it whose averages its head is given.
     """
 
+    numbers: FlagNumbers
     masks: dict[fx.Node, GateSite]
     exits: dict[fx.Node, GateSite]
-    zeroed: dict[fx.Node, str]
-    needed: dict[fx.Node, str]
-    skipped: dict[fx.Node, frozenset[str]]
+    maps: dict[fx.Node, Flags]
+    when: dict[fx.Node, frozenset[str]]
     passed: dict[fx.Node, frozenset[str]]
+    unless: dict[fx.Node, frozenset[str]]
     deciding: frozenset[fx.Node]
-    averaged: dict[fx.Node, fx.Node]
+    sites_when: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def map_of(self, node: fx.Node) -> Flags:
+        """[C]: the flag that closes each channel of a value, OPEN for none."""
+        return self.maps.get(node, np.full(channel_count(node), OPEN))
 
 
 def liveness(graph_module: fx.GraphModule) -> Liveness:
     """Walk a gated graph (or a plain one, where every answer is empty)."""
-    masks = {n: _site(graph_module, n) for n in graph_module.graph.nodes if n.target in _ACTS_OF_GATES}
-    exits = {n.all_input_nodes[0]: site for n, site in masks.items() if site.kind == "exit"}
-    skipped = _skipped(graph_module, masks, exits)
+    masks = {n: _site(graph_module, n) for n in graph_module.graph.nodes if kind_of(n) in _ACTS_OF_GATES}
+    numbers = _numbers(masks)
+    walk = _Channels(graph_module.graph, masks, numbers)
+    exits = {call_of(n).inputs[0]: site for n, site in masks.items() if site.kind == "exit"}  # type: ignore[union-attr]
+    deciding = _deciding(graph_module)
+    when, sites_when = _when(graph_module, masks, deciding)
     return Liveness(
+        numbers,
         masks,
         exits,
-        _zeroed(graph_module, masks),
-        _needed(graph_module, masks),
-        skipped,
+        walk.maps(),
+        when,
         _passed(graph_module, exits),
-        _deciding(graph_module),
-        _averaged(graph_module, skipped),
+        _unless(graph_module, exits),
+        deciding,
+        sites_when,
     )
 
 
 def _site(graph_module: fx.GraphModule, mask: fx.Node) -> GateSite:
-    """A mask's second operand is the factor of decision i of what its gate returned."""
-    factor = mask.all_input_nodes[1]
-    decision = factor.all_input_nodes[0]
+    """What a mask reads beside its value is part of decision i of what its gate returned."""
+    decision = mask.args[1].all_input_nodes[0]  # type: ignore[union-attr]
     gate = module_of(graph_module, decision.all_input_nodes[0])
     assert isinstance(gate, Gate)
     index = decision.args[1]
@@ -72,52 +100,206 @@ def _site(graph_module: fx.GraphModule, mask: fx.Node) -> GateSite:
     return gate.sites[index]
 
 
-def _zeroed(graph_module: fx.GraphModule, masks: dict[fx.Node, GateSite]) -> dict[fx.Node, str]:
-    found: dict[fx.Node, str] = {}
-    for node in graph_module.graph.nodes:
-        if node in masks and masks[node].kind == "channel":
-            found[node] = masks[node].name
-        elif passes_zero(graph_module, node) and node.all_input_nodes[0] in found:
-            found[node] = found[node.all_input_nodes[0]]
+def _numbers(masks: dict[fx.Node, GateSite]) -> FlagNumbers:
+    sites = {site.name: site for site in masks.values() if site.kind == "channel"}
+    first, reached = {}, 0
+    for name, site in sites.items():
+        first[name] = reached
+        reached += site.gates
+    return FlagNumbers(first, {name: site.gates for name, site in sites.items()})
+
+
+class _Channels:
+    """The two walks over channels."""
+
+    def __init__(self, graph: fx.Graph, masks: dict[fx.Node, GateSite], numbers: FlagNumbers) -> None:
+        self.nodes = [node for node in graph.nodes if node.op != "output"]
+        self.own = {
+            node: numbers.of_site(site.name, channel_count(node))
+            for node, site in masks.items()
+            if site.kind == "channel"
+        }
+        self.readers = _readers(graph)
+        self.zero = self._zero() if self.own else {}
+        self.unread = self._unread() if self.own else {}
+
+    def maps(self) -> dict[fx.Node, Flags]:
+        """The channel map of every value that lacks channels."""
+        touched = [node for node in self.nodes if node in self.zero or node in self.unread]
+        found = {node: self._map(node) for node in touched if room_of(node)}
+        return {node: flags for node, flags in found.items() if (flags != OPEN).any()}
+
+    def _map(self, node: fx.Node) -> Flags:
+        call, room = call_of(node), room_of(node)
+        assert call and room
+        if node in self.own:
+            return self.own[node]
+        everything = np.full(channel_count(node), OPEN)
+        if room.map == "open" or room.links is None:
+            return everything
+        zero, unread = self.zero.get(node, everything), self.unread.get(node, everything)
+        if room.map == "any":
+            return np.where(unread != OPEN, unread, zero)
+        flags = np.where(zero != OPEN, zero, unread)
+        links = room.links(node, call)
+        pushed = agreed([link.push(link.pull(flags)) for link in links], len(flags))
+        return np.where(pushed == flags, flags, OPEN)
+
+    def _zero(self) -> dict[fx.Node, Flags]:
+        found: dict[fx.Node, Flags] = {}
+        for node in self.nodes:
+            call, room = call_of(node), room_of(node)
+            if node in self.own:
+                found[node] = self.own[node]
+            elif call and room and room.links and any(x in found for x in call.inputs):
+                zeros = zeros_of(room, node, call)
+                if zeros != "never":
+                    pushed = self._pushed(node, call, found)
+                    channels = channel_count(node)
+                    flags = agreed(pushed, channels) if zeros == "each" else _first_closed(pushed, channels)
+                    found[node] = np.where(flags == UNREAD, OPEN, flags)
+        return found
+
+    def _pushed(self, node: fx.Node, call: Call, zero: dict[fx.Node, Flags]) -> list[Flags]:
+        room = room_of(node)
+        assert room and room.links
+        flags = [zero.get(x, np.full(channel_count(x), OPEN)) for x in call.inputs]
+        return [link.push(closed) for link, closed in zip(room.links(node, call), flags, strict=True)]
+
+    def _unread(self) -> dict[fx.Node, Flags]:
+        found: dict[fx.Node, Flags] = {}
+        for node in reversed(self.nodes):
+            if room_of(node) is None and node.op != "placeholder":
+                continue
+            readers = self.readers.get(node, [])
+            opinions = [self._opinion(reader, place, found) for reader, place in readers]
+            if readers and all(opinion is not None for opinion in opinions):
+                flags = agreed([o for o in opinions if o is not None], channel_count(node))
+                if (flags >= 0).any():
+                    found[node] = np.where(flags == UNREAD, OPEN, flags)
+        return found
+
+    def _opinion(self, reader: fx.Node, place: int, unread: dict[fx.Node, Flags]) -> Flags | None:
+        """What one reader says of the channels of its input at `place`; None where it reads all."""
+        call, room = call_of(reader), room_of(reader)
+        if call is None or room is None or room.links is None:
+            return None
+        if reader in self.own:
+            return self.own[reader]
+        flags = unread.get(reader)
+        if room.zeros == "product":
+            others = [flags for i, flags in enumerate(self._pushed(reader, call, self.zero)) if i != place]
+            known = [flags, *others] if flags is not None else others
+            flags = _first_closed(known, channel_count(reader))
+        if flags is None:
+            return None
+        return room.links(reader, call)[place].pull(flags)
+
+
+def _first_closed(several: list[Flags], channels: int) -> Flags:
+    """[C]: the first flag that is named for each channel."""
+    found = np.full(channels, OPEN)
+    for flags in several:
+        found = np.where((found == OPEN) & (flags >= 0), flags, found)
     return found
 
 
-def _needed(graph_module: fx.GraphModule, masks: dict[fx.Node, GateSite]) -> dict[fx.Node, str]:
-    found: dict[fx.Node, str] = {}
+def _readers(graph: fx.Graph) -> dict[fx.Node, list[tuple[fx.Node, int]]]:
+    """Who reads each value, and as which of its inputs; whoever is not known reads all, as input -1."""
+    found: dict[fx.Node, list[tuple[fx.Node, int]]] = {}
+    for node in graph.nodes:
+        call = call_of(node)
+        if call is None:
+            if not (node.op == "call_method" and node.target == "size"):
+                for x in node.all_input_nodes:
+                    found.setdefault(x, []).append((node, -1))
+        elif call.kind != "split":  # its parts speak for it
+            for place, x in enumerate(call.inputs):
+                found.setdefault(x, []).append((node, place))
+    return found
 
-    def read_by(user: fx.Node) -> str | None:
-        if user in masks:
-            return masks[user].name if masks[user].kind == "channel" else None
-        return found.get(user) if role(graph_module, user) is Role.PASS else None
 
+def _when(
+    graph_module: fx.GraphModule, masks: dict[fx.Node, GateSite], deciding: frozenset[fx.Node]
+) -> tuple[dict[fx.Node, frozenset[str]], dict[str, frozenset[str]]]:
+    """For each node the layer gates that must be open for it to be read, and for each site those for its gate."""
+    ways = _Ways(graph_module, masks, {}, {})
+    order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
     for node in reversed(graph_module.graph.nodes):
-        readers = {read_by(user) for user in node.users}
-        if len(readers) == 1 and (site := readers.pop()):
-            found[node] = site
-    return found
+        ways.visit(node)
+    decided = {name: order[gate] for name, gate in ways.gate_of.items()}
+
+    def known(node: fx.Node) -> frozenset[str]:  # a gate that has not decided yet skips nothing
+        return frozenset(name for name in ways.when[node] if node in deciding or decided[name] < order[node])
+
+    return {node: known(node) for node in ways.when}, ways.sites
 
 
-def _skipped(
-    graph_module: fx.GraphModule, masks: dict[fx.Node, GateSite], exits: dict[fx.Node, GateSite]
-) -> dict[fx.Node, frozenset[str]]:
-    found: dict[fx.Node, frozenset[str]] = {}
-    for node in reversed(graph_module.graph.nodes):
-        ways = [
-            found[user] | {masks[user].name} if user in masks and masks[user].kind == "layer" else found[user]
-            for user in node.users
-        ]
-        found[node] = frozenset.intersection(*ways) if ways else NO_LAYER
-        if node in exits:
-            found[node] |= {exits[node].name}
-    return found
+@dataclass
+class _Ways:
+    """A walk backward: what must be open on every way from a value to the output."""
+
+    graph_module: fx.GraphModule
+    masks: dict[fx.Node, GateSite]
+    when: dict[fx.Node, frozenset[str]]
+    sites: dict[str, frozenset[str]]
+
+    def __post_init__(self) -> None:
+        nodes = list(self.graph_module.graph.nodes)
+        gates = [(node, gate) for node in nodes if isinstance(gate := module_of(self.graph_module, node), Gate)]
+        self.gate_of = {site.name: node for node, gate in gates for site in gate.sites}
+        self.order = {node: i for i, node in enumerate(nodes)}
+
+    def visit(self, node: fx.Node) -> None:
+        """Find what one node asks for, whose users have been visited."""
+        ways = [way for user in node.users if (way := self._through(node, user)) is not None]
+        self.when[node] = frozenset.intersection(*ways) if ways else NOTHING
+        if node in self.masks:
+            name = self.masks[node].name
+            before = frozenset(site for site in self.when[node] if self._decides_before(site, name))
+            self.sites[name] = self.sites[name] & before if name in self.sites else before
+
+    def _through(self, node: fx.Node, user: fx.Node) -> frozenset[str] | None:
+        """By way of one user; None where that is no reading."""
+        gate = module_of(self.graph_module, user)
+        if isinstance(gate, Gate):
+            said = zip(gate.sites, user.args, strict=True)
+            return frozenset.intersection(*(self.sites.get(site.name, NOTHING) for site, x in said if x is node))
+        if user not in self.masks or self.masks[user].kind == "exit":
+            return self.when[user]
+        if user.args[0] is not node:
+            return None  # the decision itself; its gate is asked by site
+        return self.when[user] | ({self.masks[user].name} if self.masks[user].kind == "layer" else NOTHING)
+
+    def _decides_before(self, site: str, other: str) -> bool:
+        first, second = self.gate_of[site], self.gate_of[other]
+        if first is not second:
+            return self.order[first] < self.order[second]
+        gate = module_of(self.graph_module, first)
+        assert isinstance(gate, Gate)
+        names = [s.name for s in gate.sites]
+        return names.index(site) < names.index(other)
 
 
 def _passed(graph_module: fx.GraphModule, exits: dict[fx.Node, GateSite]) -> dict[fx.Node, frozenset[str]]:
-    found, passed = {}, NO_LAYER
+    """The exits before each node, all of which must be open."""
+    found, passed = {}, NOTHING
     for node in graph_module.graph.nodes:
         found[node] = passed
         if node in exits:
             passed |= {exits[node].name}
+    return found
+
+
+def _unless(graph_module: fx.GraphModule, exits: dict[fx.Node, GateSite]) -> dict[fx.Node, frozenset[str]]:
+    """The exit whose classifier each node is part of."""
+    found: dict[fx.Node, frozenset[str]] = {}
+    for node in reversed(graph_module.graph.nodes):
+        if node in exits:
+            found[node] = frozenset({exits[node].name})
+            continue
+        ways = [found[user] for user in node.users]
+        found[node] = frozenset.intersection(*ways) if ways else NOTHING
     return found
 
 
@@ -128,18 +310,3 @@ def _deciding(graph_module: fx.GraphModule) -> frozenset[fx.Node]:
         if node.op != "placeholder" and readers and all(readers):
             found.add(node)
     return frozenset(found)
-
-
-def _averaged(graph_module: fx.GraphModule, skipped: dict[fx.Node, frozenset[str]]) -> dict[fx.Node, fx.Node]:
-    found: dict[fx.Node, fx.Node] = {}
-    first: dict[tuple[fx.Node, str, frozenset[str]], fx.Node] = {}
-    for node in graph_module.graph.nodes:
-        gate = module_of(graph_module, node)
-        if isinstance(gate, Gate) and gate.head.averages:
-            same = [(node.all_input_nodes[0], gate.head.averages, layers) for layers in (NO_LAYER, skipped[node])]
-            before = next((first[key] for key in same if key in first), None)
-            if before is None:
-                first[same[-1]] = node
-            else:
-                found[node] = before
-    return found

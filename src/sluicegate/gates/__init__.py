@@ -10,6 +10,7 @@ from sluicegate.gates.estimators import TopK as TopK
 from sluicegate.gates.gate import OPEN_LOGIT as OPEN_LOGIT
 from sluicegate.gates.gate import Decision as Decision
 from sluicegate.gates.gate import Gate as Gate
+from sluicegate.gates.gate import on_minus_off as on_minus_off
 from sluicegate.gates.heads import Constant as Constant
 from sluicegate.gates.heads import ConvHead as ConvHead
 from sluicegate.gates.heads import FreeLogits as FreeLogits

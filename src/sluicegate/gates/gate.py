@@ -1,5 +1,7 @@
 """A gate: a head, and for each site that it serves an estimator.
 
+The head's nodes stand in the graph before the gate's own; the gate is given what they say.
+
 Legend: N images, C channels, H W pixels, G gates of a site, K logits per gate.
 """
 
@@ -13,7 +15,7 @@ from sluicegate.errors import InputError
 from sluicegate.gates.estimators import Estimator
 from sluicegate.gates.heads import Head
 from sluicegate.gates.record import GateSite
-from sluicegate.gates.strategy import AlwaysOn, Strategy, Threshold
+from sluicegate.gates.strategy import Strategy, Threshold
 
 
 class Decision(NamedTuple):
@@ -62,23 +64,19 @@ class Gate(nn.Module):
         self.strategy: Strategy = Threshold()
         head.start_at(initial_open_rate, [estimator.logits_per_gate for estimator in estimators])
 
-    def forward(self, x: Tensor) -> tuple[Decision, ...]:
-        """What the head reads, e.g. [N, C, H, W] -> a decision per site."""
-        all_logits = [
-            _kept_open(_gate_logits(raw, estimator.logits_per_gate), site.keep_open)
-            for site, raw, estimator in zip(self.sites, self.head(x), self.estimators, strict=True)
-        ]
+    def forward(self, *said: Tensor) -> tuple[Decision, ...]:
+        """What the head says of each site, [N, G], one logit a gate -> a decision per site."""
+        raw = [_in_float32(logits) for logits in said]
+        kept = [_kept_open(logits, site.keep_open) for site, logits in zip(self.sites, raw, strict=True)]
         decisions = []
         layer_open = None
-        of_site = zip(self.sites, self.estimators, all_logits, self._open(all_logits), strict=True)
-        for site, estimator, logits, is_open in of_site:
-            if site.kind == "exit" and isinstance(self.strategy, AlwaysOn):
-                is_open = torch.zeros_like(is_open)  # nobody leaves the plain network early
+        of_site = zip(self.sites, self.estimators, raw, kept, self._open(kept), strict=True)
+        for site, estimator, logits, recorded, is_open in of_site:
             if site.kind == "layer":
                 layer_open = is_open.detach()
             elif layer_open is not None:
                 is_open = is_open * layer_open
-            decisions.append(Decision(logits, is_open, estimator.factor(logits, is_open)))
+            decisions.append(Decision(recorded, is_open, estimator.factor(logits, is_open)))
         return tuple(decisions)
 
     def _open(self, all_logits: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -102,10 +100,12 @@ def _kept_open(logits: Tensor, count: int) -> Tensor:
     return torch.cat([torch.full_like(logits[:, :count], OPEN_LOGIT), logits[:, count:]], dim=1)
 
 
-def _gate_logits(raw: Tensor, logits_per_gate: int) -> Tensor:
-    """[N, G * K] -> [N, G]: one logit, or on - off of two; in float32 whatever the network's precision."""
-    raw = raw.float() if raw.dtype in (torch.float16, torch.bfloat16) else raw
-    if logits_per_gate == 1:
-        return raw
+def on_minus_off(raw: Tensor) -> Tensor:
+    """[N, G * 2] -> [N, G]: of two logits a gate, off and on, only the difference matters."""
     off, on = raw.unflatten(1, (-1, 2)).unbind(-1)
     return on - off
+
+
+def _in_float32(logits: Tensor) -> Tensor:
+    """Whatever the network's precision."""
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits

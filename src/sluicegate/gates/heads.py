@@ -2,7 +2,8 @@
 
 Legend: N images, C channels, H W pixels, K hidden neurons, P_i outputs of the i-th layer on top.
 
-A new head is a class here, a case of `costs.formulas.head_macs` and a case of `export.heads`.
+A head is an ordinary small network: its nodes are copied into the graph of the network that it gates, where costs and
+export read them as any others. A new head is a class here and nothing else.
 """
 
 import math
@@ -20,10 +21,6 @@ class Head(nn.Module, ABC):
 
     outputs: nn.ModuleList
     """The last layers, in the order of the sites that they serve."""
-
-    averages: str = ""
-    """What it averages over the pixels of a map before all else: "values", their "sizes" |x|, or nothing. Where heads
-    average the same of one map, it is work done once in export and in MACs."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -47,8 +44,6 @@ class PooledHead(Head):
         hidden: K.
         batch_norm: normalise the hidden neurons.
     """
-
-    averages = "values"
 
     def __init__(self, channels: int, outputs: Sequence[int], hidden: int = 16, batch_norm: bool = False) -> None:
         super().__init__()
@@ -98,7 +93,7 @@ class Constant(nn.Module):
         self.values = nn.Parameter(torch.zeros(count))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.values.expand(len(x), -1)  # [N, P]
+        return self.values.expand(x.shape[0], -1)  # [N, P]
 
 
 class SaliencyHead(Head):
@@ -111,8 +106,6 @@ class SaliencyHead(Head):
         outputs: P, of the one site that it serves.
     """
 
-    averages = "sizes"
-
     def __init__(self, channels: int, outputs: Sequence[int]) -> None:
         super().__init__()
         if len(outputs) != 1:
@@ -121,7 +114,7 @@ class SaliencyHead(Head):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return (self.relu(self.outputs[0](pool(x.abs()))),)
+        return (self.relu(self.outputs[0](pool_sizes(x))),)
 
     def start_at(self, open_rate: float, logits_per_gate: Sequence[int]) -> None:
         """Saliencies start around 1, so that boosting changes little; how many are open is the estimator's."""
@@ -145,8 +138,6 @@ class MemoryHead(Head):
         hidden: K, of both looks.
         batch_norm: normalise the hidden neurons of the first look as well.
     """
-
-    averages = PooledHead.averages
 
     def __init__(self, channels: int, outputs: Sequence[int], hidden: int = 16, batch_norm: bool = True) -> None:
         super().__init__()
@@ -223,8 +214,13 @@ class LogitHead(Head):
 
 
 def pool(x: Tensor) -> Tensor:
-    """[N, C, H, W] or [N, C] -> [N, C]; unlike that of mean, the backward of a sum is a view."""
+    """[N, C, H, W] or [N, C] -> [N, C]; unlike that of mean, the backward of a sum is a view. A node by itself."""
     return x if x.dim() == 2 else x.sum(dim=tuple(range(2, x.dim()))) / math.prod(x.shape[2:])
+
+
+def pool_sizes(x: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, C], the mean size |x| of each channel."""
+    return pool(x.abs())
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ Legend: N images, C channels, H W pixels, G gates, K outputs of the network.
     mask_channels, mask_layer          x f
     masked_relu                        relu(x) f
     masked_sum                         s + x f, or relu(s + x f)
-    leave                              x f + y (1 - f)
+    leave                              x (1 - f) + y f
 
 Graph nodes of mask_channels, mask_layer and leave are what costs and export look for; masked_relu and masked_sum are
 what masks run as together with their neighbours (convert/fused.py). Masks have a backward of their own, since a mask
@@ -20,10 +20,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def mask_channels(x: Tensor, factor: Tensor) -> Tensor:
+def mask_channels(x: Tensor, factor: Tensor, dim: int = 1) -> Tensor:
     """x [N, C, H, W] and factor [N, G] -> x with the channels of closed gates zero; a gate switches C / G adjacent
-    ones."""
-    return _Product.apply(x, factor.to(x.dtype))  # type: ignore[no-any-return]
+    ones. `dim` says which side of x its channels are."""
+    if dim == 1:
+        return _Product.apply(x, factor.to(x.dtype))  # type: ignore[no-any-return]
+    return x * _spread_along(factor.to(x.dtype), x, dim)
 
 
 def mask_layer(x: Tensor, factor: Tensor) -> Tensor:
@@ -33,9 +35,9 @@ def mask_layer(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def leave(early: Tensor, is_open: Tensor, later: Tensor) -> Tensor:
-    """What an exit says, early [N, K], where its gate is_open [N, 1], else what comes of going on, later [N, K]; each
-    to the bit."""
-    return torch.lerp(later, early.to(later.dtype), is_open.to(later.dtype))
+    """What comes of going on, later [N, K], where the gate of an exit is_open [N, 1], else what the exit says, early
+    [N, K]; each to the bit."""
+    return torch.lerp(early.to(later.dtype), later, is_open.to(later.dtype))
 
 
 def masked_relu(x: Tensor, factor: Tensor) -> Tensor:
@@ -122,6 +124,12 @@ def _spread(factor: Tensor, x: Tensor) -> Tensor:
     if 1 < gates < channels:
         factor = factor.repeat_interleave(channels // gates, dim=1)
     return factor.view(*factor.shape, *(1,) * (x.dim() - 2))
+
+
+def _spread_along(factor: Tensor, x: Tensor, dim: int) -> Tensor:
+    """[N, G] -> [N, 1, ..., C, ..., 1], C at the side `dim`."""
+    per_channel = factor.repeat_interleave(x.shape[dim] // factor.shape[1], dim=1)
+    return per_channel.view(len(x), *(x.shape[dim] if side == dim else 1 for side in range(1, x.dim())))
 
 
 def _gathered(product: Tensor, factor: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ class GateSite(NamedTuple):
     Attributes:
         name: dotted module name of what is gated (`layer1.0.conv1`: its channels; `layer1.0`: the whole branch;
             `layer1.exit`: whether to go on behind that stage).
-        kind: `channel`, `layer` or `exit`; the gate of an exit is open where an image would leave.
+        kind: `channel`, `layer` or `exit`; the gate of an exit is open where an image goes on.
         gates: G, how many gates.
         channels: C, how many channels they switch; a multiple of G (each gate switches C / G adjacent ones).
         reads: graph node whose value the head looks at.
@@ -64,12 +64,13 @@ class GateRecords(dict[str, GateRecord]):
     def reached(self) -> "GateRecords":
         """What counts for each image: behind the exit at which it leaves every gate is closed, as the engine has it.
 
-        The records themselves say what those gates would have decided. Open exits are then those that are taken.
+        The records themselves say what those gates would have decided. An exit is taken where its gate is closed and
+        that of the exit before it is open.
         """
         found, staying = GateRecords(), None
         for name, record in self.items():
             is_open = record.open if staying is None else record.open * staying
             found[name] = record._replace(open=is_open)
             if record.site.kind == "exit":
-                staying = 1 - is_open if staying is None else staying - is_open  # [N, 1]
+                staying = is_open  # [N, 1]
         return found

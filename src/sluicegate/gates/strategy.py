@@ -24,22 +24,22 @@ class Strategy(ABC):
 
 @dataclass(frozen=True)
 class Threshold(Strategy):
-    """In evaluation a gate is open where sigmoid(logit) > tau; in training the estimator samples.
+    """In evaluation a gate is open where sigmoid(logit) > threshold; in training the estimator samples.
 
     Args:
-        tau: in (0, 1); higher closes more gates.
+        threshold: in (0, 1); higher closes more gates.
     """
 
-    tau: float = 0.5
+    threshold: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.tau < 1:
-            raise InputError(f"tau: {self.tau} must lie between 0 and 1")
+        if not 0 < self.threshold < 1:
+            raise InputError(f"threshold: {self.threshold} must lie between 0 and 1")
 
     @property
     def logit(self) -> float:
         """Above which a gate is open."""
-        return math.log(self.tau / (1 - self.tau))
+        return math.log(self.threshold / (1 - self.threshold))
 
     def __call__(self, estimator: Estimator, logits: Tensor, training: bool) -> Tensor:
         return estimator(logits) if training else estimator.decide(logits, self.logit)
@@ -75,7 +75,7 @@ class Ensemble(Strategy):
 
 @dataclass(frozen=True)
 class AlwaysOn(Strategy):
-    """Every gate is open and no exit is taken, in training too: the gated network is the plain one."""
+    """Every gate is open, in training too, so that nobody leaves early: the gated network is the plain one."""
 
     def __call__(self, estimator: Estimator, logits: Tensor, training: bool) -> Tensor:
         return torch.ones_like(logits)

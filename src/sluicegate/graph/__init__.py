@@ -1,23 +1,22 @@
-"""Reading a network's graph: shapes, the way of the channels, the places for gates."""
+"""A network as an fx graph: traced, with shapes, in order."""
 
-from sluicegate.graph.channels import Role as Role
-from sluicegate.graph.channels import is_convolution as is_convolution
-from sluicegate.graph.channels import is_depthwise as is_depthwise
-from sluicegate.graph.channels import passes_zero as passes_zero
-from sluicegate.graph.channels import role as role
-from sluicegate.graph.sites import Branch as Branch
-from sluicegate.graph.sites import Channels as Channels
-from sluicegate.graph.sites import Stage as Stage
-from sluicegate.graph.sites import channels_at as channels_at
-from sluicegate.graph.sites import find_branch_ends as find_branch_ends
-from sluicegate.graph.sites import find_branch_inputs as find_branch_inputs
-from sluicegate.graph.sites import find_branches as find_branches
-from sluicegate.graph.sites import find_channels as find_channels
-from sluicegate.graph.sites import find_stages as find_stages
-from sluicegate.graph.sites import stage_at as stage_at
-from sluicegate.graph.trace import copy_in as copy_in
-from sluicegate.graph.trace import example_of as example_of
-from sluicegate.graph.trace import module_of as module_of
-from sluicegate.graph.trace import set_shape as set_shape
-from sluicegate.graph.trace import shape as shape
-from sluicegate.graph.trace import trace as trace
+from sluicegate.graph.dominators import between as between
+from sluicegate.graph.dominators import immediate_dominators as immediate_dominators
+from sluicegate.graph.edit import copy_in as copy_in
+from sluicegate.graph.leaves import class_name as class_name
+from sluicegate.graph.leaves import is_hooked as is_hooked
+from sluicegate.graph.leaves import standard_type as standard_type
+from sluicegate.graph.nodes import IMAGES as IMAGES
+from sluicegate.graph.nodes import constant_value as constant_value
+from sluicegate.graph.nodes import copies as copies
+from sluicegate.graph.nodes import example_of as example_of
+from sluicegate.graph.nodes import is_constant as is_constant
+from sluicegate.graph.nodes import module_of as module_of
+from sluicegate.graph.nodes import note_shape as note_shape
+from sluicegate.graph.nodes import output_of as output_of
+from sluicegate.graph.nodes import path_of as path_of
+from sluicegate.graph.nodes import shape as shape
+from sluicegate.graph.tracing import Spellings as Spellings
+from sluicegate.graph.tracing import computed_tensor as computed_tensor
+from sluicegate.graph.tracing import kept_modes as kept_modes
+from sluicegate.graph.tracing import trace as trace

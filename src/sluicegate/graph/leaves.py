@@ -1,0 +1,87 @@
+"""Which modules stay whole while a network is traced, and what a subclass of a standard module becomes.
+
+A module of torch.nn is a node of the graph. So is a subclass that changes nothing but how it is built. One with a `forward`
+of its own is looked into; where that calls `super().forward(x)`, the standard module itself, under the same name, is a
+node, and what the subclass does around it follows as nodes of their own.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+Forward = Callable[..., Any]
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_HARMLESS = {"__init__", "__repr__", "extra_repr", "reset_parameters", "__deepcopy__", "__getstate__", "__setstate__"}
+_HARMLESS |= {"__module__", "__doc__", "__annotations__", "__constants__", "__qualname__", "_load_from_state_dict"}
+_INHERITED_FORWARDS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear, _BatchNorm, nn.GroupNorm, nn.LayerNorm)
+
+
+def standard_type(module: nn.Module) -> type[nn.Module] | None:
+    """The class of torch.nn whose behaviour a module has; None where a subclass, or a hook, changes it."""
+    cls = _closest_standard(module)
+    return cls if cls and not _changes(type(module), cls) and not is_hooked(module) else None
+
+
+def class_name(module: nn.Module) -> str:
+    """The full name of a module's class."""
+    return f"{type(module).__module__}.{type(module).__qualname__}"
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether somebody listens to a module's calls, and perhaps changes them."""
+    return any(getattr(module, hooks, None) for hooks in _HOOKS)
+
+
+def stays_whole(module: nn.Module) -> bool:
+    """Whether a module is a node by itself, as those of torch.nn are."""
+    cls = _closest_standard(module)
+    if cls is None or cls in _CONTAINERS or cls is nn.Module:
+        return False
+    return not _changes(type(module), cls)
+
+
+@contextmanager
+def standard_forwards(emit: Callable[[nn.Module, type[nn.Module], tuple[Any, ...]], Any]) -> Iterator[None]:
+    """While a network is traced, let `super().forward(x)` be emit(module, standard class, (x,))."""
+    with ExitStack() as patches:
+        for cls in _INHERITED_FORWARDS:
+            patches.enter_context(mock.patch.object(cls, "forward", _emitting(cls.forward, emit)))
+        yield
+
+
+def core_of(module: nn.Module, cls: type[nn.Module]) -> nn.Module:
+    """The standard module in a subclass: same parameters, buffers and children, the standard forward."""
+    core = cls.__new__(cls)
+    core.__dict__.update(module.__dict__)
+    return core
+
+
+def _emitting(forward: Forward, emit: Callable[..., Any]) -> Forward:
+    def replaced(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        cls = _closest_standard(self)
+        traced = any(isinstance(arg, fx.Proxy) for arg in args) and not kwargs
+        if traced and cls and not is_hooked(self) and _changes(type(self), cls) == {"forward"}:
+            return emit(self, cls, args)
+        return forward(self, *args, **kwargs)
+
+    return replaced
+
+
+def _closest_standard(module: nn.Module) -> type[nn.Module] | None:
+    return next((cls for cls in type(module).__mro__ if cls.__module__.startswith("torch.nn.modules")), None)
+
+
+def _changes(cls: type, standard: type) -> set[str]:
+    """The methods of a standard class that a subclass has replaced."""
+    between = cls.__mro__[: cls.__mro__.index(standard)]
+    return {name for part in between for name in vars(part) if name not in _HARMLESS and hasattr(standard, name)}
+
+
+Forwards = Mapping[str, Forward]
+"""Full name of a class -> the forward with which it is traced in place of its own."""

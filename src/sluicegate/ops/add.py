@@ -1,0 +1,54 @@
+"""Sum of two values."""
+
+import math
+import operator
+from typing import Any
+
+import torch
+from torch import fx
+
+from sluicegate.graph import is_constant, shape
+from sluicegate.ops.channel_affine import by_constant
+from sluicegate.ops.layout import channel_count
+from sluicegate.ops.links import Link, each
+from sluicegate.ops.room import Call, Room, Work, same_sides
+
+
+def _function(node: fx.Node, input: Any, other: Any, *, alpha: float = 1) -> Call | None:
+    if alpha != 1:
+        return None
+    numbers = [x for x in (input, other) if isinstance(x, (int, float))]
+    nodes = [x for x in (input, other) if isinstance(x, fx.Node)]
+    if numbers and nodes:
+        return Call("affine", (nodes[0],), {"scale": 1.0, "shift": float(numbers[0])})
+    if len(nodes) != 2:
+        return None
+    constants = [x for x in nodes if is_constant(x)]
+    if len(constants) == 1:
+        (x,) = (x for x in nodes if x not in constants)
+        return by_constant(node, "bias", x, constants[0])
+    return Call("add", (nodes[0], nodes[1])) if same_sides(*nodes) and shape(nodes[0]) == shape(node) else None
+
+
+def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
+    return (each(channel_count(node)),) * len(call.inputs)
+
+
+def _work(node: fx.Node, call: Call) -> Work:
+    return Work("add", math.prod(shape(node)[1:]))
+
+
+def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
+    lowering.emit(node, "add", call.inputs, {})
+
+
+ROOM = Room(
+    "add",
+    functions=dict.fromkeys((operator.add, operator.iadd, torch.add), _function),
+    methods=dict.fromkeys(("add", "add_"), _function),
+    links=_links,
+    zeros="each",
+    map="any",
+    work=_work,
+    lower=_lower,
+)

@@ -1,0 +1,108 @@
+"""Convolution.
+
+Legend: N images, C input channels, O output channels, k kernel, H W output pixels.
+
+    MACs = k_h k_w H W  sum over groups (open inputs * open outputs)
+"""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from sluicegate.graph import shape
+from sluicegate.ops.layout import PLANE, Layout, channel_count, is_plane, layout_of
+from sluicegate.ops.links import Link, Mixed
+from sluicegate.ops.room import Call, Room, Weight, Work, Zeros, of_module, of_nodes, pair
+
+_LINE = Layout((1,), (2,))
+
+
+def window(weight: Weight, node: fx.Node, x: fx.Node, has: dict[str, Any], tensors: dict[str, Weight]) -> Call | None:
+    """The call of a convolution of a plane, or of a line, which is a plane of one row."""
+    sides = len(has["kernel"])
+    layout = PLANE if sides == 2 else _LINE
+    if sides > 2 or len(shape(x)) != sides + 2 or not (is_plane(x) or (sides == 1 and layout_of(x).in_order)):
+        return None
+    stride, dilation = _row(has["stride"], sides, 1), _row(has["dilation"], sides, 1)
+    kernel = _row(has["kernel"], sides, 1)
+    padding = has["padding"]
+    if padding == "valid":
+        padding = (0, 0)
+    elif padding == "same":
+        reach = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
+        if any(room % 2 for room in reach):
+            return None
+        padding = tuple(room // 2 for room in reach)
+    else:
+        padding = _row(padding, sides, 0)
+    attributes = {"stride": stride, "padding": padding, "dilation": dilation, "groups": has["groups"]}
+    return Call("conv", (x,), attributes | {"kernel": kernel}, {"weight": weight} | tensors, layout)
+
+
+def _row(sides: Any, count: int, first: int) -> tuple[int, int]:
+    if count == 1:
+        return first, sides if isinstance(sides, int) else int(sides[0])
+    return pair(sides)
+
+
+def _module(node: fx.Node, module: nn.Module, x: fx.Node) -> Call | None:
+    assert isinstance(module, (nn.Conv1d, nn.Conv2d))
+    if module.padding_mode != "zeros":
+        return None
+    names = ("kernel", "stride", "padding", "dilation", "groups")
+    has = dict(zip(names, (module.kernel_size, module.stride, module.padding, module.dilation, module.groups)))
+    tensors = of_module(node, module, "weight", "bias")
+    return window(tensors.pop("weight"), node, x, has, tensors)
+
+
+def _function(
+    node: fx.Node,
+    input: fx.Node,
+    weight: fx.Node,
+    bias: fx.Node | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Call | None:
+    has = {"kernel": shape(weight)[2:], "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return window(Weight(node=weight), node, input, has, of_nodes(bias=bias))
+
+
+def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
+    inputs = channel_count(call.inputs[0])
+    looked_at_anew = inputs != shape(call.inputs[0])[1]  # the channels of a vector as the pixels of a line
+    return (Mixed(inputs, shape(node)[1], 1 if looked_at_anew else call.attributes["groups"]),)
+
+
+def _zeros(node: fx.Node, call: Call) -> Zeros:
+    return "never" if "bias" in call.tensors else "each"
+
+
+def _work(node: fx.Node, call: Call) -> Work:
+    unit = math.prod(call.attributes["kernel"]) * math.prod(shape(node)[2:])
+    return Work("conv", unit, shape(call.inputs[0])[1], shape(node)[1], call.attributes["groups"])
+
+
+def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
+    lowering.convolution(node, call)
+
+
+def is_depthwise(node: fx.Node, call: Call) -> bool:
+    """Whether a convolution gives each channel filters of its own."""
+    return call.attributes["groups"] == channel_count(call.inputs[0]) > 1
+
+
+ROOM = Room(
+    "conv",
+    functions={F.conv1d: _function, F.conv2d: _function, torch.conv2d: _function, torch.conv1d: _function},
+    modules={nn.Conv1d: _module, nn.Conv2d: _module},
+    links=_links,
+    zeros=_zeros,
+    map="any",
+    work=_work,
+    lower=_lower,
+)

@@ -1,0 +1,78 @@
+"""Product of two values: of one shape, or the second one a factor for each channel or for each pixel.
+
+Where the first is zero its factor is not read: what squeeze-and-excitation says of a closed channel is no work either.
+"""
+
+import operator
+from typing import Any
+
+import torch
+from torch import fx
+
+from sluicegate.graph import is_constant, shape
+from sluicegate.ops.channel_affine import by_constant
+from sluicegate.ops.layout import channel_count, channel_sides, layout_of, pixel_sides
+from sluicegate.ops.links import Link, Mixed, each
+from sluicegate.ops.room import Call, Room
+
+
+def _function(node: fx.Node, input: Any, other: Any) -> Call | None:
+    numbers = [x for x in (input, other) if isinstance(x, (int, float))]
+    nodes = [x for x in (input, other) if isinstance(x, fx.Node)]
+    if numbers and nodes:
+        return Call("affine", (nodes[0],), {"scale": float(numbers[0]), "shift": 0.0})
+    if len(nodes) != 2:
+        return None
+    constants = [x for x in nodes if is_constant(x)]
+    if len(constants) == 1:
+        (x,) = (x for x in nodes if x not in constants)
+        return by_constant(node, "weight", x, constants[0])
+    for x, factor in (nodes, nodes[::-1]):
+        if shape(x) == shape(node) and layout_of(x).channels and _fits(x, factor):
+            return Call("multiply", (x, factor), layout=layout_of(x))
+    return None
+
+
+def _fits(x: fx.Node, factor: fx.Node) -> bool:
+    """Whether a factor has x's channels, or one; and its pixels, or one; each at the same sides."""
+    if len(shape(x)) != len(shape(factor)):
+        return False
+    one = (1,) * len(pixel_sides(x))
+    theirs = tuple(shape(factor)[side] for side in layout_of(x).channels)
+    pixels = tuple(shape(factor)[side] for side in layout_of(x).pixels)
+    same = theirs == channel_sides(x)
+    return (same and pixels in (pixel_sides(x), one)) or (set(theirs) == {1} and pixels == pixel_sides(x) != one)
+
+
+def _divided(node: fx.Node, input: Any, other: Any) -> Call | None:
+    if isinstance(other, (int, float)) and isinstance(input, fx.Node):
+        return Call("affine", (input,), {"scale": 1.0 / other, "shift": 0.0})
+    return None
+
+
+def per_pixel(call: Call) -> bool:
+    """Whether the factor is one a pixel."""
+    x, factor = call.inputs
+    return channel_count(factor) == 1 < channel_count(x)
+
+
+def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
+    channels = channel_count(node)
+    return each(channels), Mixed(1, channels) if per_pixel(call) else each(channels)
+
+
+def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
+    lowering.product(node, call)
+
+
+ROOM = Room(
+    "multiply",
+    functions={
+        **dict.fromkeys((operator.mul, operator.imul, torch.mul, torch.multiply), _function),
+        **dict.fromkeys((operator.truediv, operator.itruediv, torch.div), _divided),
+    },
+    methods={**dict.fromkeys(("mul", "mul_", "multiply"), _function), **dict.fromkeys(("div", "div_"), _divided)},
+    links=_links,
+    zeros="product",
+    lower=_lower,
+)

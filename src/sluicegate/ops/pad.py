@@ -1,0 +1,54 @@
+"""More pixels around a plane: a constant, its reflection, its edge, or its other side."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from sluicegate.ops.layout import channel_count, is_plane
+from sluicegate.ops.links import Link, each
+from sluicegate.ops.room import Call, Room, Zeros
+
+
+def _function(node: fx.Node, input: fx.Node, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Call | None:
+    sides = [*pad, *(0,) * (4 - len(pad))]
+    if not is_plane(input) or any(sides[4:]) or min(sides) < 0:
+        return None
+    if not any(sides):
+        return Call("identity", (input,))
+    named = dict(zip(("left", "right", "top", "bottom"), sides, strict=False))
+    return Call("pad", (input,), named | {"mode": mode, "fill": float(value or 0)})
+
+
+def _module(mode: str, node: fx.Node, module: Any, input: fx.Node) -> Call | None:
+    return _function(node, input, module.padding, mode, getattr(module, "value", None))
+
+
+def _zeros(node: fx.Node, call: Call) -> Zeros:
+    return "never" if call.attributes["fill"] else "each"
+
+
+def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
+    return (each(channel_count(node)),)
+
+
+def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
+    lowering.emit(node, "pad", call.inputs, call.attributes, planes=True)
+
+
+ROOM = Room(
+    "pad",
+    functions={F.pad: _function, torch._C._nn.pad: _function},
+    modules={
+        **dict.fromkeys((nn.ZeroPad2d, nn.ConstantPad2d), partial(_module, "constant")),
+        nn.ReflectionPad2d: partial(_module, "reflect"),
+        nn.ReplicationPad2d: partial(_module, "replicate"),
+        nn.CircularPad2d: partial(_module, "circular"),
+    },
+    links=_links,
+    zeros=_zeros,
+    lower=_lower,
+)

@@ -1,0 +1,41 @@
+"""Parametric ReLU: max(x, 0) + w min(x, 0), w for each channel or for all."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from sluicegate.ops.layout import channel_count, layout_of
+from sluicegate.ops.links import Link, each
+from sluicegate.ops.room import Call, Room, Weight, of_module
+
+
+def _module(node: fx.Node, module: nn.PReLU, input: fx.Node) -> Call | None:
+    return _call(input, of_module(node, module, "weight")["weight"])
+
+
+def _function(node: fx.Node, input: fx.Node, weight: fx.Node) -> Call | None:
+    return _call(input, Weight(node=weight))
+
+
+def _call(x: fx.Node, weight: Weight) -> Call | None:
+    return Call("prelu", (x,), {}, {"weight": weight}) if layout_of(x).channels == (1,) else None
+
+
+def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
+    return (each(channel_count(node)),)
+
+
+def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
+    lowering.emit(node, "prelu", call.inputs, {}, call.tensors)
+
+
+ROOM = Room(
+    "prelu",
+    functions={F.prelu: _function, torch.prelu: _function},
+    modules={nn.PReLU: _module},
+    links=_links,
+    zeros="each",
+    lower=_lower,
+)

@@ -1,0 +1,103 @@
+"""Reading a network: nn.Module -> fx graph in normal form.
+
+Every node knows its value's shape and layout (`graph`, `layout.py`) and, where a room knows the op, its `Call`, whatever
+torch spells it. In-place ops have become pure: who reads an operand later reads the result, as torch's memory says. What
+no room knows is opaque: it may stand in a network that is trained, no gate looks through it, and export refuses it.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from sluicegate.gates.heads import pool, pool_sizes
+from sluicegate.gates.recurrent import hidden_of
+from sluicegate.graph import Spellings, class_name, is_hooked, module_of, shape, trace
+from sluicegate.ops.identity import handed_on
+from sluicegate.ops.inplace import make_pure
+from sluicegate.ops.layout import Layout, default_layout, layout_of
+from sluicegate.ops.table import WHOLE, parsed
+
+
+def _norm_act(self: Any, x: Any) -> Any:
+    """timm's batch norm that drops and activates: the norm, then what follows it."""
+    return self.act(self.drop(nn.BatchNorm2d.forward(self, x)))
+
+
+SPELLINGS = Spellings(
+    WHOLE | {"timm.layers.drop.DropPath", "torchvision.ops.stochastic_depth.StochasticDepth"},
+    {"timm.layers.norm_act.BatchNormAct2d": _norm_act},
+    (pool, pool_sizes, hidden_of),
+)
+
+
+def read_network(
+    net: nn.Module,
+    example_inputs: Tensor | tuple[Tensor, ...],
+    leaf_modules: Collection[type[nn.Module]] = (),
+    in_both_modes: bool = True,
+) -> fx.GraphModule:
+    """Trace a network and say of every node what it does.
+
+    Args:
+        net: the network.
+        example_inputs: what it is called with, [n, C, H, W]; only shapes and dtypes matter.
+        leaf_modules: classes that tracing must not look into.
+        in_both_modes: look whether training computes the same; not needed for parts of our own.
+
+    Returns:
+        The graph, which shares the modules of `net`.
+
+    Raises:
+        InputError: the network cannot be traced, writes into a value in a way that is not known, or does not accept
+            the example inputs.
+    """
+    graph_module = trace(net, example_inputs, leaf_modules, SPELLINGS, in_both_modes)
+    make_pure(graph_module)
+    read_again(graph_module)
+    return graph_module
+
+
+def read_again(graph_module: fx.GraphModule) -> None:
+    """Say of every node of a graph that has changed what it does."""
+    for node in graph_module.graph.nodes:
+        read_node(graph_module, node)
+
+
+def read_node(graph_module: fx.GraphModule, node: fx.Node) -> None:
+    """Note the call and the layout of one node, whose inputs have been read."""
+    if node.op in ("output", "get_attr"):
+        return
+    if node.op == "placeholder":
+        node.meta["layout"] = default_layout(len(shape(node)))
+        return
+    module = module_of(graph_module, node)
+    node.meta.pop("call", None)
+    call = None
+    if not (module is not None and is_hooked(module)):
+        call = parsed(node, module)
+        if call is None and module is not None and node.meta.get("hands_on"):
+            call = handed_on(node, module, *node.args)
+    if call is not None:
+        node.meta["call"] = call
+        first = layout_of(call.inputs[0]) if call.inputs else None
+        node.meta["layout"] = call.layout or first
+    elif shape(node):
+        node.meta["layout"] = default_layout(len(shape(node)))
+
+
+def why_opaque(graph_module: fx.GraphModule, node: fx.Node) -> str:
+    """Why no room knows what a node does, in a few words."""
+    module = module_of(graph_module, node)
+    if reason := node.meta.get("opaque"):
+        return reason
+    if module is None:
+        return f"{_spelled(node)} is used in a way that no op covers"
+    if is_hooked(module):
+        return "a hook listens to it, and may change what it does"
+    return f"{class_name(module)} is no op that is known"
+
+
+def _spelled(node: fx.Node) -> str:
+    return str(node.target) if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))

@@ -1,0 +1,129 @@
+"""Some adjacent channels of a value; splits and chunks are several."""
+
+import operator
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from sluicegate.graph import shape
+from sluicegate.ops.crop import cropped
+from sluicegate.ops.layout import Layout, axis, channel_count, channel_sides, layout_of, renumbered, without
+from sluicegate.ops.links import Link, Sources
+from sluicegate.ops.room import Call, Room, call_of
+
+
+def _chunk(node: fx.Node, input: fx.Node, chunks: int, dim: int = 0) -> Call | None:
+    return _parts(node, input, dim)
+
+
+def _split(node: fx.Node, input: fx.Node, split_size_or_sections: Any, dim: int = 0) -> Call | None:
+    return _parts(node, input, dim)
+
+
+def _unbind(node: fx.Node, input: fx.Node, dim: int = 0) -> Call | None:
+    count = shape(input)[axis(input, dim)]
+    return _several(input, axis(input, dim), [1] * count, drop=True)
+
+
+def _parts(node: fx.Node, x: fx.Node, dim: int) -> Call | None:
+    side = axis(x, dim)
+    return _several(x, side, [part.shape[side] for part in node.meta["values"][0]])
+
+
+def _several(x: fx.Node, side: int, sizes: list[int], drop: bool = False) -> Call | None:
+    if layout_of(x).channels[:1] != (side,):
+        return None
+    starts = [0, *accumulate(sizes)]
+    return Call("split", (x,), {"parts": tuple(zip(starts, sizes)), "side": side, "drop": drop})
+
+
+def _item(node: fx.Node, input: fx.Node, index: Any) -> Call | None:
+    several = call_of(input)
+    if several and several.kind == "split" and isinstance(index, int):
+        start, size = several.attributes["parts"][index]
+        x, side = several.inputs[0], several.attributes["side"]
+        return _slice(x, start, size, without(layout_of(x), {side}) if several.attributes["drop"] else None)
+    if not shape(input):
+        return None
+    return _indexed(node, input, index if isinstance(index, tuple) else (index,))
+
+
+def _narrow(node: fx.Node, input: fx.Node, dim: int, start: int, length: int) -> Call | None:
+    if layout_of(input).channels[:1] != (axis(input, dim),) or not isinstance(start, int):
+        return None
+    return _slice(input, start, length, None)
+
+
+def _slice(x: fx.Node, start: int, size: int, layout: Layout | None) -> Call:
+    inner = channel_count(x) // channel_sides(x)[0]
+    return Call("slice", (x,), {"start": start * inner, "size": size * inner}, layout=layout)
+
+
+def _indexed(node: fx.Node, x: fx.Node, index: tuple[Any, ...]) -> Call | None:
+    """x[:, a:b], x[:, i], x[..., ::2, ::2], x[:, :, None, None]."""
+    if Ellipsis in index:
+        at = index.index(Ellipsis)
+        missing = len(shape(x)) - sum(part is not None for part in index) + 1
+        index = (*index[:at], *(slice(None),) * missing, *index[at + 1 :])
+    if any(part is None for part in index):
+        return _with_new_sides(x, index)
+    if not all(isinstance(part, (slice, int)) for part in index) or index[0] != slice(None):
+        return None
+    cut = {side: part for side, part in enumerate(index) if part != slice(None)}
+    if not cut:
+        return Call("identity", (x,))
+    if cut.keys() <= set(layout_of(x).pixels):
+        return cropped(x, cut)
+    if len(cut) > 1 or layout_of(x).channels[:1] != tuple(cut):
+        return None
+    ((side, part),) = cut.items()
+    if isinstance(part, int):
+        return _slice(x, part % shape(x)[side], 1, without(layout_of(x), {side})) if len(layout_of(x).channels) > 1 else None
+    start, stop, step = part.indices(shape(x)[side])
+    return _slice(x, start, stop - start, None) if step == 1 and stop > start else None
+
+
+def _with_new_sides(x: fx.Node, index: tuple[Any, ...]) -> Call | None:
+    """Only new sides of length 1, which are pixels behind the channels and channels before them."""
+    if any(part not in (None, slice(None)) for part in index):
+        return None
+    index = (*index, *(slice(None),) * (len(shape(x)) - sum(part is not None for part in index)))
+    olds = [new for new, part in enumerate(index) if part is not None]
+    return Call("identity", (x,), layout=with_sides(x, dict(enumerate(olds)), len(index)))
+
+
+def with_sides(x: fx.Node, place: dict[int, int], rank: int) -> Layout:
+    """The layout of x when its sides go to `place`, and all others of `rank` are new and of length 1."""
+    layout = renumbered(layout_of(x), place)
+    new = [side for side in range(1, rank) if side not in place.values()]
+    last = max(layout.channels)
+    pixels = tuple(sorted((*layout.pixels, *(side for side in new if side > last))))
+    return Layout((*(side for side in new if side < last), *layout.channels), pixels)
+
+
+def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
+    start, size = call.attributes["start"], call.attributes["size"]
+    return (Sources(np.arange(start, start + size), channel_count(call.inputs[0])),)
+
+
+def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
+    lowering.emit(node, "slice", call.inputs, call.attributes)
+
+
+ROOM = Room(
+    "slice",
+    functions={operator.getitem: _item, torch.narrow: _narrow},
+    methods={"narrow": _narrow},
+    links=_links,
+    zeros="each",
+    lower=_lower,
+)
+SPLIT = Room(
+    "split",
+    functions={torch.chunk: _chunk, torch.split: _split, torch.unbind: _unbind},
+    methods={"chunk": _chunk, "split": _split, "unbind": _unbind},
+    lower=lambda lowering, node, call: None,  # its parts are slices
+)

@@ -1,0 +1,30 @@
+"""Every few pixels, with zero channels before and after: the parameter-free shortcut "A" of He et al. (2016)."""
+
+from typing import Any
+
+import numpy as np
+from torch import fx
+
+from sluicegate.nets.cifar_resnet import SubsampleAndPad
+from sluicegate.ops.layout import channel_count, is_plane
+from sluicegate.ops.links import Link, Sources
+from sluicegate.ops.room import Call, Room
+
+
+def _module(node: fx.Node, module: SubsampleAndPad, input: fx.Node) -> Call | None:
+    has = {"stride": module.stride, "before": module.before, "after": module.after}
+    return Call("subsample", (input,), has) if is_plane(input) else None
+
+
+def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
+    inputs, before = channel_count(call.inputs[0]), call.attributes["before"]
+    sources = np.full(channel_count(node), -1)
+    sources[before : before + inputs] = np.arange(inputs)
+    return (Sources(sources, inputs),)
+
+
+def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
+    lowering.emit(node, "subsample", call.inputs, call.attributes, planes=True, ungated=True)
+
+
+ROOM = Room("subsample", modules={SubsampleAndPad: _module}, links=_links, map="open", lower=_lower)

@@ -1,0 +1,103 @@
+"""Every room, and the spellings by which nodes are found to be theirs."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import fx, nn
+
+from sluicegate.graph import class_name, standard_type
+from sluicegate.ops import (
+    activation,
+    adaptive_pool,
+    add,
+    affine,
+    avg_pool,
+    channel_affine,
+    channel_pool,
+    concat,
+    constant,
+    conv,
+    crop,
+    fold,
+    gate,
+    global_pool,
+    identity,
+    linear,
+    lstm,
+    matmul,
+    max_pool,
+    multiply,
+    norms,
+    pad,
+    pixel_shuffle,
+    prelu,
+    resize,
+    slice,
+    softmax,
+    subsample,
+    transposed_conv,
+    view,
+)
+from sluicegate.ops.room import Call, ModuleParser, Room, call_of, zeros_of
+
+ROOMS: dict[str, Room] = {
+    room.kind: room
+    for room in (
+        *(conv.ROOM, transposed_conv.ROOM, linear.ROOM, channel_affine.ROOM, matmul.ROOM, lstm.ROOM),
+        *(activation.ROOM, prelu.ROOM, affine.ROOM, add.ROOM, multiply.ROOM, identity.ROOM, constant.ROOM),
+        *(max_pool.ROOM, avg_pool.ROOM, adaptive_pool.ROOM, global_pool.ROOM, channel_pool.ROOM, fold.ROOM),
+        *(concat.ROOM, slice.ROOM, slice.SPLIT, crop.ROOM, pad.ROOM, resize.ROOM, subsample.ROOM),
+        *(view.ROOM, view.SHUFFLE, view.EXPAND, pixel_shuffle.ROOM, pixel_shuffle.UNSHUFFLE),
+        *(norms.LAYER, norms.GROUP, softmax.ROOM),
+        *(gate.DIFFERENCE, gate.GATE, gate.SELECT, gate.LAYER, gate.EXIT),
+    )
+}
+
+
+def _merged(tables: Iterable[Any]) -> dict[Any, Any]:
+    merged: dict[Any, Any] = {}
+    for table in tables:
+        if twice := merged.keys() & table.keys():
+            raise AssertionError(f"two rooms claim {twice}")
+        merged |= table
+    return merged
+
+
+FUNCTIONS = _merged(room.functions for room in ROOMS.values())
+METHODS = _merged(room.methods for room in ROOMS.values())
+MODULES = _merged(room.modules for room in ROOMS.values())
+WHOLE = frozenset(name if isinstance(name, str) else f"{name.__module__}.{name.__qualname__}" for name in MODULES)
+"""Full names of the classes that rooms know."""
+
+
+def room_of(node: fx.Node) -> Room | None:
+    """The room of what a node does, if it is known."""
+    call = call_of(node)
+    return ROOMS[call.kind] if call else None
+
+
+def keeps_zero(node: fx.Node) -> bool:
+    """Whether a channel that is zero in all inputs of a node is zero in what it makes."""
+    call, room = call_of(node), room_of(node)
+    return call is not None and room is not None and zeros_of(room, node, call) == "each"
+
+
+def module_parser(module: nn.Module) -> ModuleParser | None:
+    """How a module is read: by its exact class, or that of torch.nn of which it changes nothing."""
+    return MODULES.get(type(module)) or MODULES.get(class_name(module)) or MODULES.get(standard_type(module))
+
+
+def parsed(node: fx.Node, module: nn.Module | None) -> Call | None:
+    """The call of a node, by its spelling."""
+    if module is not None:
+        parser: Any = module_parser(module)
+        arguments: tuple[Any, ...] = (node, module, *node.args)
+    else:
+        parser = METHODS.get(str(node.target)) if node.op == "call_method" else FUNCTIONS.get(node.target)
+        arguments = (node, *node.args)
+    if parser is None:
+        return None
+    try:
+        return parser(*arguments, **node.kwargs)
+    except TypeError:  # an argument that the room does not know
+        return None

@@ -1,0 +1,285 @@
+"""Values whose channels a gate may close, found by structure.
+
+Legend: N images, C channels, G gates.
+
+A channel site begins at a layer whose outputs go on one by one, through norms, activations, pools and depthwise convolutions,
+to the last value before somebody else reads them: the site's value. A mask there makes closed channels zero. The site
+is good if zero is what all readers see: other layers, which leave these inputs out; the product with an attention that is
+computed from what is left (squeeze-and-excitation); a concatenation, of which the channels are a part. Where a sum that ends
+a residual branch reads them, the site is an end of that branch, and its gates leave the shortcut as it is.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import lcm
+
+from torch import fx
+
+from sluicegate.graph import copies
+from sluicegate.ops import call_of, channel_count, kind_of, layout_of, pixel_count, room_of, zeros_of
+from sluicegate.ops.links import Mixed, Sources
+from sluicegate.sites.branches import Branch, find_branches, is_layer, name_of
+
+
+@dataclass(frozen=True)
+class Channels:
+    """A value whose channels a gate may close: `value`, made by `producer`; for `users` alone, if they are named.
+
+    Attributes:
+        also: values of parallel paths that are added up later; they are masked by the same gates.
+        unit: so many adjacent channels share a gate at least, as a group norm between asks.
+    """
+
+    name: str
+    producer: fx.Node
+    value: fx.Node
+    branch: Branch | None
+    users: tuple[fx.Node, ...] | None = None
+    also: tuple[fx.Node, ...] = ()
+    unit: int = 1
+
+    @property
+    def reads(self) -> fx.Node:
+        """What a gate should look at: what the branch reads, or what the producer reads."""
+        return self.branch.fork if self.branch else self.producer.all_input_nodes[0]
+
+    @property
+    def count(self) -> int:
+        """C."""
+        return channel_count(self.value)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The end of a layer's chain, and who reads it.
+
+    Attributes:
+        chain: the layer and what passes its channels on.
+        ends: the residual branch whose end the channels are, if they are that.
+        why_not: why no gate may stand there, if none may.
+    """
+
+    chain: tuple[fx.Node, ...]
+    branch: Branch | None
+    ends: Branch | None
+    why_not: str | None
+
+    @property
+    def value(self) -> fx.Node:
+        """Where a mask would stand: the last value of the chain whose channels are one side."""
+        return [node for node in self.chain if len(layout_of(node).channels) == 1][-1]
+
+
+class Places:
+    """All layers of a network, and what a gate behind each would do."""
+
+    def __init__(self, graph_module: fx.GraphModule) -> None:
+        self.graph = graph_module.graph
+        self.branches = find_branches(graph_module)
+        larger_first = sorted(self.branches, key=lambda branch: -len(branch.nodes))
+        self.branch_of = {node: branch for branch in larger_first for node in branch.nodes}
+        self.sums = {branch.total for branch in self.branches}
+        self.readers = readers_of(self.graph)
+        self.all = {node: self._place(node) for node in self.graph.nodes if is_layer(node)}
+
+    def _place(self, layer: fx.Node) -> Place:
+        chain = self.chain(layer)
+        branch = self.branch_of.get(layer)
+        walk = _Walk(self, chain[-1])
+        why_not = walk.refused or self._refused(layer, chain[-1])
+        if why_not is None and walk.sums:
+            ends = [b for b in self.branches if b.total in walk.sums and b.end in walk.zero]
+            if len(walk.sums) == 1 and len(ends) == 1 and layer in ends[0].nodes:
+                return Place(chain, branch, ends[0], None)
+            why_not = "a shortcut carries its channels"
+        return Place(chain, branch, None, why_not)
+
+    def chain(self, layer: fx.Node) -> tuple[fx.Node, ...]:
+        """A layer and what passes its channels on, as long as nobody else reads them."""
+        found = [layer]
+        while True:
+            readers = self.readers.get(found[-1], [])
+            if len(readers) != 1 or not passes(readers[0]) or len(found[-1].users) > 1:
+                return tuple(found)
+            found.append(readers[0])
+
+    def _refused(self, layer: fx.Node, value: fx.Node) -> str | None:
+        if copies(value) != 1:
+            return "its value holds several copies of an image"
+        return "it is part of an attention" if self._in_attention(layer) else None
+
+    def _in_attention(self, layer: fx.Node) -> bool:
+        """Whether a layer computes, from one pixel, factors for a map of many."""
+        waiting, seen = [layer], set()
+        while waiting:
+            node = waiting.pop()
+            if node in seen or pixel_count(node) > 1:
+                continue
+            seen.add(node)
+            for reader in self.readers.get(node, []):
+                if kind_of(reader) == "multiply" and pixel_count(reader) > 1:
+                    return True
+                waiting.append(reader)
+        return False
+
+
+class _Walk:
+    """Who reads the channels of a value that is masked, up to the next layers.
+
+    Attributes:
+        zero: values that are zero where the masked one is.
+        sums: ends of residual branches that are reached.
+        refused: a reader to whom zero would be no good, in words.
+    """
+
+    def __init__(self, places: Places, value: fx.Node) -> None:
+        self.zero, self.reached = {value}, {value}
+        self.sums: set[fx.Node] = set()
+        self.refused: str | None = None
+        self._places = places
+        for node in places.graph.nodes:  # in order, so that what a value is made of is known before
+            if node in self.reached:
+                self._visit(node)
+
+    def _visit(self, node: fx.Node) -> None:
+        if node.op != "output" and any(user.op == "output" for user in node.users):
+            self.refused = self.refused or "the network returns its channels"
+        for reader in self._places.readers.get(node, []):
+            self._read(node, reader)
+
+    def _read(self, node: fx.Node, reader: fx.Node) -> None:
+        call, room = call_of(reader), room_of(reader)
+        if call is None or room is None or room.links is None:
+            self.refused = self.refused or f"{name_of(reader)} reads them in a way that is not known"
+        elif reader in self._places.sums:
+            self.sums.add(reader)
+        elif is_layer(reader):
+            if node not in self.zero and not self._partly(node):
+                self.refused = self.refused or f"{name_of(reader)} would not see zeros"
+        elif kind_of(reader) in ("layer_norm", "softmax", "channel_pool", "lstm"):
+            self.refused = self.refused or f"{name_of(reader)} mixes them with others"
+        else:
+            self.reached.add(reader)
+            self._note_zero(reader)
+
+    def _note_zero(self, reader: fx.Node) -> None:
+        call, room = call_of(reader), room_of(reader)
+        assert call and room
+        zeros = zeros_of(room, reader, call)
+        known = [x in self.zero for x in call.inputs]
+        one_by_one = kind_of(reader) == "concat"
+        if zeros == "product" and any(known) or zeros == "each" and (all(known) or one_by_one and any(known)):
+            self.zero.add(reader)
+
+    def _partly(self, node: fx.Node) -> bool:
+        """Whether a value is not zero because others were added to it, or because a product will look at it."""
+        if kind_of(node) in ("add", "fold"):
+            return True
+        call = call_of(node)
+        return bool(call) and any(x in self.reached and x not in self.zero and self._partly(x) for x in call.inputs)
+
+
+def passes(node: fx.Node) -> bool:
+    """Whether an op hands its one input's channels on, channel c as channel c; it may shift them."""
+    call, room = call_of(node), room_of(node)
+    if call is None or room is None or room.links is None or len(call.inputs) != 1 or is_layer(node):
+        return False
+    if channel_count(node) != channel_count(call.inputs[0]) or kind_of(node) in ("layer_mask", "select", "difference"):
+        return False
+    (link,) = room.links(node, call)
+    if isinstance(link, Sources):
+        return bool((link.sources == range(channel_count(node))).all())
+    return isinstance(link, Mixed) and (kind_of(node) == "group_norm" or link.groups == link.inputs == link.outputs)
+
+
+def readers_of(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
+    """Who reads each value, whatever stands between in the graph; a split is looked through to its parts."""
+    found: dict[fx.Node, list[fx.Node]] = {}
+    for node in graph.nodes:
+        call = call_of(node)
+        if call is None:
+            inputs: Iterable[fx.Node] = () if _only_looks(node) else node.all_input_nodes
+        else:
+            inputs = () if call.kind == "split" else dict.fromkeys(call.inputs)
+        for x in inputs:
+            if node.op != "output":
+                found.setdefault(x, []).append(node)
+    return found
+
+
+def _only_looks(node: fx.Node) -> bool:
+    return node.op == "call_method" and node.target == "size"
+
+
+def find_channels(graph_module: fx.GraphModule) -> list[Channels]:
+    """Every value between layers whose channels may be gated, in order of execution."""
+    places = Places(graph_module)
+    found: dict[str, Channels] = {}
+    for layer, place in places.all.items():
+        if place.why_not is None and place.ends is None:
+            name = name_of(layer) if name_of(layer) not in found else layer.name
+            found[name] = Channels(name, layer, place.value, place.branch, unit=_unit(place.chain))
+    return _shared(places, list(found.values()))
+
+
+def find_branch_ends(graph_module: fx.GraphModule) -> list[Channels]:
+    """The last channels of every residual branch that one layer makes, in order of execution."""
+    places = Places(graph_module)
+    return [
+        Channels(name_of(layer), layer, place.value, place.ends, unit=_unit(place.chain))
+        for layer, place in places.all.items()
+        if place.why_not is None and place.ends
+    ]
+
+
+def find_branch_inputs(graph_module: fx.GraphModule) -> list[Channels]:
+    """What the first layers of every residual branch read, in order of execution; masked for them alone."""
+    found = []
+    for branch in find_branches(graph_module):
+        first = next(n for n in branch.nodes if is_layer(n))
+        value = first.all_input_nodes[0]
+        readers = tuple(n for n in branch.nodes if n in value.users and is_layer(n))
+        if len(layout_of(value).channels) == 1 and copies(value) == 1:
+            found.append(Channels(f"{name_of(first)}.in", value, value, branch, readers))
+    return found
+
+
+def find_concatenations(graph_module: fx.GraphModule) -> list[Channels]:
+    """Every concatenation whose channels may be gated as one, in order of execution (GaterNet's on Inception-v4)."""
+    places = Places(graph_module)
+    found = []
+    for node in graph_module.graph.nodes:
+        if kind_of(node) == "concat" and len(layout_of(node).channels) == 1 and copies(node) == 1:
+            chain = places.chain(node)
+            walk = _Walk(places, chain[-1])
+            if not walk.refused and not walk.sums:
+                found.append(Channels(node.name, node, chain[-1], places.branch_of.get(node), unit=_unit(chain)))
+    return found
+
+
+def _shared(places: Places, found: list[Channels]) -> list[Channels]:
+    """Parallel paths that selective kernels add up after they have weighed them get the same gates: only where all are
+    closed is their sum zero."""
+    by_value = {channels.value: channels for channels in found}
+    for node in places.graph.nodes:
+        if kind_of(node) != "fold":
+            continue
+        joined = call_of(node).inputs[0]  # type: ignore[union-attr]
+        parts = call_of(joined).inputs if kind_of(joined) == "concat" else ()  # type: ignore[union-attr]
+        paths = [by_value[x] for x in parts if x in by_value]
+        if len(paths) > 1 and len(paths) == len(parts):
+            first = paths[0]
+            also = tuple(path.value for path in paths[1:])
+            by_value[first.value] = Channels(first.name, first.producer, first.value, first.branch, None, also, first.unit)
+            for path in paths[1:]:
+                del by_value[path.value]
+    return list(by_value.values())
+
+
+def _unit(chain: Iterable[fx.Node]) -> int:
+    sizes = [
+        channel_count(node) // call_of(node).attributes["groups"]  # type: ignore[union-attr]
+        for node in chain
+        if kind_of(node) == "group_norm"
+    ]
+    return lcm(*sizes) if sizes else 1
