@@ -1,7 +1,7 @@
 """Logits -> flags: open is what lies above the threshold, a logit.
 
 With `top_k` the k largest are open instead, of equals the first, whatever the threshold. The first `keep_open` flags
-are open whatever either says.
+are open whatever either says, and are among the k.
 """
 
 import numpy as np
@@ -19,7 +19,9 @@ def _shape(given: Given) -> Shape:
 def _run(call: Call) -> np.ndarray:
     logits, has = call.x, call.has
     if has["top_k"]:
-        flags = np.isin(np.arange(len(logits)), np.argsort(-logits, kind="stable")[: has["top_k"]])
+        places = np.arange(len(logits))
+        order = np.argsort(np.where(places < has["keep_open"], -np.inf, -logits), kind="stable")
+        flags = np.isin(places, order[: has["top_k"]])
     else:
         flags = logits > (has["threshold"] if call.threshold is None else call.threshold)
     flags[: has["keep_open"]] = True
