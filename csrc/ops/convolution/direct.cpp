@@ -2,7 +2,7 @@
 // but for those that conv_packed.cpp packs.
 #include <algorithm>
 
-#include "conv.h"
+#include "algorithms.h"
 
 namespace sluice {
 namespace {
@@ -10,7 +10,7 @@ namespace {
 // [in][block][tap][16]: one step of the list reaches all output blocks.
 class Outer final : public ConvAlgorithm, public RowWiseConv {
  public:
-  explicit Outer(const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op)) {
+  explicit Outer(const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
     const ConvWeights w(op);
     block_step_ = static_cast<size_t>(w.taps) * kLanes;
     row_step_ = blocks_of(w.out) * block_step_;
@@ -26,11 +26,11 @@ class Outer final : public ConvAlgorithm, public RowWiseConv {
           weights_[c * row_step_ + n / kLanes * block_step_ + size_t{kLanes} * t + n % kLanes] = w.row(n)[c * w.taps + t];
   }
 
-  void run(Run& run, const ConvCall& call) const override {
-    const Shares shares(run.pool.threads(), call.out.height, blocks_of(call.open_out.count), kTileBlocks,
+  void run(RunState& state, const ConvCall& call) const override {
+    const Shares shares(state.pool.threads(), call.out.height, blocks_of(call.open_out.count), kTileBlocks,
                         window_.height * window_.width);
-    run.pool.run(shares.chunks, [&](int chunk, int thread) {
-      multiply(run, call, shares.units_of(chunk), shares.rows_of(chunk), thread == 0 ? call.meanwhile : Prefetch{});
+    state.pool.run(shares.chunks, [&](int chunk, int thread) {
+      multiply(state, call, shares.units_of(chunk), shares.rows_of(chunk), thread == 0 ? call.meanwhile : Prefetch{});
     });
   }
 
@@ -38,17 +38,17 @@ class Outer final : public ConvAlgorithm, public RowWiseConv {
   const RowWiseConv* row_wise() const override {
     return window_.height * window_.width == 1 && floats_ <= kFewFloats ? this : nullptr;
   }
-  void run_rows(Run& run, const ConvCall& call, Span rows, int) const override {
-    multiply(run, call, {0, blocks_of(call.open_out.count)}, rows, {});
+  void run_rows(RunState& state, const ConvCall& call, Span rows, int) const override {
+    multiply(state, call, {0, blocks_of(call.open_out.count)}, rows, {});
   }
 
  private:
   static constexpr size_t kFewFloats = 32 * 1024;
 
-  void multiply(Run& run, const ConvCall& call, Span blocks, Span rows, const Prefetch& next) const {
-    run.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
+  void multiply(RunState& state, const ConvCall& call, Span blocks, Span rows, const Prefetch& next) const {
+    state.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
                             bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
-                            blocks.begin, blocks.end, rows.begin, rows.end, call.clamp, next, run.large_l1});
+                            blocks.begin, blocks.end, rows.begin, rows.end, call.clamp, next, state.large_l1});
   }
 
   Window window_;
@@ -59,7 +59,7 @@ class Outer final : public ConvAlgorithm, public RowWiseConv {
 // Groups: an output block reads the channels of the groups that it touches, its weights zero elsewhere.
 class Grouped final : public ConvAlgorithm {
  public:
-  explicit Grouped(const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op)) {
+  explicit Grouped(const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
     const ConvWeights w(op);
     step_ = static_cast<size_t>(w.taps) * kLanes;
     size_t total = 0;
@@ -78,15 +78,15 @@ class Grouped final : public ConvAlgorithm {
     }
   }
 
-  void run(Run& run, const ConvCall& call) const override {
+  void run(RunState& state, const ConvCall& call) const override {
     static constexpr int32_t kFirst[1] = {0};
-    run.pool.run(static_cast<int>(blocks_.size()), [&](int b, int) {
+    state.pool.run(static_cast<int>(blocks_.size()), [&](int b, int) {
       const Block& block = blocks_[b];
       const Range range = entries_between(call.open_in, block.low, block.high);
       View out = call.out;
       out.data += b * out.block;
       const float* residual = call.residual == nullptr ? nullptr : call.residual + b * out.block;
-      run.kernels.outer_conv({call.in, out, residual, window_, weights_.get() + block.weights, step_, 0,
+      state.kernels.outer_conv({call.in, out, residual, window_, weights_.get() + block.weights, step_, 0,
                               bias_.get() + b * kLanes, call.open_in.channels, block.low, range.begin, range.count,
                               kFirst, 0, 1, 0, out.height, call.clamp});
     });
@@ -106,7 +106,7 @@ class Grouped final : public ConvAlgorithm {
 // [out][in block][tap][16]: one row per output channel, found by pointer.
 class Inner final : public ConvAlgorithm, public RowWiseConv {
  public:
-  explicit Inner(const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op)) {
+  explicit Inner(const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
     const ConvWeights w(op);
     in_blocks_ = blocks_of(w.in());
     const size_t step = static_cast<size_t>(in_blocks_) * w.taps * kLanes;
@@ -117,23 +117,23 @@ class Inner final : public ConvAlgorithm, public RowWiseConv {
           weights_[n * step + (size_t{kLanes} * (c / kLanes * w.taps + t)) + c % kLanes] = w.row(n)[c * w.taps + t];
   }
 
-  void run(Run& run, const ConvCall& call) const override {
-    const Shares shares(run.pool.threads(), call.out.height, call.open_out.count, kTileBlocks,
+  void run(RunState& state, const ConvCall& call) const override {
+    const Shares shares(state.pool.threads(), call.out.height, call.open_out.count, kTileBlocks,
                         window_.height * window_.width);
-    run.pool.run(shares.chunks, [&](int chunk, int) {
-      multiply(run, call, shares.units_of(chunk), shares.rows_of(chunk));
+    state.pool.run(shares.chunks, [&](int chunk, int) {
+      multiply(state, call, shares.units_of(chunk), shares.rows_of(chunk));
     });
   }
 
   const RowWiseConv* row_wise() const override { return this; }
-  void run_rows(Run& run, const ConvCall& call, Span rows, int) const override {
-    multiply(run, call, {0, call.open_out.count}, rows);
+  void run_rows(RunState& state, const ConvCall& call, Span rows, int) const override {
+    multiply(state, call, {0, call.open_out.count}, rows);
   }
 
  private:
-  void multiply(Run& run, const ConvCall& call, Span entries, Span rows) const {
-    run.kernels.inner_conv({call.in, call.out, window_, weights_.get(), bias_.get(), call.open_out.channels,
-                            in_blocks_, entries.begin, entries.end, rows.begin, rows.end, call.clamp, run.large_l1});
+  void multiply(RunState& state, const ConvCall& call, Span entries, Span rows) const {
+    state.kernels.inner_conv({call.in, call.out, window_, weights_.get(), bias_.get(), call.open_out.channels,
+                            in_blocks_, entries.begin, entries.end, rows.begin, rows.end, call.clamp, state.large_l1});
   }
 
   Window window_;

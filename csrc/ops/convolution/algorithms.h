@@ -2,9 +2,10 @@
 // open.
 #pragma once
 
-#include <array>
-
-#include "operator.h"
+#include "../operator.h"
+#include "../planes.h"
+#include "../shares.h"
+#include "../windows.h"
 
 namespace sluice {
 
@@ -22,13 +23,13 @@ struct ConvCall {
 class RowWiseConv {
  public:
   virtual ~RowWiseConv() = default;
-  virtual void run_rows(Run& run, const ConvCall& call, Span rows, int thread) const = 0;
+  virtual void run_rows(RunState& state, const ConvCall& call, Span rows, int thread) const = 0;
 };
 
 class ConvAlgorithm {
  public:
   virtual ~ConvAlgorithm() = default;
-  virtual void run(Run& run, const ConvCall& call) const = 0;
+  virtual void run(RunState& state, const ConvCall& call) const = 0;
   virtual const RowWiseConv* row_wise() const { return nullptr; }
   virtual size_t scratch_floats() const { return 0; }  // per thread
 };
@@ -54,35 +55,10 @@ struct ConvWeights {
   const float* row(int channel) const { return data + static_cast<size_t>(channel) * per_group * taps; }
 };
 
-constexpr int kTileBlocks = 3;  // the most that any ISA's tile has
+// True for a convolution that the stem kernel runs: few ungated input channels, ungated output.
+bool is_stem(const ProgramSpec& program, const OpSpec& op);
 
-// The entries of an ascending list that lie in [low, high).
-struct Range {
-  int begin, count;
-};
-Range entries_between(const OpenList& list, int low, int high);
-
-// The open outputs in a block. Lanes past the last one repeat it: nothing reads them.
-std::array<int, kLanes> lanes_of(const OpenList& open, int block);
-
-Floats padded_bias(const OpSpec& op);  // to whole blocks, zeros where there is none
-
-// Rows from which on a plane is cut by rows, not by units of output.
-constexpr int kLargePlane = 28;
-constexpr int many_rows(int taps) { return taps == 1 ? kLargePlane / 2 : kLargePlane; }
-
-// How the output of a convolution is cut into chunks for the threads. Large planes are cut by rows, since all threads
-// then walk the same weights at the same time; small ones by units of output (blocks or channels), since a chunk of
-// few rows would stream all weights for little work. A single tap reads much input for few weights: it is cut by rows
-// down to 14, and a large plane finer, so that what a chunk reads stays in L2 while all groups of outputs go by.
-struct Shares {
-  int chunks;
-  bool by_rows;
-  int rows, units;
-
-  Shares(int threads, int rows, int units, int units_per_tile, int taps);
-  Span rows_of(int chunk) const { return by_rows ? share_of(rows, chunk, chunks) : Span{0, rows}; }
-  Span units_of(int chunk) const { return by_rows ? Span{0, units} : share_of(units, chunk, chunks); }
-};
+// True for a convolution that Winograd F(4x4, 3x3) can compute.
+bool is_winograd_shape(const OpSpec& op);
 
 }  // namespace sluice

@@ -1,7 +1,7 @@
 // The first layer, and convolutions of each channel by itself.
 #include <algorithm>
 
-#include "conv.h"
+#include "algorithms.h"
 
 namespace sluice {
 namespace {
@@ -10,7 +10,7 @@ namespace {
 // channels would be five times the traffic. Rows of output go by in strips, whose pixels stay in L1.
 class Stem final : public ConvAlgorithm, public RowWiseConv {
  public:
-  Stem(const Plan& plan, const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op)) {
+  Stem(const Plan& plan, const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
     const ConvWeights w(op);
     const ValueSpec& image = plan.value(op.inputs[0]);
     channels_ = w.in();
@@ -28,17 +28,17 @@ class Stem final : public ConvAlgorithm, public RowWiseConv {
 
   size_t scratch_floats() const override { return image_rows(strip_rows_) * row_; }
 
-  void run(Run& run, const ConvCall& call) const override {
-    const Shares shares(run.pool.threads(), call.out.height, blocks_of(call.open_out.count), 3,
+  void run(RunState& state, const ConvCall& call) const override {
+    const Shares shares(state.pool.threads(), call.out.height, blocks_of(call.open_out.count), 3,
                         window_.height * window_.width);
-    run.pool.run(shares.chunks, [&](int chunk, int thread) {
-      run_blocks(run, call, shares.rows_of(chunk), shares.units_of(chunk), thread);
+    state.pool.run(shares.chunks, [&](int chunk, int thread) {
+      run_blocks(state, call, shares.rows_of(chunk), shares.units_of(chunk), thread);
     });
   }
 
   const RowWiseConv* row_wise() const override { return this; }
-  void run_rows(Run& run, const ConvCall& call, Span rows, int thread) const override {
-    run_blocks(run, call, rows, {0, blocks_of(call.open_out.count)}, thread);
+  void run_rows(RunState& state, const ConvCall& call, Span rows, int thread) const override {
+    run_blocks(state, call, rows, {0, blocks_of(call.open_out.count)}, thread);
   }
 
  private:
@@ -47,18 +47,18 @@ class Stem final : public ConvAlgorithm, public RowWiseConv {
   // Of the padded image, that so many rows of output read.
   int image_rows(int rows) const { return (rows - 1) * window_.stride_y + window_.height; }
 
-  void run_blocks(Run& run, const ConvCall& call, Span rows, Span blocks, int thread) const {
+  void run_blocks(RunState& state, const ConvCall& call, Span rows, Span blocks, int thread) const {
     for (int y = rows.begin; y < rows.end; y += strip_rows_)
-      run_strip(run, call, {y, std::min(y + strip_rows_, rows.end)}, blocks, thread);
+      run_strip(state, call, {y, std::min(y + strip_rows_, rows.end)}, blocks, thread);
   }
 
-  void run_strip(Run& run, const ConvCall& call, Span rows, Span blocks, int thread) const {
-    float* image = run.scratch(thread);
+  void run_strip(RunState& state, const ConvCall& call, Span rows, Span blocks, int thread) const {
+    float* image = state.scratch(thread);
     const int first = rows.begin * window_.stride_y - window_.pad_y, count = rows.end - rows.begin;
-    for (int y = 0; y < image_rows(count); ++y) interleave(run.image, first + y, image + y * row_);
+    for (int y = 0; y < image_rows(count); ++y) interleave(state.image, first + y, image + y * row_);
     View out = call.out;
     out.data += rows.begin * out.row;
-    run.kernels.stem_conv({image, row_, window_.height, window_.width * channels_, window_.stride_y,
+    state.kernels.stem_conv({image, row_, window_.height, window_.width * channels_, window_.stride_y,
                            window_.stride_x * channels_, out, weights_.get(), bias_.get(), blocks.begin, blocks.end,
                            0, count, call.clamp});
   }
@@ -91,7 +91,7 @@ class Stem final : public ConvAlgorithm, public RowWiseConv {
 class Depthwise final : public ConvAlgorithm, public RowWiseConv {
  public:
   Depthwise(const Plan& plan, const OpSpec& op)
-      : window_(window_of(op)), bias_(padded_bias(op)), gated_(plan.value(op.output).gate != -1) {
+      : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))), gated_(plan.is_gated(op.output)) {
     const ConvWeights w(op);
     taps_ = w.taps;
     channels_ = w.out;
@@ -106,26 +106,26 @@ class Depthwise final : public ConvAlgorithm, public RowWiseConv {
     return gated_ ? blocks_of(channels_) * (step() + kLanes) + kLanes * kLanes : 0;
   }
 
-  void run(Run& run, const ConvCall& call) const override {
+  void run(RunState& state, const ConvCall& call) const override {
     const int blocks = blocks_of(call.open_out.count);
-    const Shares shares(run.pool.threads(), call.out.height, blocks, 1, taps_);
-    if (gated_ && shares.by_rows) gather(run, call, {0, blocks}, 0);
-    run.pool.run(shares.chunks, [&](int chunk, int thread) {
+    const Shares shares(state.pool.threads(), call.out.height, blocks, 1, taps_);
+    if (gated_ && shares.by_rows) gather(state, call, {0, blocks}, 0);
+    state.pool.run(shares.chunks, [&](int chunk, int thread) {
       const float *weights = weights_.get(), *bias = bias_.get();
       const Span units = shares.units_of(chunk), rows = shares.rows_of(chunk);
       if (gated_) {
-        if (!shares.by_rows) gather(run, call, units, thread);
-        weights = run.scratch(shares.by_rows ? 0 : thread);
+        if (!shares.by_rows) gather(state, call, units, thread);
+        weights = state.scratch(shares.by_rows ? 0 : thread);
         bias = weights + bias_at();
       }
-      run.kernels.depthwise_conv({call.in, call.out, window_, weights, bias, units.begin, units.end, rows.begin,
+      state.kernels.depthwise_conv({call.in, call.out, window_, weights, bias, units.begin, units.end, rows.begin,
                                   rows.end, call.clamp});
     });
   }
 
   const RowWiseConv* row_wise() const override { return gated_ ? nullptr : this; }
-  void run_rows(Run& run, const ConvCall& call, Span rows, int) const override {
-    run.kernels.depthwise_conv({call.in, call.out, window_, weights_.get(), bias_.get(), 0,
+  void run_rows(RunState& state, const ConvCall& call, Span rows, int) const override {
+    state.kernels.depthwise_conv({call.in, call.out, window_, weights_.get(), bias_.get(), 0,
                                 blocks_of(call.open_out.count), rows.begin, rows.end, call.clamp});
   }
 
@@ -134,8 +134,8 @@ class Depthwise final : public ConvAlgorithm, public RowWiseConv {
   // Behind the weights there is room for what packing writes past their end.
   size_t bias_at() const { return blocks_of(channels_) * step() + kLanes * kLanes; }
 
-  void gather(Run& run, const ConvCall& call, Span blocks, int thread) const {
-    float* weights = run.scratch(thread);
+  void gather(RunState& state, const ConvCall& call, Span blocks, int thread) const {
+    float* weights = state.scratch(thread);
     for (int block = blocks.begin; block < blocks.end; ++block) {
       const auto channels = lanes_of(call.open_out, block);
       PackRows pack = {};
@@ -148,7 +148,7 @@ class Depthwise final : public ConvAlgorithm, public RowWiseConv {
       pack.count = 1;
       pack.taps = taps_;
       pack.out = weights + block * step();
-      run.kernels.pack_rows(pack);
+      state.kernels.pack_rows(pack);
     }
   }
 

@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <array>
 
-#include "conv.h"
+#include "../operator.h"
+#include "../shares.h"
 
 namespace sluice {
 namespace {
@@ -39,12 +40,12 @@ class Strips final : public Operator {
 
   size_t scratch_floats() const override { return offset_ + floats_; }
 
-  void run(Run& run) const override {
-    links_.front().rows->count(run);
-    const View& last = run.views[links_.back().out];
-    const int chunks = std::min(last.height, run.pool.threads());
-    run.pool.run(chunks, [&](int chunk, int thread) {
-      run_chunk(run, share_of(last.height, chunk, chunks), thread);
+  void run(RunState& state) const override {
+    links_.front().rows->count(state);
+    const View& last = state.views[links_.back().out];
+    const int chunks = std::min(last.height, state.pool.threads());
+    state.pool.run(chunks, [&](int chunk, int thread) {
+      run_chunk(state, share_of(last.height, chunk, chunks), thread);
     });
   }
 
@@ -93,12 +94,12 @@ class Strips final : public Operator {
     return at;
   }
 
-  void run_chunk(Run& run, Span chunk, int thread) const {
+  void run_chunk(RunState& state, Span chunk, int thread) const {
     const size_t count = links_.size();
     std::array<Strip, kMostLinks> strips;  // no vectors: work of a pool must not throw
     std::array<Span, kMostLinks> wanted;
     for (size_t i = 0; i + 1 < count; ++i) {
-      strips[i] = {run.scratch(thread) + offset_ + between_[i].at, {0, 0}};
+      strips[i] = {state.scratch(thread) + offset_ + between_[i].at, {0, 0}};
       clear_borders(between_[i], strips[i].data);
     }
     for (int y = chunk.begin; y < chunk.end; y += rows_) {
@@ -111,8 +112,8 @@ class Strips final : public Operator {
       }
       for (size_t i = 0; i < count; ++i) {
         if (wanted[i].begin == wanted[i].end) continue;  // all there
-        links_[i].rows->run_rows(run, i == 0 ? run.views[links_[0].in] : strips[i - 1].view(between_[i - 1]),
-                                 i + 1 == count ? run.views[links_[i].out] : strips[i].view(between_[i]), wanted[i],
+        links_[i].rows->run_rows(state, i == 0 ? state.views[links_[0].in] : strips[i - 1].view(between_[i - 1]),
+                                 i + 1 == count ? state.views[links_[i].out] : strips[i].view(between_[i]), wanted[i],
                                  thread);
       }
     }
@@ -136,7 +137,7 @@ class Strips final : public Operator {
 class Computed final : public Operator {
  public:
   explicit Computed(const RowWise* op) : op_(op) {}
-  void run(Run& run) const override { op_->count(run); }
+  void run(RunState& state) const override { op_->count(state); }
 
  private:
   const RowWise* op_;
@@ -146,11 +147,12 @@ class Computed final : public Operator {
 bool is_link(const Plan& plan, size_t at) {
   const ProgramSpec& program = plan.program();
   const OpSpec &op = program.ops[at], &next = program.ops[at + 1];
-  if (op.output == program.output || next.inputs != std::vector<int>{op.output} || op.when != next.when) return false;
+  if (plan.is_output(op.output) || next.inputs != std::vector<int>{op.output}) return false;
+  if (op.when != next.when || op.unless != next.unless) return false;
   int readers = 0;
   for (const OpSpec& other : program.ops) readers += std::count(other.inputs.begin(), other.inputs.end(), op.output);
   const ValueSpec &between = plan.value(op.output), &out = plan.value(next.output);
-  return readers == 1 && between.gate == -1 && between.height() >= kLeastRows && out.is_plane() &&
+  return readers == 1 && !plan.is_gated(op.output) && between.height() >= kLeastRows && out.is_plane() &&
          2 * out.height() >= kLeastRows;
 }
 

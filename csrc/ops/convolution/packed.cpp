@@ -12,7 +12,7 @@
 #include <array>
 #include <vector>
 
-#include "conv.h"
+#include "algorithms.h"
 
 namespace sluice {
 namespace {
@@ -20,7 +20,7 @@ namespace {
 class Packed final : public ConvAlgorithm {
  public:
   Packed(const Plan& plan, const OpSpec& op)
-      : window_(window_of(op)), bias_(padded_bias(op)), shape_(op), threads_(plan.threads()) {
+      : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))), shape_(op), threads_(plan.threads()) {
     const size_t size = static_cast<size_t>(shape_.out) * shape_.per_group * shape_.taps;
     weights_ = make_floats(size + kLanes);
     std::copy_n(shape_.data, size, weights_.get());
@@ -30,7 +30,7 @@ class Packed final : public ConvAlgorithm {
     // What stays in L2; of several taps as long as the kernel's own passes, so that it does not cut them again.
     pass_ = shape_.taps == 1 ? 1024 : std::max(576 / shape_.taps, 16);
     large_ = shape_.groups == 1 && plan.value(op.output).height() >= kLargePlane;
-    if (large_ && shape_.taps > 1 && plan.value(op.inputs[0]).gate == -1 && op.inputs.size() == 1) {
+    if (large_ && shape_.taps > 1 && !plan.is_gated(op.inputs[0]) && op.inputs.size() == 1) {
       rest_ = make_inner(op);
       const int products = blocks_of(shape_.in()) * shape_.taps;
       most_rest_ = kLanes * products / (products + kSumming);
@@ -42,7 +42,7 @@ class Packed final : public ConvAlgorithm {
     return blocks * (block_step(shape_.in()) + kLanes);
   }
 
-  void run(Run& run, const ConvCall& call) const override { large_ ? run_rows(run, call) : run_groups(run, call); }
+  void run(RunState& state, const ConvCall& call) const override { large_ ? run_rows(state, call) : run_groups(state, call); }
 
  private:
   static constexpr int kSumming = 6;  // what summing the lanes of a pixel costs an inner product, in vector products
@@ -83,7 +83,7 @@ class Packed final : public ConvAlgorithm {
 
   int passes_of(const Group& group) const { return std::max(1, (group.range.count + pass_ - 1) / pass_); }
 
-  void run_rows(Run& run, const ConvCall& call) const {
+  void run_rows(RunState& state, const ConvCall& call) const {
     const int open = call.open_out.count, left = open % kLanes, rest_count = left <= most_rest_ ? left : 0;
     ConvCall whole = call, rest = call;
     whole.open_out.count = open - rest_count;
@@ -92,42 +92,42 @@ class Packed final : public ConvAlgorithm {
     const int blocks = blocks_of(whole.open_out.count);
     std::vector<char> ready(threads_, 0);  // threads whose blocks are packed
     const Shares shares(threads_, call.out.height, blocks, kTileBlocks, shape_.taps);
-    run.pool.run(shares.chunks, [&](int chunk, int thread) {
+    state.pool.run(shares.chunks, [&](int chunk, int thread) {
       const Span rows = shares.rows_of(chunk);
       if (blocks > 0) {
         const Group group = group_of(whole, {0, blocks});
         const Pass pass = pass_of(whole, group, 0, 1);
-        float* packed = run.scratch(thread);
+        float* packed = state.scratch(thread);
         for (int block = 0; ready[thread] == 0 && block < blocks; ++block)
-          pack_block(run, whole, group, pass, block, packed);
+          pack_block(state, whole, group, pass, block, packed);
         ready[thread] = 1;
-        multiply(run, whole, group, pass, packed, gather_bias(whole, group, pass, packed), {0, blocks}, rows, {});
+        multiply(state, whole, group, pass, packed, gather_bias(whole, group, pass, packed), {0, blocks}, rows, {});
       }
-      if (rest_count > 0) rest_->row_wise()->run_rows(run, rest, rows, thread);
+      if (rest_count > 0) rest_->row_wise()->run_rows(state, rest, rows, thread);
     });
   }
 
-  void run_groups(Run& run, const ConvCall& call) const {
+  void run_groups(RunState& state, const ConvCall& call) const {
     const int blocks = blocks_of(call.open_out.count), height = call.out.height;
     int groups = (blocks + kTileBlocks - 1) / kTileBlocks;
     if (blocks >= 2 * threads_) groups = (groups + threads_ - 1) / threads_ * threads_;  // as many for each thread
     // Every cut of the rows packs for itself, so there are no more cuts than it takes to feed the threads.
     const int cuts = groups % threads_ == 0 ? 1 : std::min(height, (threads_ + groups - 1) / groups + 1);
     const auto group_at = [&](int g) { return group_of(call, share_of(blocks, g, groups)); };
-    run.pool.run(groups * cuts, [&](int chunk, int thread) {
+    state.pool.run(groups * cuts, [&](int chunk, int thread) {
       const int g = chunk / cuts, cut = chunk % cuts;
       const Group group = group_at(g);
       const int passes = passes_of(group);
-      float* packed = run.scratch(thread);
+      float* packed = state.scratch(thread);
       RowPointers rows;
       for (int p = 0; p < passes; ++p) {
         const Pass pass = pass_of(call, group, p, passes);
-        for (int block = 0; block < group.blocks(); ++block) pack_block(run, call, group, pass, block, packed);
+        for (int block = 0; block < group.blocks(); ++block) pack_block(state, call, group, pass, block, packed);
         const bool more = p + 1 < passes;
         const int coming = more ? g : g + (thread == 0 ? 1 : -1);  // else what this thread most likely takes then
         Prefetch next = {};
         if (coming >= 0 && coming < groups) next = rows_of(call, group_at(coming), more ? p + 1 : 0, rows);
-        multiply(run, call, group, pass, packed, gather_bias(call, group, pass, packed), {0, group.blocks()},
+        multiply(state, call, group, pass, packed, gather_bias(call, group, pass, packed), {0, group.blocks()},
                  share_of(height, cut, cuts), next);
       }
     });
@@ -154,7 +154,7 @@ class Packed final : public ConvAlgorithm {
     return bias;
   }
 
-  void multiply(Run& run, const ConvCall& call, const Group& group, const Pass& pass, const float* packed,
+  void multiply(RunState& state, const ConvCall& call, const Group& group, const Pass& pass, const float* packed,
                 const float* bias, Span blocks, Span rows, const Prefetch& next) const {
     View out = call.out;
     const size_t offset = group.first / kLanes * out.block;
@@ -163,13 +163,13 @@ class Packed final : public ConvAlgorithm {
     const int32_t* list = whole_ ? call.open_in.channels : call.in_order;
     const size_t step = block_step(pass.count);
     const int first_row = whole_ && pass.count > 0 ? pass.wanted[0] : pass.range.begin;
-    run.kernels.outer_conv({call.in,       out,          residual,   window_,    packed,           step_,
+    state.kernels.outer_conv({call.in,       out,          residual,   window_,    packed,           step_,
                             step,          bias,         list,       first_row,  pass.range.begin, pass.range.count,
                             call.in_order, blocks.begin, blocks.end, rows.begin, rows.end,         call.clamp,
-                            next,          run.large_l1, pass.first, pass.last});
+                            next,          state.large_l1, pass.first, pass.last});
   }
 
-  void pack_block(Run& run, const ConvCall& call, const Group& group, const Pass& pass, int block,
+  void pack_block(RunState& state, const ConvCall& call, const Group& group, const Pass& pass, int block,
                   float* packed) const {
     const auto channels = lanes_of(call.open_out, group.first / kLanes + block);
     PackRows pack = {};
@@ -182,7 +182,7 @@ class Packed final : public ConvAlgorithm {
     pack.count = pass.count;
     pack.taps = shape_.taps;
     pack.out = packed + block * block_step(pass.count);
-    run.kernels.pack_rows(pack);
+    state.kernels.pack_rows(pack);
   }
 
   Window window_;

@@ -16,7 +16,7 @@
 #include <array>
 #include <vector>
 
-#include "conv.h"
+#include "algorithms.h"
 
 namespace sluice {
 namespace {
@@ -36,10 +36,10 @@ constexpr size_t plane_of(size_t rows, size_t pitch) { return (rows * pitch / kL
 
 class Winograd final : public ConvAlgorithm {
  public:
-  Winograd(const Plan& plan, const OpSpec& op) : shape_(op), bias_(padded_bias(op)) {
+  Winograd(const Plan& plan, const OpSpec& op) : shape_(op), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
     const ValueSpec& out = plan.value(op.output);
-    gated_out_ = out.gate != -1;
-    by_rows_ = gated_out_ && out.channels() / plan.value(out.gate).channels() % kLanes != 0;
+    gated_out_ = plan.is_gated(op.output);
+    by_rows_ = !plan.has_whole_blocks(op.output);
     by_rows_ ? keep_rows() : keep_blocks();
     shape_.data = nullptr;  // borrowed
     tiles_x_ = (out.width() + 3) / 4;
@@ -58,18 +58,18 @@ class Winograd final : public ConvAlgorithm {
     return sizes_.weights + sizes_.in + sizes_.out + sizes_.packed + sizes_.bias;
   }
 
-  void run(Run& run, const ConvCall& call) const override {
+  void run(RunState& state, const ConvCall& call) const override {
     const int blocks = blocks_of(call.open_out.count);
     if (batches_ > 0) {
-      std::vector<char> ready(run.pool.threads(), 0);  // threads whose U is made
-      run.pool.run(batches_, [&](int batch, int thread) {
-        run_share(run, call, {share_of(tiles_, batch, batches_), {0, blocks}}, thread, ready[thread] != 0);
+      std::vector<char> ready(state.pool.threads(), 0);  // threads whose U is made
+      state.pool.run(batches_, [&](int batch, int thread) {
+        run_share(state, call, {share_of(tiles_, batch, batches_), {0, blocks}}, thread, ready[thread] != 0);
         ready[thread] = kept_;
       });
     } else {
-      const int chunks = std::min(run.pool.threads(), blocks);
-      run.pool.run(chunks, [&](int chunk, int thread) {
-        run_share(run, call, {{0, tiles_}, share_of(blocks, chunk, chunks)}, thread, false);
+      const int chunks = std::min(state.pool.threads(), blocks);
+      state.pool.run(chunks, [&](int chunk, int thread) {
+        run_share(state, call, {{0, tiles_}, share_of(blocks, chunk, chunks)}, thread, false);
       });
     }
   }
@@ -117,8 +117,8 @@ class Winograd final : public ConvAlgorithm {
     return channels == 0 ? 1 : (channels + passes - 1) / passes;
   }
 
-  void run_share(Run& run, const ConvCall& call, const Share& share, int thread, bool ready) const {
-    float* weights = run.scratch(thread);
+  void run_share(RunState& state, const ConvCall& call, const Share& share, int thread, bool ready) const {
+    float* weights = state.scratch(thread);
     float* in = weights + sizes_.weights;
     float* out = in + sizes_.in;
     float* packed = out + sizes_.out;
@@ -127,18 +127,18 @@ class Winograd final : public ConvAlgorithm {
     const size_t in_plane = plane_of(tiles, in_pitch()), out_plane = plane_of(tiles, kPitch);
     RowPointers rows;
     Pass now = pass_at(share, share.blocks.begin, 0, channels);
-    run.kernels.winograd_input({call.in, blocks_of(channels), share.tiles.begin, share.tiles.end, tiles_x_, in,
+    state.kernels.winograd_input({call.in, blocks_of(channels), share.tiles.begin, share.tiles.end, tiles_x_, in,
                                 in_plane, in_pitch(), kept_ ? Prefetch{} : rows_of(call, now, rows)});
     const Prefetch meanwhile = thread == 0 ? call.meanwhile : Prefetch{};
     for (Pass next; now.blocks > 0; now = next) {
       next = following(now, share, channels);
       if (!ready)
-        for (int b = 0; b < now.blocks; ++b) transform(run, call, now, b, packed, weights + b * kLanes);
-      run.kernels.winograd_product({in + now.from, in_plane, in_pitch(), out, out_plane, kPitch, tiles, weights,
+        for (int b = 0; b < now.blocks; ++b) transform(state, call, now, b, packed, weights + b * kLanes);
+      state.kernels.winograd_product({in + now.from, in_plane, in_pitch(), out, out_plane, kPitch, tiles, weights,
                                     weights_plane(), kPitch, now.count, now.blocks, now.from == 0,
                                     kept_ || next.blocks == 0 ? meanwhile : rows_of(call, next, rows)});
       if (next.block == now.block) continue;
-      run.kernels.winograd_output({out, out_plane, kPitch, call.out, call.residual, bias, now.block,
+      state.kernels.winograd_output({out, out_plane, kPitch, call.out, call.residual, bias, now.block,
                                    now.block + now.blocks, share.tiles.begin, share.tiles.end, tiles_x_, call.clamp});
       if (kept_) weights += group_floats_;
     }
@@ -184,19 +184,19 @@ class Winograd final : public ConvAlgorithm {
   size_t weights_plane() const { return group_floats_ / kPositions; }
 
   // One output block of U. Rows are first packed as [in][tap][16].
-  void transform(Run& run, const ConvCall& call, const Pass& pass, int block, float* packed, float* out) const {
+  void transform(RunState& state, const ConvCall& call, const Pass& pass, int block, float* packed, float* out) const {
     const int32_t* channels = call.open_in.channels + pass.from;
-    WinogradWeights w = {packed, run.in_order(), kBlockTaps, pass.count, out, weights_plane(), kPitch};
+    WinogradWeights w = {packed, state.in_order(), kBlockTaps, pass.count, out, weights_plane(), kPitch};
     if (by_rows_) {
-      pack(run, call.open_out, pass.block + block, channels, pass.count, packed);
+      pack(state, call.open_out, pass.block + block, channels, pass.count, packed);
     } else {
       w.taps = block_weights(call, pass.block + block, 0);
       w.rows = channels;
     }
-    run.kernels.winograd_weights(w);
+    state.kernels.winograd_weights(w);
   }
 
-  void pack(Run& run, const OpenList& open, int block, const int32_t* channels, int count, float* out) const {
+  void pack(RunState& state, const OpenList& open, int block, const int32_t* channels, int count, float* out) const {
     const auto rows = lanes_of(open, block);
     PackRows pack = {};
     for (int lane = 0; lane < kLanes; ++lane) {
@@ -207,7 +207,7 @@ class Winograd final : public ConvAlgorithm {
     pack.count = count;
     pack.taps = kTaps;
     pack.out = out;
-    run.kernels.pack_rows(pack);
+    state.kernels.pack_rows(pack);
   }
 
   const float* gather_bias(const OpenList& open, float* out) const {
