@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "ops/operator.h"
+#include "ops/room.h"
+#include "own_process.h"
 #include "plan.h"
 #include "program.h"
 #include "thread_pool.h"
@@ -16,10 +17,10 @@ namespace sluice {
 
 // Where the results of a batch of N go; the caller owns the memory.
 struct Results {
-  float* output;   // [N, ...] as the program's output
-  int64_t* macs;   // [N]
-  int64_t* exits;  // [N], -1 where no exit ended the sample
-  uint8_t* flags;  // [N, all flags of all gates in the order of the values]
+  std::vector<float*> outputs;  // [N, ...] as each of the program's outputs
+  int64_t* macs;                // [N]
+  int64_t* exits;               // [N], -1 where no exit ended the sample
+  uint8_t* flags;               // [N, all flags of all gates in the order of the values]
 };
 
 class Engine final {
@@ -47,32 +48,37 @@ class Engine final {
   int candidates(int op) const;
   void pick(int op, int eighths, int candidate);
 
-  int64_t input_floats() const;
-  const std::vector<int>& output_shape() const { return program_.values[program_.output].shape; }
+  int64_t input_floats() const { return floats_of(program_.input); }
+  std::vector<Shape> output_shapes() const;
   std::vector<std::pair<int, int>> gates() const;  // (index of the value, flags)
-  const char* isa() const { return run_->kernels.name; }
+  const char* isa() const { return state_->kernels.name; }
 
  private:
   struct Step {
     OperatorPtr op;
-    int output;     // -1: none
-    int when;       // -1: always
-    int ends_with;  // the value that an exit returns, or -1
+    int output = -1;                // -1: none
+    std::vector<int> when, unless;  // gates
+    int needs = -1;                 // a value without which there is no output, or -1
+    int ends_with = -1;             // the value that an exit returns, or -1
   };
 
-  // Runs all steps, and after(step) behind each; the value that is the output.
+  Step step_of(const OpSpec& op, Ways ways, int exits) const;
+  bool runs(const Step& step) const;
+
+  // Runs all steps, and after(step) behind each; the value of an exit that ended the sample, or -1.
   template <class After>
   int run_sample(const After& after);
   size_t first_step() const { return steps_.size() - program_.ops.size(); }  // 1 where a step loads the image
   Operator& operator_of(int op) const;
+  int64_t floats_of(int value) const;
   void force(int value, const uint8_t* flags);  // if it is a gate: what `flags`, of all gates, say of it
 
   ProgramSpec program_;
   Plan plan_;
   ThreadPool pool_;
   std::vector<Step> steps_;
-  std::optional<Run> run_;
-  std::mutex mutex_;
+  std::optional<RunState> state_;
+  OwnProcess<std::mutex> mutex_;
 };
 
 }  // namespace sluice

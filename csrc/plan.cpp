@@ -1,42 +1,64 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <map>
 #include <stdexcept>
+
+#include "ops/room.h"
 
 namespace sluice {
 namespace {
 
-constexpr size_t kMostFloats = size_t{1} << 31;  // 8 GiB of activations
+constexpr size_t kMostFloats = size_t{1} << 31;    // 8 GiB of activations
+constexpr int64_t kMostListed = int64_t{1} << 26;  // channels of all open-lists
 
-bool is_present_when_skipped(const OpSpec& op) { return op.kind == OpKind::conv && op.inputs.size() == 2; }
+Reading reading_of(const ProgramSpec& program, const OpSpec& op) {
+  return op.room->reading == nullptr ? Reading{} : op.room->reading(program, op);
+}
+
+int stand_in_of(const OpSpec& op) { return op.room->stand_in == nullptr ? -1 : op.room->stand_in(op); }
+
+// The fewest segments that a map consists of: flags one after another that close equally many channels each.
+std::vector<ListSegment> segments_of(const ChannelMaps& maps, const ChannelMap& map) {
+  const auto run_length = [&](size_t at) {
+    return std::find_if(map.begin() + at, map.end(), [&](int64_t flag) { return flag != map[at]; }) - map.begin() - at;
+  };
+  std::vector<ListSegment> segments;
+  for (size_t at = 0; at < map.size();) {
+    const int length = static_cast<int>(run_length(at)), channel = static_cast<int>(at);
+    const auto [gate, first] = maps.flag(map[at]);
+    ListSegment segment = {gate, first, 1, length, channel};
+    if (gate == -1) segment = {-1, 0, length, 1, channel};
+    for (at += length; gate != -1 && at < map.size(); at += length, ++segment.flags)
+      if (maps.flag(map[at]) != std::pair(gate, first + segment.flags) || static_cast<int>(run_length(at)) != length)
+        break;
+    segments.push_back(segment);
+  }
+  return segments;
+}
+
+bool has_whole_blocks(const ChannelMap& map) {
+  for (size_t c = 0; c < map.size(); ++c)
+    if (map[c] != map[c / kLanes * kLanes]) return false;
+  return true;
+}
+
+OpenListSpec list_of_map(const ChannelMaps& maps, const ChannelMap& map) {
+  OpenListSpec list;
+  list.segments = segments_of(maps, map);
+  list.channels = static_cast<int>(map.size());
+  list.whole_blocks = has_whole_blocks(map);
+  for (const ListSegment& segment : list.segments)
+    list.closes_alone = list.closes_alone && segment.gate == list.segments[0].gate;
+  return list;
+}
 
 }  // namespace
 
-Window window_of(const OpSpec& conv) {
-  return {static_cast<int>(conv.weight.shape[2]),
-          static_cast<int>(conv.weight.shape[3]),
-          attribute(conv, "stride_y"),
-          attribute(conv, "stride_x"),
-          attribute(conv, "padding_y"),
-          attribute(conv, "padding_x"),
-          attribute(conv, "dilation_y"),
-          attribute(conv, "dilation_x")};
-}
-
-bool is_stem(const ProgramSpec& program, const OpSpec& op) {
-  return op.kind == OpKind::conv && op.inputs.size() == 1 && op.inputs[0] == program.input && op.when == -1 &&
-         program.values[program.input].channels() <= 4 && program.values[op.output].gate == -1 &&
-         attribute(op, "groups") == 1 && attribute(op, "dilation_y") == 1 && attribute(op, "dilation_x") == 1;
-}
-
-bool is_winograd_shape(const OpSpec& op) {
-  if (op.kind != OpKind::conv || attribute(op, "groups") != 1) return false;
-  const Window w = window_of(op);
-  return w.height == 3 && w.width == 3 && w.stride_y == 1 && w.stride_x == 1 && w.pad_y == 1 && w.pad_x == 1 &&
-         w.dilation_y == 1 && w.dilation_x == 1;
-}
-
 Plan::Plan(const ProgramSpec& program, int threads) : program_(program), threads_(threads) {
+  made_by_.assign(program.values.size(), -1);
+  for (size_t i = 0; i < program.ops.size(); ++i)
+    if (program.ops[i].output != -1) made_by_[program.ops[i].output] = static_cast<int>(i);
   find_lists();
   find_geometries();
   find_lives();
@@ -44,16 +66,25 @@ Plan::Plan(const ProgramSpec& program, int threads) : program_(program), threads
 }
 
 void Plan::find_lists() {
+  const ChannelMaps maps(program_);
+  std::map<ChannelMap, int> known;
+  int64_t listed = 0;
   list_of_.assign(program_.values.size(), -1);
+  lists_after_.resize(program_.values.size());
   for (size_t v = 0; v < program_.values.size(); ++v) {
-    const ValueSpec& value = program_.values[v];
-    most_channels_ = std::max(most_channels_, value.channels());
-    if (value.gate == -1) continue;
-    const int repeat = value.channels() / program_.values[value.gate].channels();
-    const auto same = [&](const OpenListSpec& list) { return list.gate == value.gate && list.repeat == repeat; };
-    auto found = std::find_if(lists_.begin(), lists_.end(), same);
-    if (found == lists_.end()) found = lists_.insert(lists_.end(), {value.gate, repeat, value.channels()});
-    list_of_[v] = static_cast<int>(found - lists_.begin());
+    most_channels_ = std::max(most_channels_, program_.values[v].channels());
+    ChannelMap map = maps[static_cast<int>(v)];
+    if (map.empty()) continue;
+    const auto [found, is_new] = known.emplace(std::move(map), static_cast<int>(lists_.size()));
+    list_of_[v] = found->second;
+    if (!is_new) continue;
+    listed += static_cast<int64_t>(found->first.size());
+    if (listed > kMostListed) throw std::invalid_argument("program: its channel maps are too large");
+    lists_.push_back(list_of_map(maps, found->first));
+    int last = -1;
+    for (const ListSegment& segment : lists_.back().segments)
+      if (segment.gate != -1 && (last == -1 || made_by_[segment.gate] > made_by_[last])) last = segment.gate;
+    lists_after_[last].push_back(list_of_[v]);
   }
 }
 
@@ -70,19 +101,18 @@ void Plan::find_geometries() {
       found = geometries_.insert(geometries_.end(), {value.is_plane(), height, width, 0, 0, 0});
     geometry_of_[v] = static_cast<int>(found - geometries_.begin());
   }
-  // Winograd reads whole tiles of 4 and a border of one pixel, so the far border reaches up to 3 pixels
-  // further.
-  std::vector<int> far(geometries_.size(), 0);
+  std::vector<int> behind(geometries_.size(), 0);
   for (const OpSpec& op : program_.ops) {
-    if (op.kind != OpKind::conv || is_stem(program_, op)) continue;
-    Geometry& g = geometries_[geometry_of_[op.inputs[0]]];
-    g.border = std::max({g.border, attribute(op, "padding_y"), attribute(op, "padding_x")});
-    if (is_winograd_shape(op)) far[geometry_of_[op.inputs[0]]] = 3;
+    if (op.inputs.empty()) continue;
+    const Reading reading = reading_of(program_, op);
+    const int read = geometry_of_[op.inputs[0]];
+    geometries_[read].border = std::max(geometries_[read].border, reading.before);
+    behind[read] = std::max(behind[read], reading.behind);
   }
   for (size_t i = 0; i < geometries_.size(); ++i) {
     Geometry& g = geometries_[i];
-    g.row = static_cast<size_t>(g.width + 2 * g.border + far[i]) * kLanes;
-    g.block = static_cast<size_t>(g.height + 2 * g.border + far[i]) * g.row;
+    g.row = static_cast<size_t>(g.width + 2 * g.border + behind[i]) * kLanes;
+    g.block = static_cast<size_t>(g.height + 2 * g.border + behind[i]) * g.row;
   }
 }
 
@@ -90,7 +120,7 @@ void Plan::find_lives() {
   last_use_.assign(program_.values.size(), -1);
   for (size_t i = 0; i < program_.ops.size(); ++i)
     for (const int input : program_.ops[i].inputs) last_use_[input] = static_cast<int>(i);
-  last_use_[program_.output] = static_cast<int>(program_.ops.size());
+  for (const int output : program_.outputs) last_use_[output] = static_cast<int>(program_.ops.size());
 }
 
 int Plan::take_slot(int value) {
@@ -110,12 +140,12 @@ int Plan::take_slot(int value) {
 void Plan::place() {
   slot_of_.assign(program_.values.size(), -1);
   free_slots_.resize(geometries_.size());
-  if (!read_only_by_stem(program_.input)) slot_of_[program_.input] = take_slot(program_.input);
+  if (!read_as_image(program_.input)) slot_of_[program_.input] = take_slot(program_.input);
   for (size_t i = 0; i < program_.ops.size(); ++i) {
     const OpSpec& op = program_.ops[i];
     const int now = static_cast<int>(i);
     if (op.output != -1 && !value(op.output).is_gate) {
-      const int residual = is_present_when_skipped(op) ? op.inputs[1] : -1;
+      const int residual = stand_in_of(op);
       const bool over = residual != -1 && last_use_[residual] == now && residual != op.inputs[0];
       slot_of_[op.output] = over ? slot_of_[residual] : take_slot(op.output);
       if (over) last_use_[residual] = -1;  // its slot goes on as the output's
@@ -138,22 +168,27 @@ View Plan::view_in(int value, float* slot) const {
   return {slot + g.border * g.row + static_cast<size_t>(g.border) * kLanes, g.height, g.width, g.row, g.block};
 }
 
-bool Plan::read_only_by_stem(int value) const {
-  if (value != program_.input || value == program_.output) return false;
+bool Plan::is_output(int value) const {
+  return std::count(program_.outputs.begin(), program_.outputs.end(), value) != 0;
+}
+
+bool Plan::read_as_image(int value) const {
+  if (value != program_.input || is_output(value)) return false;
   for (const OpSpec& op : program_.ops)
-    if (std::count(op.inputs.begin(), op.inputs.end(), value) != 0 && !is_stem(program_, op)) return false;
+    if (std::count(op.inputs.begin(), op.inputs.end(), value) != 0 && !reading_of(program_, op).image) return false;
   return true;
 }
 
-bool Plan::is_settled(int value, Activation activation) const {
-  if (activation == Activation::none) return true;
-  if (activation != Activation::relu && activation != Activation::relu6) return false;
-  for (const OpSpec& op : program_.ops) {
-    if (op.output != value) continue;
-    if (op.kind == OpKind::max_pool) return is_settled(op.inputs[0], activation);
-    if (op.kind == OpKind::activation) return attribute(op, "function") == static_cast<int>(activation);
-    const bool fused = op.kind == OpKind::conv || op.kind == OpKind::add || op.kind == OpKind::linear;
-    return fused && attribute(op, "activation") == static_cast<int>(activation);
+bool Plan::is_settled(int value, const std::string& activation) const {
+  if (activation == "none") return true;
+  if (activation != "relu" && activation != "relu6") return false;
+  while (made_by_[value] != -1) {
+    const OpSpec& op = program_.ops[made_by_[value]];
+    for (const char* name : {"activation", "function"})
+      if (const auto found = op.attributes.find(name); found != op.attributes.end())
+        return found->second == Attribute(activation);
+    if (std::string("max_pool") != op.room->kind) return false;
+    value = op.inputs[0];
   }
   return false;
 }

@@ -30,7 +30,7 @@ void spin_until(Condition condition) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::Crew::Crew(int threads) {
   try {
     for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { work(thread); });
   } catch (...) {  // the system gives no more threads
@@ -39,9 +39,9 @@ ThreadPool::ThreadPool(int threads) {
   }
 }
 
-ThreadPool::~ThreadPool() { stop(); }
+ThreadPool::Crew::~Crew() { stop(); }
 
-void ThreadPool::stop() {
+void ThreadPool::Crew::stop() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
@@ -50,22 +50,30 @@ void ThreadPool::stop() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-ThreadPool::Awake::Awake(ThreadPool& pool) : pool_(pool) {
-  if (pool_.workers_.empty()) return;
+void ThreadPool::Crew::wake() {
   {
-    const std::lock_guard<std::mutex> lock(pool_.mutex_);
-    pool_.awake_.store(true, std::memory_order_release);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    awake_.store(true, std::memory_order_release);
   }
-  pool_.wake_.notify_all();
+  wake_.notify_all();
+}
+
+void ThreadPool::Crew::let_sleep() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  awake_.store(false, std::memory_order_release);
+}
+
+ThreadPool::Awake::Awake(ThreadPool& pool) : pool_(pool) {
+  if (pool_.threads_ == 1) return;
+  pool_.crew_ = &pool_.crews_.get(pool_.threads_);
+  pool_.crew_->wake();
 }
 
 ThreadPool::Awake::~Awake() {
-  if (pool_.workers_.empty()) return;
-  const std::lock_guard<std::mutex> lock(pool_.mutex_);
-  pool_.awake_.store(false, std::memory_order_release);
+  if (pool_.threads_ != 1) pool_.crew_->let_sleep();
 }
 
-void ThreadPool::start(Function function, const void* context, int chunks) {
+void ThreadPool::Crew::start(Function function, const void* context, int chunks) {
   function_.store(function, std::memory_order_relaxed);
   context_.store(context, std::memory_order_relaxed);
   done_.store(0, std::memory_order_relaxed);
@@ -76,7 +84,7 @@ void ThreadPool::start(Function function, const void* context, int chunks) {
   spin_until([&] { return done_.load(std::memory_order_acquire) == chunks; });
 }
 
-bool ThreadPool::take_chunk(int thread) {
+bool ThreadPool::Crew::take_chunk(int thread) {
   uint64_t ticket = ticket_.load(std::memory_order_acquire);
   for (;;) {
     const int begin = static_cast<int>(ticket >> kChunkBits) & kMostChunks;
@@ -92,7 +100,7 @@ bool ThreadPool::take_chunk(int thread) {
   }
 }
 
-void ThreadPool::work(int thread) {
+void ThreadPool::Crew::work(int thread) {
   for (;;) {
     {
       std::unique_lock<std::mutex> lock(mutex_);

@@ -5,6 +5,8 @@
 // done when its chunks are: a worker whose core was taken away before it asked for one holds nobody up. The caller
 // takes them from the front and workers from the back, so that the rows that a thread wrote are mostly those that it
 // reads in the next job, and lie in its own cache.
+//
+// A child of fork has a copy of the pool, but not its workers: it starts its own when it first needs them.
 #pragma once
 
 #include <atomic>
@@ -14,16 +16,15 @@
 #include <thread>
 #include <vector>
 
+#include "own_process.h"
+
 namespace sluice {
 
 class ThreadPool final {
  public:
-  explicit ThreadPool(int threads);
-  ~ThreadPool();
-  ThreadPool(const ThreadPool&) = delete;
-  ThreadPool& operator=(const ThreadPool&) = delete;
+  explicit ThreadPool(int threads) : threads_(threads) { crew_ = &crews_.get(threads_); }
 
-  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  int threads() const { return threads_; }
 
   // Wakes the workers for the life of this object; one at a time.
   class Awake final {
@@ -41,36 +42,53 @@ class ThreadPool final {
   // does not throw: memory is taken before.
   template <class Work>
   void run(int chunks, const Work& work) {
-    if (chunks <= 1 || chunks > kMostChunks || workers_.empty()) {
+    if (chunks <= 1 || chunks > kMostChunks || threads_ == 1) {
       for (int chunk = 0; chunk < chunks; ++chunk) work(chunk, 0);
       return;
     }
-    start([](const void* context, int chunk, int thread) { (*static_cast<const Work*>(context))(chunk, thread); },
-          &work, chunks);
+    crew_->start([](const void* context, int chunk, int thread) { (*static_cast<const Work*>(context))(chunk, thread); },
+                 &work, chunks);
   }
 
  private:
   using Function = void (*)(const void* context, int chunk, int thread);
   static constexpr int kChunkBits = 18, kMostChunks = (1 << kChunkBits) - 1;
 
-  void stop();  // the workers, and joins them
-  void start(Function function, const void* context, int chunks);
-  bool take_chunk(int thread);  // false where none is left
-  void work(int thread);
+  // The workers, and what they share with the caller.
+  class Crew final {
+   public:
+    explicit Crew(int threads);
+    ~Crew();
+    Crew(const Crew&) = delete;
+    Crew& operator=(const Crew&) = delete;
 
-  // The job, and in one word its number and the chunks [begin, end) that nobody has taken yet. Who takes a chunk by
-  // exchanging the word knows that function and context, read before, are of that job: they change only when no chunk
-  // is left. What different threads write all the time has a cache line of its own.
-  std::atomic<Function> function_{nullptr};
-  std::atomic<const void*> context_{nullptr};
-  alignas(64) std::atomic<uint64_t> ticket_{0};  // job << 2 * kChunkBits | begin << kChunkBits | end
-  alignas(64) std::atomic<int> done_{0};         // chunks
+    void wake();
+    void let_sleep();
+    void start(Function function, const void* context, int chunks);
 
-  std::atomic<bool> awake_{false};
-  bool stop_ = false;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<std::thread> workers_;
+   private:
+    void stop();  // the workers, and joins them
+    bool take_chunk(int thread);  // false where none is left
+    void work(int thread);
+
+    // The job, and in one word its number and the chunks [begin, end) that nobody has taken yet. Who takes a chunk by
+    // exchanging the word knows that function and context, read before, are of that job: they change only when no
+    // chunk is left. What different threads write all the time has a cache line of its own.
+    std::atomic<Function> function_{nullptr};
+    std::atomic<const void*> context_{nullptr};
+    alignas(64) std::atomic<uint64_t> ticket_{0};  // job << 2 * kChunkBits | begin << kChunkBits | end
+    alignas(64) std::atomic<int> done_{0};         // chunks
+
+    std::atomic<bool> awake_{false};
+    bool stop_ = false;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::vector<std::thread> workers_;
+  };
+
+  int threads_;
+  OwnProcess<Crew> crews_;
+  Crew* crew_;  // that of this process, as the last Awake found it
 };
 
 }  // namespace sluice

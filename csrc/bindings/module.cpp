@@ -2,7 +2,6 @@
 // classes of the Python side.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
-#include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -23,9 +22,10 @@ namespace {
 
 using Array = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using Flags = nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu>;
-using Value = std::tuple<bool, std::vector<int>, int>;  // is gate, shape, gate
-// name, kind, inputs, output, when, attributes, threshold, weight, bias
-using Op = std::tuple<std::string, int, std::vector<int>, int, int, std::map<std::string, int>, float,
+using Run = std::tuple<int, int, int, int>;  // gate or -1, first flag, channels, channels per flag
+using Value = std::tuple<bool, std::vector<int>, std::vector<Run>>;  // is gate, shape, channel map
+// name, kind, inputs, output, when, unless, attributes, weight, bias
+using Op = std::tuple<std::string, std::string, std::vector<int>, int, std::vector<int>, std::vector<int>, nb::dict,
                       std::optional<Array>, std::optional<Array>>;
 
 sluice::TensorSpec tensor_of(const std::optional<Array>& array) {
@@ -37,16 +37,47 @@ sluice::TensorSpec tensor_of(const std::optional<Array>& array) {
   return tensor;
 }
 
-sluice::ProgramSpec program_of(const std::vector<Value>& values, const std::vector<Op>& ops, int input, int output) {
+// By hand, since a number of NumPy's would be taken for whichever type comes first.
+sluice::Attribute attribute_of(nb::handle content) {
+  if (PyUnicode_Check(content.ptr())) return nb::cast<std::string>(content);
+  if (PyFloat_Check(content.ptr())) return PyFloat_AsDouble(content.ptr());
+  int overflow = 0;
+  const long long number = PyLong_Check(content.ptr()) ? PyLong_AsLongLongAndOverflow(content.ptr(), &overflow) : 0;
+  if (!PyLong_Check(content.ptr()) || overflow != 0)
+    throw std::invalid_argument("attributes: one is neither a number of 64 bits nor a text");
+  return int64_t{number};
+}
+
+sluice::ValueSpec value_of(const Value& value) {
+  sluice::ValueSpec spec;
+  spec.is_gate = std::get<0>(value);
+  spec.shape = std::get<1>(value);
+  for (const auto& [gate, first, count, repeat] : std::get<2>(value)) spec.runs.push_back({gate, first, count, repeat});
+  return spec;
+}
+
+sluice::OpSpec op_of(const Op& op) {
+  const auto& [name, kind, inputs, output, when, unless, attributes, weight, bias] = op;
+  sluice::OpSpec spec;
+  spec.name = name;
+  spec.room = &sluice::room_of(kind, name);
+  spec.inputs = inputs;
+  spec.output = output;
+  spec.when = when;
+  spec.unless = unless;
+  for (const auto& [key, content] : attributes) spec.attributes[nb::cast<std::string>(key)] = attribute_of(content);
+  spec.weight = tensor_of(weight);
+  spec.bias = tensor_of(bias);
+  return spec;
+}
+
+sluice::ProgramSpec program_of(const std::vector<Value>& values, const std::vector<Op>& ops, int input,
+                               const std::vector<int>& outputs) {
   sluice::ProgramSpec program;
-  for (const auto& [is_gate, shape, gate] : values) program.values.push_back({is_gate, shape, gate});
-  for (const auto& [name, kind, inputs, out, when, attributes, threshold, weight, bias] : ops) {
-    if (kind < 0 || kind >= sluice::kOpKinds) throw std::invalid_argument("op '" + name + "': is of an unknown kind");
-    program.ops.push_back({name, static_cast<sluice::OpKind>(kind), inputs, out, when, attributes, threshold,
-                           tensor_of(weight), tensor_of(bias)});
-  }
+  for (const Value& value : values) program.values.push_back(value_of(value));
+  for (const Op& op : ops) program.ops.push_back(op_of(op));
   program.input = input;
-  program.output = output;
+  program.outputs = outputs;
   return program;
 }
 
@@ -63,27 +94,42 @@ size_t flags_of(const sluice::Engine& engine) {
   return flags;
 }
 
+// An array [count, ...] as an output of the program.
+struct Output {
+  std::unique_ptr<float[]> data;
+  std::vector<size_t> shape;
+
+  Output(size_t count, const sluice::Shape& sample) : shape{count} {
+    size_t floats = count;
+    for (const int side : sample) {
+      shape.push_back(static_cast<size_t>(side));
+      floats *= static_cast<size_t>(side);
+    }
+    data = std::make_unique<float[]>(floats);
+  }
+};
+
 nb::tuple run(sluice::Engine& engine, const Array& images, std::optional<float> threshold) {
   const size_t count = images.ndim() == 0 ? 0 : images.shape(0);
   if (images.ndim() == 0 || images.size() != count * static_cast<size_t>(engine.input_floats()))
     throw std::invalid_argument("images: the shape is not that of the program's input");
-  std::vector<size_t> shape = {count};
-  size_t floats = count;
-  for (const int side : engine.output_shape()) {
-    shape.push_back(static_cast<size_t>(side));
-    floats *= static_cast<size_t>(side);
-  }
   const size_t flags = flags_of(engine);
-  auto output = std::make_unique<float[]>(floats);
   auto macs = std::make_unique<int64_t[]>(count), exits = std::make_unique<int64_t[]>(count);
   auto decisions = std::make_unique<uint8_t[]>(count * flags);
+  sluice::Results results = {{}, macs.get(), exits.get(), decisions.get()};
+  std::vector<Output> outputs;
+  for (const sluice::Shape& shape : engine.output_shapes()) {
+    outputs.emplace_back(count, shape);
+    results.outputs.push_back(outputs.back().data.get());
+  }
   {
     nb::gil_scoped_release unlocked;
-    engine.run(images.data(), static_cast<int64_t>(count), threshold,
-               {output.get(), macs.get(), exits.get(), decisions.get()});
+    engine.run(images.data(), static_cast<int64_t>(count), threshold, results);
   }
-  return nb::make_tuple(array_of(std::move(output), shape), array_of(std::move(macs), {count}),
-                        array_of(std::move(exits), {count}), array_of(std::move(decisions), {count, flags}));
+  nb::list arrays;
+  for (Output& output : outputs) arrays.append(array_of(std::move(output.data), output.shape));
+  return nb::make_tuple(arrays, array_of(std::move(macs), {count}), array_of(std::move(exits), {count}),
+                        array_of(std::move(decisions), {count, flags}));
 }
 
 std::vector<std::pair<double, int64_t>> profile(sluice::Engine& engine, const Array& image, int repeats,
@@ -115,14 +161,14 @@ NB_MODULE(_engine, module) {
       .def(
           "__init__",
           [](sluice::Engine* self, const std::vector<Value>& values, const std::vector<Op>& ops, int input,
-             int output, int threads, bool all_candidates, bool winograd) {
-            sluice::ProgramSpec program = program_of(values, ops, input, output);
+             const std::vector<int>& outputs, int threads, bool all_candidates, bool winograd) {
+            sluice::ProgramSpec program = program_of(values, ops, input, outputs);
             // Both read the environment, which only the GIL keeps others from changing.
             const sluice::Machine machine = {sluice::select_kernels(), sluice::l1_bytes()};
             nb::gil_scoped_release unlocked;
             new (self) sluice::Engine(std::move(program), machine, threads, sluice::Ways{all_candidates, winograd});
           },
-          "values"_a, "ops"_a, "input"_a, "output"_a, "threads"_a, "all_candidates"_a = false, "winograd"_a = true)
+          "values"_a, "ops"_a, "input"_a, "outputs"_a, "threads"_a, "all_candidates"_a = false, "winograd"_a = true)
       .def("run", &run, "images"_a, "threshold"_a.none())
       .def("profile", &profile, "image"_a, "repeats"_a, "forced"_a.none() = nb::none())
       .def("candidates", &sluice::Engine::candidates, "op"_a)

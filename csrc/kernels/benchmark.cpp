@@ -160,6 +160,27 @@ struct Workload<WinogradOutput> {
   double flops = 0, floats = kChannels * (kSide * kSide + 1.0 * kPositions * kTiles);
 };
 
+// A decoder's step up, 2 x 2 at stride 2.
+template <>
+struct Workload<TransposedConv> {
+  static constexpr Window kTwice = {2, 2, 2, 2, 0, 0, 1, 1};
+  Plane in{kBlocks, kSide}, out{kBlocks, 2 * kSide};
+  Buffer weights{kChannels * kChannels * 4}, bias{kChannels};
+  TransposedConv arguments = {in.view(), out.view(), kTwice, weights.data(), 4 * kLanes};
+  double flops = 2.0 * kChannels * kChannels * 4 * kSide * kSide;
+  double floats = kChannels * (5.0 * kSide * kSide + kChannels * 4);
+
+  Workload() {
+    arguments.block_step = kChannels * 4 * kLanes;
+    arguments.bias = bias.data();
+    arguments.rows = in_order();
+    arguments.in_count = kChannels;
+    arguments.block_end = kBlocks;
+    arguments.row_end = 2 * kSide;
+    arguments.clamp = kRelu;
+  }
+};
+
 // The classifier.
 template <>
 struct Workload<DotRows> {
@@ -176,11 +197,43 @@ struct Workload<Pool> {
   double flops = 0, floats = 64.0 * (112 * 112 + 56 * 56);
 };
 
+// To 7 x 7.
+template <>
+struct Workload<AreaPool> {
+  Plane in{kBlocks, kSide}, out{kBlocks, 7};
+  std::vector<Span> areas = {{0, 4}, {4, 8}, {8, 12}, {12, 16}, {16, 20}, {20, 24}, {24, 28}};
+  AreaPool arguments = {in.view(), out.view(), areas.data(), areas.data(), false, 0, kBlocks, 0, 7};
+  double flops = 0, floats = kChannels * (kSide * kSide + 49.0);
+};
+
 template <>
 struct Workload<GlobalPool> {
   Plane in{kBlocks, kSide};
   Buffer out{kChannels};
   GlobalPool arguments = {in.view(), out.data(), 0, kBlocks};
+  double flops = 0, floats = kChannels * kSide * kSide;
+};
+
+template <>
+struct Workload<ChannelPool> {
+  Plane in{kBlocks, kSide}, out{1, kSide};
+  ChannelPool arguments = {in.view(), out.view(), kChannels, kChannels, PoolFunction::mean, 0, kSide};
+  double flops = 0, floats = (kChannels + kLanes) * kSide * kSide;
+};
+
+template <>
+struct Workload<LayerNorm> {
+  Plane in{kBlocks, kSide}, out{kBlocks, kSide};
+  Buffer weight{kChannels}, bias{kChannels};
+  LayerNorm arguments = {in.view(), out.view(), kChannels, weight.data(), bias.data(), 1e-5f, 0, kSide};
+  double flops = 0, floats = 2.0 * kChannels * kSide * kSide;
+};
+
+template <>
+struct Workload<Squares> {
+  Plane in{kBlocks, kSide};
+  Buffer centre{kChannels}, out{kChannels};
+  Squares arguments = {in.view(), centre.data(), out.data(), 0, kBlocks};
   double flops = 0, floats = kChannels * kSide * kSide;
 };
 
@@ -199,6 +252,56 @@ struct Workload<CurveRun> {
   Buffer x{kValues};
   CurveRun arguments = {x.data(), kValues, Curve::sigmoid};
   double flops = 0, floats = 2.0 * kValues;
+};
+
+template <>
+struct Workload<ScaleLanes> {
+  Buffer x{kValues}, out{kValues}, scale{kLanes}, shift{kLanes};
+  ScaleLanes arguments = {x.data(), out.data(), kValues, scale.data(), shift.data()};
+  double flops = 0, floats = 2.0 * kValues;
+};
+
+template <>
+struct Workload<ScalePixels> {
+  Buffer x{kValues}, factors{kValues}, out{kValues};
+  ScalePixels arguments = {x.data(), factors.data(), out.data(), kValues};
+  double flops = 0, floats = 3.0 * kValues;
+};
+
+template <>
+struct Workload<Product> {
+  Buffer x{kValues}, y{kValues}, out{kValues};
+  Product arguments = {x.data(), y.data(), out.data(), kValues};
+  double flops = 0, floats = 3.0 * kValues;
+};
+
+template <>
+struct Workload<BendLanes> {
+  Buffer x{kValues}, out{kValues}, slope{kLanes};
+  BendLanes arguments = {x.data(), out.data(), kValues, slope.data()};
+  double flops = 0, floats = 2.0 * kValues;
+};
+
+// A row of twice as many pixels.
+template <>
+struct Workload<Blend> {
+  static constexpr int kWidth = 1024;
+  Buffer upper{kWidth * kLanes}, lower{kWidth * kLanes}, out{2 * kWidth * kLanes}, share{2 * kWidth};
+  std::vector<int32_t> left, right;
+  Blend arguments = {};
+  double flops = 0, floats = 4.0 * kWidth * kLanes;
+
+  Workload() {
+    for (int x = 0; x < 2 * kWidth; ++x) left.push_back(x / 2), right.push_back(std::min(x / 2 + 1, kWidth - 1));
+    arguments.upper = upper.data();
+    arguments.lower = lower.data();
+    arguments.out = out.data();
+    arguments.left = left.data();
+    arguments.right = right.data();
+    arguments.right_share = share.data();
+    arguments.lower_share = 0.25f;
+    arguments.width = 2 * kWidth;
+  }
 };
 
 template <class Arguments>

@@ -20,6 +20,10 @@ constexpr int kLanes = 16;
 
 inline constexpr int blocks_of(int channels) { return (channels + kLanes - 1) / kLanes; }
 
+struct Span {
+  int begin, end;
+};
+
 struct View {
   float* data;  // lane 0 of pixel (0, 0) of block 0; the border lies before and after
   int height, width;
@@ -38,8 +42,23 @@ struct Window {
 struct Clamp {
   float low, high;
 };
+constexpr Clamp kNoClamp = {-__builtin_inff(), __builtin_inff()};
 
-enum class Curve : int32_t { silu, hardswish, sigmoid };
+// The others; leaky_relu and elu have a parameter, alpha.
+enum class Curve : int32_t {
+  silu,
+  hardswish,
+  sigmoid,
+  hardsigmoid,
+  tanh,
+  gelu,
+  gelu_tanh,
+  mish,
+  softplus,
+  leaky_relu,
+  elu,
+  exponential
+};
 
 // What its caller will read next: a kernel with little to wait for fetches it meanwhile into L2, so many cache lines
 // from each row on.
@@ -166,25 +185,77 @@ struct WinogradOutput {
   Clamp clamp;
 };
 
+// The transpose of a convolution: an output pixel sums the input pixels that a convolution of this window would read
+// for it. Reads over the plane's left and right end, not over its upper and lower one.
+struct TransposedConv {
+  View in, out;
+  Window window;
+  const float* weights;  // as OuterConv's
+  size_t row_step = 0, block_step = 0;
+  const float* bias = nullptr;    // [block][16]
+  const int32_t* rows = nullptr;  // weight row of the i-th stored input channel
+  int32_t first_row = 0;
+  int in_begin = 0, in_count = 0;
+  int block_begin = 0, block_end = 0, row_begin = 0, row_end = 0;
+  Clamp clamp = kNoClamp;
+};
+
 struct DotRows {
   const float* x;        // [in], padded with zeros to blocks of 16
   const float* weights;  // [out][in_blocks * 16]
-  const float* bias;
+  const float* bias;     // [out]
   float* out;
-  int in_blocks, begin, end;
-  Clamp clamp;
+  int in_blocks = 0, begin = 0, end = 0;
+  Clamp clamp = kNoClamp;
+  const int32_t* list = nullptr;  // the j-th result is that of row list[j]; else of row j
 };
 
 struct Pool {
   View in, out;
   Window window;
   bool maximum, count_padding;
-  int block_begin, block_end, row_begin, row_end;  // this call's share of the output
+  int block_begin = 0, block_end = 0, row_begin = 0, row_end = 0;  // this call's share of the output
 };
+
+// Pools areas of any extent.
+struct AreaPool {
+  View in, out;
+  const Span *rows, *columns;  // of the input, for each row and column of the output; never empty
+  bool maximum;
+  int block_begin = 0, block_end = 0, row_begin = 0, row_end = 0;
+};
+
+enum class PoolFunction : int32_t { mean, absolute_mean, maximum, sum };
 
 struct GlobalPool {
   View in;
   float* out;  // [blocks * 16]
+  int block_begin, block_end;
+  PoolFunction function = PoolFunction::mean;  // no sum
+};
+
+// Over the stored channels at each pixel; to lane 0, the others become zero.
+struct ChannelPool {
+  View in, out;
+  int stored, channels;   // channels that are not stored count as zeros
+  PoolFunction function;  // no absolute mean
+  int row_begin = 0, row_end = 0;
+};
+
+// (x - mean) / sqrt(variance + epsilon) * weight + bias over the channels at each pixel.
+struct LayerNorm {
+  View in, out;
+  int channels;
+  const float *weight, *bias;  // [blocks * 16], zeros past the last channel
+  float epsilon = 0.0f;
+  int row_begin = 0, row_end = 0;
+};
+
+// Means of (x - centre)^2 over a plane.
+struct Squares {
+  View in;
+  const float* centre;  // [blocks * 16]
+  float* out;           // as `centre`
   int block_begin, block_end;
 };
 
@@ -200,6 +271,46 @@ struct CurveRun {
   float* x;
   size_t count;  // floats, a multiple of 16
   Curve curve;
+  float alpha = 0.0f;
+};
+
+// out = x * scale + shift, lane by lane. `x` may be `out`, here and below; `count` floats, a multiple of 16.
+struct ScaleLanes {
+  const float* x;
+  float* out;
+  size_t count;
+  const float *scale, *shift;  // [16]
+};
+
+// Each pixel times the first lane of its factor.
+struct ScalePixels {
+  const float *x, *factors;
+  float* out;
+  size_t count;
+};
+
+struct Product {
+  const float *x, *y;
+  float* out;
+  size_t count;
+};
+
+// Values below zero times the slope of their lane.
+struct BendLanes {
+  const float* x;
+  float* out;
+  size_t count;
+  const float* slope;  // [16]
+};
+
+// A row of a bilinear resize.
+struct Blend {
+  const float *upper, *lower;  // rows of the input
+  float* out;
+  const int32_t *left, *right;  // of each pixel, columns of the input
+  const float* right_share;
+  float lower_share;
+  int width;
 };
 
 struct KernelTable {

@@ -1,6 +1,9 @@
-#include "conv.h"
-
+// Convolution: which algorithm runs depends on what its gates leave open.
 #include <algorithm>
+
+#include "activations.h"
+#include "convolution/algorithms.h"
+#include "rules.h"
 
 namespace sluice {
 namespace {
@@ -15,12 +18,11 @@ class Conv final : public Operator, public RowWise {
       : in_(op.inputs[0]),
         out_(op.output),
         residual_(op.inputs.size() == 2 ? op.inputs[1] : -1),
-        groups_(attribute(op, "groups")),
-        counted_(attribute(op, "counted") != 0),
+        groups_(integer(op, "groups")),
+        counted_(integer(op, "counted") != 0),
         window_(window_of(op)),
-        function_(static_cast<Activation>(attribute(op, "activation"))),
-        activation_(applied(function_)),
-        settled_(residual_ != -1 && plan.is_settled(residual_, function_)),
+        activation_(applied(op)),
+        settled_(residual_ != -1 && plan.is_settled(residual_, text(op, "activation"))),
         pairs_(int64_t{plan.value(in_).channels()} * plan.value(out_).channels()) {
     const bool first_winograd = ways.winograd && pays_winograd(plan, op);
     candidates_.push_back(first_winograd ? make_winograd(plan, op) : make_direct(plan, op));
@@ -39,64 +41,55 @@ class Conv final : public Operator, public RowWise {
   int candidates() const override { return static_cast<int>(candidates_.size()); }
   void pick(int eighths, int candidate) override { picks_[eighths] = candidate; }
 
-  void run(Run& run) const override {
-    const ConvCall call = call_of(run, run.views[in_], run.views[out_]);
-    count(run);
+  void run(RunState& state) const override {
+    const ConvCall call = call_of(state, state.views[in_], state.views[out_]);
+    count(state);
     if (call.open_out.count == 0) return;
-    candidates_[picks_[eighths_of(call)]]->run(run, call);
-    apply_curve(run, activation_, call.out, blocks_of(call.open_out.count));
+    candidates_[picks_[eighths_of(call)]]->run(state, call);
+    apply_curve(state, activation_, call.out, blocks_of(call.open_out.count));
   }
 
   const RowWise* row_wise() const override {
     const bool plain = residual_ == -1 && !activation_.curved && candidates_.size() == 1;
     return plain && candidates_[0]->row_wise() != nullptr ? this : nullptr;
   }
-  void run_rows(Run& run, const View& in, const View& out, Span rows, int thread) const override {
-    candidates_[0]->row_wise()->run_rows(run, call_of(run, in, out), rows, thread);
+  void run_rows(RunState& state, const View& in, const View& out, Span rows, int thread) const override {
+    candidates_[0]->row_wise()->run_rows(state, call_of(state, in, out), rows, thread);
   }
   Window window() const override { return window_; }
 
-  void count(Run& run) const override {
+  void count(RunState& state) const override {
     if (!counted_) return;
-    const OpenList in = run.open(in_), out = run.open(out_);
-    int64_t pairs = int64_t{in.count} * out.count;
-    if (groups_ > 1) {
-      pairs = 0;
-      const int per_in = run.plan.value(in_).channels() / groups_,
-                per_out = run.plan.value(out_).channels() / groups_;
-      for (int i = 0, o = 0, group = 0; group < groups_; ++group) {
-        int64_t ins = 0, outs = 0;
-        for (; i < in.count && in.channels[i] / per_in == group; ++i) ++ins;
-        for (; o < out.count && out.channels[o] / per_out == group; ++o) ++outs;
-        pairs += ins * outs;
-      }
-    }
-    run.macs += pairs * window_.height * window_.width * run.views[out_].height * run.views[out_].width;
+    const OpenList in = state.open(in_), out = state.open(out_);
+    const int64_t pairs = groups_ == 1 ? int64_t{in.count} * out.count
+                                       : pairs_of(in, out, state.plan.value(in_).channels() / groups_,
+                                                  state.plan.value(out_).channels() / groups_);
+    state.macs += pairs * window_.height * window_.width * state.views[out_].height * state.views[out_].width;
   }
 
   // What is left is the residual, through the activation; often it lies where it is wanted already.
-  void skip(Run& run) const override {
-    if (residual_ == -1) return;
-    run.present[out_] = run.present[residual_];
-    const View &from = run.views[residual_], &to = run.views[out_];
+  void skip(RunState& state) const override {
+    if (residual_ == -1 || !state.present[residual_]) return;
+    state.present[out_] = 1;
+    const View &from = state.views[residual_], &to = state.views[out_];
     const bool in_place = from.data == to.data;
     if (in_place && settled_) return;
-    const int blocks = blocks_of(run.open(out_).count);
-    run.pool.run(blocks, [&](int block, int) {
+    const int blocks = blocks_of(state.open(out_).count);
+    state.pool.run(blocks, [&](int block, int) {
       for (int y = 0; y < to.height; ++y) {
         const size_t at = block * to.block + y * to.row;
-        run.kernels.elementwise(
+        state.kernels.elementwise(
             {from.data + at, nullptr, to.data + at, static_cast<size_t>(to.width) * kLanes, activation_.clamp});
       }
     });
-    apply_curve(run, activation_, to, blocks);
+    apply_curve(state, activation_, to, blocks);
   }
 
  private:
-  ConvCall call_of(Run& run, const View& in, const View& out) const {
-    const float* residual = residual_ == -1 ? nullptr : run.views[residual_].data;
+  ConvCall call_of(RunState& state, const View& in, const View& out) const {
+    const float* residual = residual_ == -1 ? nullptr : state.views[residual_].data;
     const Prefetch meanwhile = {pages_.data(), static_cast<int>(pages_.size()), kPageLines};
-    return {in, out, residual, run.open(in_), run.open(out_), run.in_order(), activation_.clamp, meanwhile};
+    return {in, out, residual, state.open(in_), state.open(out_), state.in_order(), activation_.clamp, meanwhile};
   }
 
   // How much is open, rounded to eighths. Groups have one candidate, so that pairs across groups do no harm.
@@ -107,16 +100,16 @@ class Conv final : public Operator, public RowWise {
 
   static ConvAlgorithmPtr make_direct(const Plan& plan, const OpSpec& op) {
     const ValueSpec &in = plan.value(op.inputs[0]), &out = plan.value(op.output);
-    const int groups = attribute(op, "groups");
+    const int groups = integer(op, "groups");
     if (is_stem(plan.program(), op)) return make_stem(plan, op);
-    if (groups > 1 && groups == in.channels() && groups == out.channels() && in.gate == out.gate &&
-        op.inputs.size() == 1)
+    if (groups > 1 && groups == in.channels() && groups == out.channels() &&
+        plan.list_of(op.inputs[0]) == plan.list_of(op.output) && op.inputs.size() == 1)
       return make_depthwise(plan, op);
-    const bool whole_blocks = out.gate == -1 || out.channels() / plan.value(out.gate).channels() % kLanes == 0;
-    if (groups > 1) return out.gate == -1 ? make_grouped(op) : make_packed(plan, op);
-    if (whole_blocks) return make_outer(op);
+    if (groups > 1) return plan.is_gated(op.output) ? make_packed(plan, op) : make_grouped(op);
+    if (plan.has_whole_blocks(op.output)) return make_outer(op);
     const bool single_tap = op.weight.shape[2] * op.weight.shape[3] == 1;
-    if (in.gate == -1 && !single_tap && op.inputs.size() == 1 && out.height() < kPackedRows) return make_inner(op);
+    if (!plan.is_gated(op.inputs[0]) && !single_tap && op.inputs.size() == 1 && out.height() < kPackedRows)
+      return make_inner(op);
     return make_packed(plan, op);
   }
 
@@ -131,7 +124,6 @@ class Conv final : public Operator, public RowWise {
   int in_, out_, residual_, groups_;
   bool counted_;
   Window window_;
-  Activation function_;
   Applied activation_;
   bool settled_;
   int64_t pairs_;
@@ -140,46 +132,41 @@ class Conv final : public Operator, public RowWise {
   std::vector<const float*> pages_;
 };
 
+Shape check(const Rules& rules) {
+  const OpSpec& op = rules.op;
+  rules.reads(1, 2);
+  rules.weight(4);
+  const ValueSpec& in = rules.plane();
+  const int groups = rules.between(1, kMaxChannels, "groups");
+  const int64_t out = rules.weight_side(0);
+  rules.require(rules.weight_side(1) * groups == in.channels() && out % groups == 0, "groups do not fit");
+  rules.bias(out);
+  rules.flag("counted");
+  applied(op);
+  Shape shape = {static_cast<int>(out), 0, 0};
+  shape[1] = rules.windows(in.height(), rules.weight_side(2), "y", integer(op, "dilation_y"), false);
+  shape[2] = rules.windows(in.width(), rules.weight_side(3), "x", integer(op, "dilation_x"), false);
+  rules.out();
+  if (op.inputs.size() == 2) {
+    rules.require(rules.in(1).shape == shape, "residual has another shape");
+    rules.same_map(1);
+  }
+  return shape;
+}
+
+OperatorPtr make(const Making& making) { return std::make_unique<Conv>(making.plan, making.op, making.ways); }
+
+// Winograd reads whole tiles of 4 and a border of one pixel, so the far border reaches up to 3 pixels further.
+Reading reading(const ProgramSpec& program, const OpSpec& op) {
+  if (is_stem(program, op)) return {0, 0, true};
+  return {std::max(integer(op, "padding_y"), integer(op, "padding_x")), is_winograd_shape(op) ? 3 : 0, false};
+}
+
+int stand_in(const OpSpec& op) { return op.inputs.size() == 2 ? op.inputs[1] : -1; }
+
 }  // namespace
 
-ConvWeights::ConvWeights(const OpSpec& op)
-    : data(op.weight.data),
-      out(static_cast<int>(op.weight.shape[0])),
-      per_group(static_cast<int>(op.weight.shape[1])),
-      taps(static_cast<int>(op.weight.shape[2] * op.weight.shape[3])),
-      groups(attribute(op, "groups")) {}
-
-Range entries_between(const OpenList& list, int low, int high) {
-  const int32_t* end = list.channels + list.count;
-  const int32_t* first = std::lower_bound(list.channels, end, low);
-  return {static_cast<int>(first - list.channels), static_cast<int>(std::lower_bound(first, end, high) - first)};
-}
-
-std::array<int, kLanes> lanes_of(const OpenList& open, int block) {
-  std::array<int, kLanes> channels;
-  for (int lane = 0; lane < kLanes; ++lane)
-    channels[lane] = open.channels[std::min(block * kLanes + lane, open.count - 1)];
-  return channels;
-}
-
-Floats padded_bias(const OpSpec& op) {
-  const int out = static_cast<int>(op.weight.shape[0]);
-  Floats bias = make_floats(static_cast<size_t>(blocks_of(out)) * kLanes);
-  if (op.bias.data != nullptr) std::copy_n(op.bias.data, out, bias.get());
-  return bias;
-}
-
-Shares::Shares(int threads, int rows, int units, int units_per_tile, int taps) : rows(rows), units(units) {
-  by_rows = rows >= many_rows(taps) || units < threads * units_per_tile / 2 + 1;
-  // Twice as many chunks as threads evens out a core that was taken away. Units are not cut as finely, since nobody
-  // has fetched the first weights of a chunk.
-  const int fine = threads == 1 && taps != 1 ? 1 : 2 * threads;
-  const int wanted = !by_rows ? threads : taps == 1 ? std::clamp(rows / 14, threads, 2 * fine) : fine;
-  chunks = std::max(1, std::min(wanted, by_rows ? rows : units));
-}
-
-OperatorPtr make_conv(const Plan& plan, const OpSpec& op, Ways ways) {
-  return std::make_unique<Conv>(plan, op, ways);
-}
+extern const OpRoom conv_room;
+const OpRoom conv_room = {"conv", check, make, reading, stand_in};
 
 }  // namespace sluice

@@ -1,32 +1,55 @@
-// Gates and exits: where a run decides what it leaves out.
+// Gates: where a run decides what it leaves out.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
 
-#include "operator.h"
+#include "rules.h"
 
 namespace sluice {
 namespace {
 
+Shape check(const Rules& rules) {
+  rules.reads(1);
+  const ValueSpec& logits = rules.vector();
+  rules.require(rules.map().empty(), "reads gated channels");
+  rules.require(rules.writes_gate(), "must write a gate");
+  number(rules.op, "threshold");
+  rules.between(0, logits.channels(), "top_k");
+  rules.between(0, logits.channels(), "keep_open");
+  return logits.shape;
+}
+
 class Gate final : public Operator {
  public:
-  explicit Gate(const OpSpec& op) : logits_(op.inputs[0]), gate_(op.output), threshold_(op.threshold) {}
-  void run(Run& run) const override { run.set_flags(gate_, run.views[logits_].data, threshold_); }
+  explicit Gate(const OpSpec& op)
+      : logits_(op.inputs[0]),
+        gate_(op.output),
+        threshold_(number(op, "threshold")),
+        keep_open_(integer(op, "keep_open")) {}
+  void run(RunState& state) const override {
+    state.set_flags(gate_, state.views[logits_].data, threshold_, keep_open_);
+  }
+  void skip(RunState& state) const override { state.leave_closed(gate_); }
 
  private:
   int logits_, gate_;
   float threshold_;
+  int keep_open_;  // the first so many flags are always open
 };
 
 // The k largest logits whatever the threshold; of equals the first.
 class TopGate final : public Operator {
  public:
-  explicit TopGate(const OpSpec& op) : logits_(op.inputs[0]), gate_(op.output), count_(attribute(op, "top_k")) {}
+  explicit TopGate(const OpSpec& op)
+      : logits_(op.inputs[0]),
+        gate_(op.output),
+        count_(integer(op, "top_k")),
+        keep_open_(integer(op, "keep_open")) {}
 
-  void run(Run& run) const override {
-    const size_t gates = run.flags[gate_].size();
-    std::vector<float> logits(run.views[logits_].data, run.views[logits_].data + gates);
+  void run(RunState& state) const override {
+    const size_t gates = state.flags[gate_].size();
+    std::vector<float> logits(state.views[logits_].data, state.views[logits_].data + gates);
     for (float& logit : logits)
       if (std::isnan(logit)) logit = -std::numeric_limits<float>::infinity();  // there is no order with NaN
     std::vector<int> order(gates);
@@ -35,32 +58,23 @@ class TopGate final : public Operator {
     std::partial_sort(order.begin(), order.begin() + count_, order.end(), before);
     std::vector<uint8_t> flags(gates, 0);
     for (int i = 0; i < count_; ++i) flags[order[i]] = 1;
-    run.set_flags(gate_, flags);
+    std::fill_n(flags.begin(), keep_open_, uint8_t{1});
+    state.set_flags(gate_, flags);
   }
+  void skip(RunState& state) const override { state.leave_closed(gate_); }
 
  private:
-  int logits_, gate_, count_;
+  int logits_, gate_, count_, keep_open_;
 };
 
-class Exit final : public Operator {
- public:
-  Exit(const OpSpec& op, int index) : gate_(op.inputs[1]), index_(index) {}
-  void run(Run& run) const override {
-    if (!run.is_open(gate_)) return;
-    run.ended = true;
-    run.exit = index_;
-  }
-
- private:
-  int gate_, index_;
-};
+OperatorPtr make(const Making& making) {
+  if (integer(making.op, "top_k") > 0) return std::make_unique<TopGate>(making.op);
+  return std::make_unique<Gate>(making.op);
+}
 
 }  // namespace
 
-OperatorPtr make_gate(const OpSpec& op) {
-  if (attribute(op, "top_k") > 0) return std::make_unique<TopGate>(op);
-  return std::make_unique<Gate>(op);
-}
-OperatorPtr make_exit(const OpSpec& op, int index) { return std::make_unique<Exit>(op, index); }
+extern const OpRoom gate_room;
+const OpRoom gate_room = {"gate", check, make};
 
 }  // namespace sluice

@@ -1,14 +1,17 @@
-// Matrix times vector, and the LSTM cell around one. Where a row is long, the closed inputs of a gated vector are
-// filled in as zeros: a head is too small to gain from a list.
+// Matrix times vector. Where a row is long, the closed inputs of a gated vector are filled in as zeros: a head is too
+// small to gain from a list. Closed outputs are left out.
 #include <algorithm>
-#include <cmath>
 
-#include "conv.h"
+#include "activations.h"
+#include "matrix.h"
+#include "planes.h"
+#include "rules.h"
+#include "shares.h"
 
 namespace sluice {
 namespace {
 
-constexpr int kNarrow = 64;      // columns
+constexpr int kNarrow = 64;         // columns
 constexpr int kShared = 64 * 1024;  // multiply-adds, from which on it pays to hand them out
 
 // A classifier's weights would fill the cache that the convolution before it needs.
@@ -18,54 +21,42 @@ void add_pages(const Floats& weights, size_t floats, std::vector<const float*>& 
   for (size_t at = 0; at < floats; at += kPageLines * kLanes) wanted.push_back(&weights[at]);
 }
 
-// Rows padded to whole blocks of lanes, and a bias.
-struct Matrix {
-  explicit Matrix(const OpSpec& op)
-      : rows(static_cast<int>(op.weight.shape[0])), columns(static_cast<int>(op.weight.shape[1])) {
-    const size_t pitch = padded();
-    weights = make_floats(rows * pitch);
-    for (int row = 0; row < rows; ++row)
-      std::copy_n(op.weight.data + static_cast<size_t>(row) * columns, columns, weights.get() + row * pitch);
-    bias = make_floats(rows);
-    if (op.bias.data != nullptr) std::copy_n(op.bias.data, rows, bias.get());
-  }
-
-  size_t padded() const { return static_cast<size_t>(blocks_of(columns)) * kLanes; }
-
-  int rows, columns;
-  Floats weights, bias;
-};
-
 // Each row of weights by itself, its lanes summed at the end.
 class Linear final : public Operator {
  public:
   Linear(const Plan& plan, const OpSpec& op)
       : in_(op.inputs[0]),
         out_(op.output),
-        gated_(plan.value(in_).gate != -1),
+        gated_(plan.is_gated(in_)),
+        gated_out_(plan.is_gated(out_)),
         matrix_(op),
-        activation_(applied(static_cast<Activation>(attribute(op, "activation")))) {}
+        activation_(applied(op)) {}
 
   size_t scratch_floats() const override { return matrix_.padded(); }
   void link_pages(std::vector<const float*>& wanted) override {
     add_pages(matrix_.weights, matrix_.rows * matrix_.padded(), wanted);
   }
 
-  void run(Run& run) const override {
-    const OpenList open = run.open(in_);
-    const int rows = matrix_.rows, columns = matrix_.columns;
-    run.macs += int64_t{open.count} * rows;
-    const float* x = run.views[in_].data;
-    if (gated_ || columns % kLanes != 0) x = spread(open, x, run.scratch(0));
-    const int chunks = int64_t{rows} * columns > kShared ? run.pool.threads() * 2 : 1;
-    float* y = run.views[out_].data;
-    run.pool.run(chunks, [&](int chunk, int) {
+  void run(RunState& state) const override {
+    const OpenList open = state.open(in_), open_out = state.open(out_);
+    const int rows = open_out.count, columns = matrix_.columns;
+    state.macs += int64_t{open.count} * rows;
+    const float* x = state.views[in_].data;
+    if (gated_ || columns % kLanes != 0) x = spread(open, x, state.scratch(0));
+    const int chunks = int64_t{rows} * columns > kShared ? state.pool.threads() * 2 : 1;
+    float* y = state.views[out_].data;
+    state.pool.run(chunks, [&](int chunk, int) {
       const Span share = share_of(rows, chunk, chunks);
-      run.kernels.dot_rows({x, matrix_.weights.get(), matrix_.bias.get(), y, blocks_of(columns), share.begin,
-                            share.end, activation_.clamp});
+      DotRows dot = {x, matrix_.weights.get(), matrix_.bias.get(), y};
+      dot.in_blocks = blocks_of(columns);
+      dot.begin = share.begin;
+      dot.end = share.end;
+      dot.clamp = activation_.clamp;
+      if (gated_out_) dot.list = open_out.channels;
+      state.kernels.dot_rows(dot);
     });
     std::fill(y + rows, y + blocks_of(rows) * kLanes, 0.0f);
-    apply_curve(run, activation_, run.views[out_], blocks_of(rows));
+    apply_curve(state, activation_, state.views[out_], blocks_of(rows));
   }
 
  private:
@@ -77,7 +68,7 @@ class Linear final : public Operator {
   }
 
   int in_, out_;
-  bool gated_;
+  bool gated_, gated_out_;
   Matrix matrix_;
   Applied activation_;
 };
@@ -91,8 +82,8 @@ class NarrowLinear final : public Operator {
         out_(op.output),
         rows_(static_cast<int>(op.weight.shape[0])),
         columns_(static_cast<int>(op.weight.shape[1])),
-        bias_(padded_bias(op)),
-        activation_(applied(static_cast<Activation>(attribute(op, "activation")))) {
+        bias_(padded_bias(op, rows_)),
+        activation_(applied(op)) {
     weights_ = make_floats(blocks_of(rows_) * block_step());
     for (int row = 0; row < rows_; ++row)
       for (int c = 0; c < columns_; ++c)
@@ -104,14 +95,26 @@ class NarrowLinear final : public Operator {
     add_pages(weights_, blocks_of(rows_) * block_step(), wanted);
   }
 
-  void run(Run& run) const override {
-    const OpenList open = run.open(in_);
+  void run(RunState& state) const override {
+    const OpenList open = state.open(in_);
     const int blocks = blocks_of(rows_);
-    run.macs += int64_t{open.count} * rows_;
-    run.kernels.outer_conv({run.views[in_], run.views[out_], nullptr, kPoint, weights_.get(), kLanes, block_step(),
-                            bias_.get(), open.channels, 0, 0, open.count, run.open(out_).blocks, 0, blocks, 0, 1,
-                            activation_.clamp});
-    apply_curve(run, activation_, run.views[out_], blocks);
+    state.macs += int64_t{open.count} * rows_;
+    OuterConv product = {};
+    product.in = state.views[in_];
+    product.out = state.views[out_];
+    product.window = kPoint;
+    product.weights = weights_.get();
+    product.row_step = kLanes;
+    product.block_step = block_step();
+    product.bias = bias_.get();
+    product.rows = open.channels;
+    product.in_count = open.count;
+    product.blocks = state.open(out_).blocks;
+    product.block_end = blocks;
+    product.row_end = 1;
+    product.clamp = activation_.clamp;
+    state.kernels.outer_conv(product);
+    apply_curve(state, activation_, state.views[out_], blocks);
   }
 
  private:
@@ -124,51 +127,25 @@ class NarrowLinear final : public Operator {
   Applied activation_;
 };
 
-// One step of an LSTM whose state is one vector [h; c]; without one h = c = 0. The order of its four gates is
-// torch's: input, forget, cell, output.
-class Lstm final : public Operator {
- public:
-  Lstm(const Plan& plan, const OpSpec& op)
-      : in_(op.inputs[0]),
-        state_(op.inputs.size() == 2 ? op.inputs[1] : -1),
-        out_(op.output),
-        features_(plan.value(in_).channels()),
-        matrix_(op) {}
+Shape check(const Rules& rules) {
+  rules.reads(1);
+  rules.weight(2);
+  rules.out();
+  applied(rules.op);
+  rules.require(rules.weight_side(1) == rules.vector().channels(), "weight does not fit its input");
+  rules.bias(rules.weight_side(0));
+  return {static_cast<int>(rules.weight_side(0))};
+}
 
-  size_t scratch_floats() const override { return matrix_.padded() + matrix_.rows; }
-
-  void run(Run& run) const override {
-    const int hidden = matrix_.rows / 4;
-    const float* state = state_ == -1 ? nullptr : run.views[state_].data;
-    float *x = run.scratch(0), *z = x + matrix_.padded(), *out = run.views[out_].data;
-    std::fill_n(x, matrix_.padded(), 0.0f);
-    std::copy_n(run.views[in_].data, features_, x);
-    if (state != nullptr) std::copy_n(state, hidden, x + features_);
-    run.macs += int64_t{matrix_.rows} * matrix_.columns;
-    run.kernels.dot_rows({x, matrix_.weights.get(), matrix_.bias.get(), z, blocks_of(matrix_.columns), 0,
-                          matrix_.rows, applied(Activation::none).clamp});
-    for (int k = 0; k < hidden; ++k) {
-      const float kept = state == nullptr ? 0.0f : sigmoid(z[hidden + k]) * state[hidden + k];
-      const float cell = kept + sigmoid(z[k]) * std::tanh(z[2 * hidden + k]);
-      out[k] = sigmoid(z[3 * hidden + k]) * std::tanh(cell);
-      out[hidden + k] = cell;
-    }
-    std::fill(out + 2 * hidden, out + blocks_of(2 * hidden) * kLanes, 0.0f);
-  }
-
- private:
-  static float sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
-
-  int in_, state_, out_, features_;
-  Matrix matrix_;
-};
+OperatorPtr make(const Making& making) {
+  if (making.op.weight.shape[1] <= kNarrow && !making.plan.is_gated(making.op.output))
+    return std::make_unique<NarrowLinear>(making.op);
+  return std::make_unique<Linear>(making.plan, making.op);
+}
 
 }  // namespace
 
-OperatorPtr make_linear(const Plan& plan, const OpSpec& op) {
-  if (op.weight.shape[1] <= kNarrow) return std::make_unique<NarrowLinear>(op);
-  return std::make_unique<Linear>(plan, op);
-}
-OperatorPtr make_lstm(const Plan& plan, const OpSpec& op) { return std::make_unique<Lstm>(plan, op); }
+extern const OpRoom linear_room;
+const OpRoom linear_room = {"linear", check, make};
 
 }  // namespace sluice

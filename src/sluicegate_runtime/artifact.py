@@ -28,7 +28,7 @@ from .program import Program
 from .spec import verify_program
 
 FORMAT = "sluice"
-VERSION = 1
+VERSION = 2
 MAX_HEADER = 1 << 24  # bytes
 
 
@@ -40,7 +40,7 @@ class Artifact:
     tensors: Mapping[str, np.ndarray]
 
 
-def save(path: str | os.PathLike[str], program: Program, tensors: Mapping[str, np.ndarray]) -> None:
+def save_program(path: str | os.PathLike[str], program: Program, tensors: Mapping[str, np.ndarray]) -> None:
     """Verifies, then writes. InputError if the program is refused or the file cannot be written."""
     verify_program(program, tensors)
     data = {name: np.ascontiguousarray(tensor, "<f4") for name, tensor in sorted(tensors.items())}
@@ -50,21 +50,23 @@ def save(path: str | os.PathLike[str], program: Program, tensors: Mapping[str, n
             file.write(piece)
 
 
-def load(path: str | os.PathLike[str]) -> Artifact:
+def load_program(path: str | os.PathLike[str]) -> Artifact:
     """Reads and verifies. InputError, one line with the path, where anything at all is not as it should
     be."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"path: {type(path).__name__} is not the path of a .sluice file")
     try:
         content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
     try:
-        return loads(content)
+        return loads_program(content)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def loads(content: bytes) -> Artifact:
-    """As `load`, from the bytes of a file."""
+def loads_program(content: bytes) -> Artifact:
+    """As `load_program`, from the bytes of a file."""
     header, data = _split(content)
     metadata = _metadata(header.pop("__metadata__", None))
     if hashlib.sha256(data).hexdigest() != metadata["sha256"]:
@@ -116,6 +118,8 @@ def _metadata(metadata: Any) -> dict[str, str]:
     missing = {"format", "version", "program", "sha256"} - set(metadata)
     if missing:
         raise InputError(f"the metadata lacks {min(missing)!r}")
+    if (metadata["format"], metadata["version"]) == (FORMAT, "1"):
+        raise InputError(f"it is of version 1, and {VERSION} is the only one known here: export the network again")
     if metadata["format"] != FORMAT or metadata["version"] != str(VERSION):
         found = f"{metadata['format'][:20]} {metadata['version'][:20]}"
         raise InputError(f"format {found!r} is not {FORMAT} {VERSION}, the only one known here")
@@ -129,7 +133,7 @@ def _tensors(header: dict[str, Any], data: memoryview) -> dict[str, np.ndarray]:
         shape, begin, end = _entry(name, entry)
         if begin != reached or end > len(data) or end - begin != 4 * prod(shape):
             raise InputError(f"tensor {name!r}: [{begin}, {end}) does not hold shape {shape} where it should begin")
-        # A view where it is aligned, as in all that `save` writes: bytes do not change under a verified program.
+        # A view where it is aligned, as in what `save_program` writes: bytes do not change under a verified program.
         tensors[name] = np.require(np.frombuffer(data[begin:end], "<f4"), np.float32, "A").reshape(shape)
         reached = end
     if reached != len(data):

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from .artifact import Artifact
 from .errors import InputError
 from .files import whole_file
-from .program import Preprocessing, Program
+from .ops import room_of
+from .program import Attribute, Op, Program
 
 EIGHTHS = 8  # open rates are told apart in eighths of a layer's multiply-adds
 REPEATS = 5  # the best of so many runs is compared: what disturbs a run only ever slows it
@@ -28,19 +28,19 @@ REPEATS = 5  # the best of so many runs is compared: what disturbs a run only ev
 Picks = dict[str, list[int]]  # op -> the fastest candidate at 1/8, 2/8, ... 8/8
 
 
-def autotune(engine: Any, artifact: Artifact, threads: int, path: Path | None) -> Picks:
+def autotune(engine: Any, program: Program, threads: int, path: Path | None) -> Picks:
     """Sets the picks of `engine` (built with all candidates), from `path` where they are known, else by measuring;
     what was measured is written to `path`, if it can be."""
-    choices = {op.name: engine.candidates(i) for i, op in enumerate(artifact.program.ops) if engine.candidates(i) > 1}
+    choices = {op.name: engine.candidates(i) for i, op in enumerate(program.ops) if engine.candidates(i) > 1}
     if not choices:
         return {}
-    key = f"{processor()}, {engine.isa}, {threads} threads, {digest(artifact.program)}"
+    key = f"{processor()}, {engine.isa}, {threads} threads, {digest(program)}"
     known = _read(path)
     picks = known.get(key, {})
     if not _fits(picks, choices):
-        picks = measure(engine, artifact)
+        picks = measure(engine, program)
         _write(path, {**known, key: picks})
-    for index, op in enumerate(artifact.program.ops):
+    for index, op in enumerate(program.ops):
         if op.name in choices:
             row = picks[op.name]
             for eighths, candidate in enumerate((row[0], *row)):  # next to nothing open counts as 1/8
@@ -48,10 +48,9 @@ def autotune(engine: Any, artifact: Artifact, threads: int, path: Path | None) -
     return picks
 
 
-def measure(engine: Any, artifact: Artifact) -> Picks:
+def measure(engine: Any, program: Program) -> Picks:
     """Times the whole program once per candidate and share of open gates, so that an op finds the caches as it will in
     use: by itself, again and again, it would find its weights there, which in truth come from memory."""
-    program = artifact.program
     counts = {i: engine.candidates(i) for i in range(len(program.ops)) if engine.candidates(i) > 1}
     most = max(counts.values(), default=0)
     times = np.array([_times(engine, program, c, counts) for c in range(most)])  # [candidates, shares, ops]
@@ -79,23 +78,23 @@ def _times(engine: Any, program: Program, candidate: int, counts: Mapping[int, i
 
 
 def _flags(program: Program, share: int) -> np.ndarray:
-    """This many eighths of the channels of every gate open, as evenly as they can be. All layers run, to the end."""
-    layers = {op.when for op in program.ops if op.when}
-    exits = {op.inputs[1] for op in program.ops if op.kind == "exit"}
+    """This many eighths of the channels of every gate open, as evenly as they can be. Layer gates are open, and so are
+    those of exits: all layers run, to the end."""
+    channels = {run.gate for value in program.values for run in value.channels}
+    channels -= {gate for op in program.ops for gate in (*op.when, *op.unless)}
     flags = [np.empty(0, np.uint8)]
-    for value in program.values:
-        if value.kind == "gate":
-            eighths = 0 if value.name in exits else EIGHTHS if value.name in layers else share
-            flags.append(np.diff(np.arange(value.shape[0] + 1) * eighths // EIGHTHS).astype(np.uint8))
+    for gate, count in program.gates.items():
+        eighths = share if gate in channels else EIGHTHS
+        flags.append(np.diff(np.arange(count + 1) * eighths // EIGHTHS).astype(np.uint8))
     return np.concatenate(flags)
 
 
 def _share(program: Program, index: int, eighths: int) -> int:
     """The share of open gates, in eighths, at which this op does so many eighths of its work: between two gates their
     product counts."""
-    gates = {value.name: value.gate for value in program.values}
+    gated = {value.name for value in program.values if any(run.gate for run in value.channels)}
     op = program.ops[index]
-    both = gates[op.inputs[0]] and gates[str(op.output)]
+    both = op.inputs[0] in gated and op.output in gated
     return max(1, round((EIGHTHS * eighths) ** 0.5)) if both else eighths
 
 
@@ -112,9 +111,15 @@ def processor() -> str:
 
 
 def digest(program: Program) -> str:
-    """Shapes decide how long a layer takes; weights, preprocessing and the names of classes do not."""
-    bare = replace(program, preprocessing=Preprocessing(), classes=())
+    """Shapes decide how long a layer takes; weights, preprocessing, names of classes and thresholds do not."""
+    ops = tuple(replace(op, attributes=_lasting(op)) for op in program.ops)
+    bare = replace(program, ops=ops, preprocessing=None, classes=())
     return hashlib.sha256(bare.to_json().encode()).hexdigest()[:16]
+
+
+def _lasting(op: Op) -> dict[str, Attribute]:
+    """An op's attributes without those that only decide what is open."""
+    return {key: content for key, content in op.attributes.items() if key not in room_of(op).decides}
 
 
 def _fits(picks: Any, choices: Mapping[str, int]) -> bool:

@@ -40,9 +40,10 @@ def predict(
         InputError: the program is no classifier, or a file no image.
     """
     program = session.program
-    scores = program.shape(program.output)
-    if len(scores) != 1:
-        raise InputError(f"predict: the program's output has shape {scores}, not (K,): it is no classifier")
+    scores = [program.shape(output) for output in program.outputs.values()]
+    if len(scores) != 1 or len(scores[0]) != 1:
+        found = ", ".join(map(str, scores[:3]))
+        raise InputError(f"predict: the program's output is {found}, not one of shape (K,): it is no classifier")
     nothing = np.zeros((1, *program.shape(program.input)), np.float32)
     session.run(nothing)  # wakes threads and caches, for the sake of `ms`
     for path in images:

@@ -23,9 +23,11 @@ _GREY = np.array([19595, 38470, 7471])  # ITU-R 601 in 16 bits, as Pillow has it
 
 def prepare(pixels: np.ndarray, program: Program) -> np.ndarray:
     """uint8 [H, W, C] -> float32 [C', h, w], as the program wants it; grey becomes colour, and colour grey. InputError
-    where the channels do not fit."""
+    where the channels do not fit, or where nobody has said how the network wants its images."""
     channels, *size = program.shape(program.input)
     how = program.preprocessing
+    if how is None:
+        raise InputError("preprocessing: the file does not say how its network wants images; export it with one")
     share = how.crop / how.resize if how.crop and how.resize else 1.0
     fitted = _fitted(_coloured(pixels, channels), size, share)
     scaled = fitted.transpose(2, 0, 1).astype(np.float32) / np.float32(255)

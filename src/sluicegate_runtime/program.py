@@ -2,25 +2,31 @@
 
 A program is a list of ops over named values whose shapes are static except for the batch. Two kinds of value:
 
-- a **tensor** of shape `(C, H, W)` or `(F,)`. It may name a gate: the channels that the gate closes are zero,
-  and an executor may leave them out altogether. That is where the saving comes from: an op that writes such a
-  value computes the open channels only, an op that reads it reads the open channels only.
-- a **gate** of shape `(G,)`: G flags per sample, an open-list once the zeros are dropped. A gate of G flags
-  over C channels repeats each flag C / G times, which is its granularity.
+- a **tensor** of shape `(C, H, W)` or `(F,)`. Its channel map says which flag of which gate closes a channel
+  (`channels.py`). A closed channel counts as zero, and an executor may leave it out altogether. That is where the
+  saving comes from: an op that writes such a value computes the open channels only, an op that reads it reads the
+  open channels only.
+- a **gate** of shape `(G,)`: G flags per sample.
 
-`Op.when` names a gate of one flag, a layer gate: where it is closed the op is not executed. Its output then
-counts as absent, and only `add`, or the residual input of a `conv`, may look across: an absent value adds
-nothing.
+An op runs where all gates of `Op.when` are open and all of `Op.unless` are closed; each is a gate of one flag. A gate
+that was not evaluated is closed. Where an op is not run its output is absent; only `add` may look across (an absent
+value adds nothing), and a `conv` with a residual hands that on instead.
 
-`spec.py` holds the rules, `reference.py` the meaning of each op.
+An exit's gate is open when the image goes on. So every kind of gate means more work where it is open.
+
+`spec.py` holds the rules, `ops/` a room for each kind of op, `reference.py` the walk that gives a program its meaning.
 """
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Literal
 
+import numpy as np
+
+from .channels import ChannelRun, flag_numbers
 from .errors import InputError, one_line
 
 Attribute = int | float | bool | str | tuple[int, ...]
@@ -30,17 +36,19 @@ _MOST = 3.4028235e38  # of a float32
 
 @dataclass(frozen=True)
 class Value:
-    """One value: a tensor of shape (C, H, W) or (F,), or a gate of shape (G,); the batch is left out."""
+    """One value: a tensor of shape (C, H, W) or (F,), or a gate of shape (G,); the batch is left out. `channels`: what
+    closes the channels of a tensor; empty where nothing does."""
 
     name: str
     shape: tuple[int, ...]
     kind: Literal["tensor", "gate"] = "tensor"
-    gate: str | None = None
+    channels: tuple[ChannelRun, ...] = ()
 
 
 @dataclass(frozen=True)
 class Op:
-    """One op. `tensors` maps a role ("weight", "bias") to the name of a stored tensor."""
+    """One op. `tensors` maps a role ("weight", "bias") to the name of a stored tensor. It runs where all gates of
+    `when` are open and all of `unless` are closed."""
 
     kind: str
     name: str
@@ -48,7 +56,8 @@ class Op:
     output: str | None
     tensors: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
-    when: str | None = None
+    when: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,18 +74,32 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Program:
-    """Ops in the order in which they run, over `values`; `input` and `output` name the ends."""
+    """Ops in the order in which they run, over `values`.
+
+    Attributes:
+        input: the value that the images become.
+        outputs: what the network calls its outputs -> the value; {"output": ...} where there is one without a name.
+        values: in the order in which flags are numbered.
+        ops: in the order in which they run.
+        preprocessing: from an image file to the input; None where nobody has said.
+        classes: names of the scores, where the one output is a vector of them.
+    """
 
     input: str
-    output: str
+    outputs: Mapping[str, str]
     values: tuple[Value, ...]
     ops: tuple[Op, ...]
-    preprocessing: Preprocessing = Preprocessing()
+    preprocessing: Preprocessing | None = None
     classes: tuple[str, ...] = ()
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of one of its values."""
         return next(value.shape for value in self.values if value.name == name)
+
+    @property
+    def gates(self) -> dict[str, int]:
+        """Gate -> number of flags, in the order of the values."""
+        return {value.name: value.shape[0] for value in self.values if value.kind == "gate"}
 
     def to_json(self) -> str:
         """The program as JSON text; defaults are left out."""
@@ -93,6 +116,32 @@ class Program:
         return _program(document)
 
 
+def channel_flags(values: Program | Iterable[Value], name: str) -> np.ndarray:
+    """The expanded channel map of a value.
+
+    Args:
+        values: a program, or its values in order.
+        name: of a tensor among them.
+
+    Returns:
+        [C] int64: the number of the flag that closes a channel, counted through all gates in the order of the values;
+        -1 where it is always open.
+
+        channel_flags((Value("g", (2,), "gate"), Value("y", (3,), channels=(ChannelRun(3, "g", 0, 2),))), "y")
+        # array([0, 0, 1])
+    """
+    values = values.values if isinstance(values, Program) else tuple(values)
+    value = next(value for value in values if value.name == name)
+    return flag_numbers(value.channels, value.shape[0], first_flags(values))
+
+
+def first_flags(values: Iterable[Value]) -> dict[str, int]:
+    """Gate -> the number of its first flag."""
+    gates = [value for value in values if value.kind == "gate"]
+    ends = accumulate(value.shape[0] for value in gates)
+    return {gate.name: end - gate.shape[0] for gate, end in zip(gates, ends, strict=True)}
+
+
 def _plain(record: Any) -> dict[str, Any]:
     """The fields of a dataclass that differ from their defaults, nested dataclasses likewise."""
     plain = {}
@@ -105,6 +154,8 @@ def _plain(record: Any) -> dict[str, Any]:
 
 
 def _plain_content(content: Any) -> Any:
+    if isinstance(content, ChannelRun):
+        return [content.count] if content.gate is None else list(dataclasses.astuple(content))
     if dataclasses.is_dataclass(content):
         return _plain(content)
     if isinstance(content, tuple):
@@ -130,10 +181,10 @@ def _program(document: Any) -> Program:
     keys = _fields(document, "program", Program)
     return Program(
         input=_text(keys, "input", "program"),
-        output=_text(keys, "output", "program"),
+        outputs=_names(keys, "outputs", "program"),
         values=tuple(_value(item) for item in _list(keys, "values", "program")),
         ops=tuple(_op(item) for item in _list(keys, "ops", "program")),
-        preprocessing=_preprocessing(keys.get("preprocessing", {})),
+        preprocessing=_preprocessing(keys["preprocessing"]) if "preprocessing" in keys else None,
         classes=_texts(keys, "classes", "program"),
     )
 
@@ -144,24 +195,36 @@ def _value(document: Any) -> Value:
     kind = keys.get("kind", "tensor")
     if kind not in ("tensor", "gate"):
         raise InputError(f"value {name!r}: kind {kind!r} is neither 'tensor' nor 'gate'")
-    return Value(name, _ints(keys, "shape", f"value {name!r}"), kind, _optional_text(keys, "gate", f"value {name!r}"))
+    where = f"value {name!r}"
+    runs = tuple(_run(item, where) for item in _list(keys, "channels", where))
+    return Value(name, _ints(keys, "shape", where), kind, runs)
+
+
+def _run(document: Any, where: str) -> ChannelRun:
+    """[count], or [count, gate, first, repeat]."""
+    if isinstance(document, list) and len(document) == 1 and _is_int(document[0]):
+        return ChannelRun(document[0])
+    if not isinstance(document, list) or len(document) != 4:
+        raise InputError(f"{where}: a run of channels must be [count] or [count, gate, first, repeat]")
+    count, gate, first, repeat = document
+    if not (_is_int(count) and isinstance(gate, str) and _is_int(first) and _is_int(repeat)):
+        raise InputError(f"{where}: a run of channels must be [count] or [count, gate, first, repeat]")
+    return ChannelRun(count, gate, first, repeat)
 
 
 def _op(document: Any) -> Op:
     keys = _fields(document, "op", Op)
     name = _text(keys, "name", "op")
     where = f"op {name!r}"
-    tensors = keys.get("tensors", {})
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, str) for tensor in tensors.values()):
-        raise InputError(f"{where}: tensors must map roles to names of tensors")
     return Op(
         kind=_text(keys, "kind", where),
         name=name,
         inputs=_texts(keys, "inputs", where),
         output=_optional_text(keys, "output", where),
-        tensors=tensors,
+        tensors=_names(keys, "tensors", where),
         attributes=_attributes(keys.get("attributes", {}), where),
-        when=_optional_text(keys, "when", where),
+        when=_texts(keys, "when", where),
+        unless=_texts(keys, "unless", where),
     )
 
 
@@ -222,6 +285,13 @@ def _texts(keys: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
     if not all(isinstance(item, str) for item in items):
         raise InputError(f"{where}: {key} must be a list of texts")
     return tuple(items)
+
+
+def _names(keys: dict[str, Any], key: str, where: str) -> dict[str, str]:
+    names = keys.get(key, {})
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise InputError(f"{where}: {key} must be an object of texts")
+    return names
 
 
 def _ints(keys: dict[str, Any], key: str, where: str) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """What a run of a program gives back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,16 +10,22 @@ import numpy as np
 class Result:
     """N samples; one row each.
 
-    output  [N, ...] float32, what the network returns.
-    macs    [N] int64, multiply-adds that were executed.
-    exits   [N] int64, the exit that ended the sample, counted from 0 in program order; -1 where none did.
-    gates   name -> [N, G] bool, what each gate decided; a gate that was not evaluated counts as closed.
+    Attributes:
+        outputs: name -> [N, ...] float32, what the network returns, in its order.
+        macs: [N] int64, multiply-adds that were executed.
+        exits: [N] int64, the exit that ended the sample, counted from 0 in program order; -1 where none did.
+        gates: name -> [N, G] bool, what each gate decided; a gate that was not evaluated counts as closed.
     """
 
-    output: np.ndarray
+    outputs: Mapping[str, np.ndarray]
     macs: np.ndarray
     exits: np.ndarray
     gates: dict[str, np.ndarray]
+
+    @property
+    def output(self) -> np.ndarray:
+        """The first output, [N, ...] float32."""
+        return next(iter(self.outputs.values()))
 
     @property
     def open_rate(self) -> dict[str, np.ndarray]:

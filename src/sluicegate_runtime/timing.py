@@ -16,7 +16,7 @@ PAUSE = 0.02  # seconds before a turn, in which the threads of the one before fa
 WARM = 0.02  # seconds of calls that are not counted, at the beginning of a turn
 
 
-def time_in_turns(
+def benchmark(
     contenders: Mapping[str, Callable[[np.ndarray], Any]],
     batches: Sequence[np.ndarray],
     repeats: int,
@@ -64,5 +64,5 @@ def time_sessions(sessions: Mapping[str, Session], images: np.ndarray, rounds: i
         InputError: there are no images, or a session refuses them.
     """
     batches = [images[i : i + 1] for i in range(len(images))]
-    seconds = time_in_turns({name: s.run for name, s in sessions.items()}, batches, rounds * len(batches), pause=0)
+    seconds = benchmark({name: s.run for name, s in sessions.items()}, batches, rounds * len(batches), pause=0)
     return {name: 1e3 * statistics.median(taken) for name, taken in seconds.items()}

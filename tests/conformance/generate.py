@@ -1,128 +1,13 @@
-"""Random programs for the conformance tests: every op, odd sizes, gates closed, open, one open and random."""
+"""Random networks for the conformance tests: blocks as they are met, odd sizes, gates closed, open, one open, random.
 
-from dataclasses import dataclass, field
-from typing import Any
+`wild.py` has what no network would do.
+"""
 
 import numpy as np
+from conformance.builder import Builder as Builder
 
-from sluicegate_runtime import Op, Program, Value
-
-PATTERNS = ("closed", "open", "one", "random")
-ACTIVATIONS = ("none", "relu", "relu6", "silu", "hardswish", "sigmoid")
-CHANNELS = (1, 2, 3, 5, 8, 15, 16, 17, 24, 32, 33, 48, 64, 70, 100)
-WIDE = (130, 256, 300, 513, 700)
-
-
-@dataclass
-class Builder:
-    """Writes ops one by one and keeps shapes; names are numbered."""
-
-    rng: np.random.Generator
-    values: dict[str, Value] = field(default_factory=dict)
-    ops: list[Op] = field(default_factory=list)
-    tensors: dict[str, np.ndarray] = field(default_factory=dict)
-    when: str | None = None
-
-    def value(self, shape, kind: Any = "tensor", gate: str | None = None) -> str:
-        name = f"v{len(self.values)}"
-        self.values[name] = Value(name, tuple(int(side) for side in shape), kind, gate)
-        return name
-
-    def op(self, kind, inputs, shape, gate=None, tensors=None, **attributes) -> str:
-        output = self.value(shape, "gate" if kind == "gate" else "tensor", gate)
-        name = f"{kind}{len(self.ops)}"
-        roles = {}
-        for role, array in (tensors or {}).items():
-            roles[role] = f"{name}.{role}"
-            self.tensors[roles[role]] = np.ascontiguousarray(array, np.float32)
-        when = None if kind == "add" else self.when
-        self.ops.append(Op(kind, name, tuple(inputs), output, roles, attributes, when))
-        return output
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self.values[name].shape
-
-    def conv(
-        self,
-        x: str,
-        out: int,
-        kernel: Any = 3,
-        stride: Any = 1,
-        padding: Any = None,
-        dilation: Any = 1,
-        groups: int = 1,
-        gate: str | None = None,
-        residual: str | None = None,
-        activation: str = "none",
-        bias: bool = True,
-        counted: bool = True,
-    ) -> str:
-        kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
-        if padding is None:  # as much as keeps the size, for odd kernels
-            padding = tuple((k - 1) * d // 2 for k, d in zip(kernel, dilation, strict=True))
-        padding = _pair(padding)
-        channels, *sides = self.shape(x)
-        reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
-        out_sides = [(side + 2 * p - r) // s + 1 for side, p, r, s in zip(sides, padding, reach, stride, strict=True)]
-        fan = channels // groups * kernel[0] * kernel[1]
-        tensors = {"weight": self.rng.normal(size=(out, channels // groups, *kernel)) * np.sqrt(2 / fan)}
-        if bias:
-            tensors["bias"] = self.rng.normal(size=out) * 0.2
-        inputs = [x] if residual is None else [x, residual]
-        return self.op("conv", inputs, (out, *out_sides), gate, tensors, stride=stride, padding=padding,
-                       dilation=dilation, groups=groups, activation=activation, counted=counted)  # fmt: skip
-
-    def linear(self, x, out, activation="none", offset=None) -> str:
-        fan = self.shape(x)[0]
-        weight = self.rng.normal(size=(out, fan)) / np.sqrt(fan)
-        bias = self.rng.normal(size=out) * 0.2 if offset is None else offset
-        return self.op("linear", [x], (out,), None, {"weight": weight, "bias": bias}, activation=activation)
-
-    def gate(self, x, flags, pattern=None, top_k=None) -> str:
-        """Pooled head: global pool, linear to 16, relu, linear, threshold. The last bias forces the pattern, but not
-        where the k largest logits are open: beside so large a bias they would differ by rounding."""
-        hidden = self.linear(self.pooled(x), 16, "relu")
-        if top_k is None:
-            at_random = flags > 1 and pattern is None and self.rng.random() < 0.2
-            top_k = int(self.rng.integers(1, flags + 1)) if at_random else 0
-        logits = self.linear(hidden, flags, offset=self.offsets(flags, "random" if top_k else pattern))
-        return self.op("gate", [logits], (flags,), threshold=float(self.rng.normal() * 0.1), top_k=top_k)
-
-    def constant(self, features) -> str:
-        """Random numbers in [0.5, 1.5]."""
-        return self.op("constant", [], (features,), tensors={"bias": self.rng.uniform(0.5, 1.5, features)})
-
-    def lstm(self, x, hidden, state=None) -> str:
-        columns = self.shape(x)[0] + (hidden if state else 0)
-        tensors = {"weight": self.rng.normal(size=(4 * hidden, columns)), "bias": self.rng.normal(size=4 * hidden)}
-        return self.op("lstm", [x, *([state] if state else [])], (2 * hidden,), None, tensors)
-
-    def pooled(self, x) -> str:
-        return self.op("global_pool", [x], self.shape(x)[:1], self.values[x].gate, counted=True)
-
-    def offsets(self, flags, pattern=None) -> np.ndarray:
-        pattern = pattern or str(self.rng.choice(PATTERNS))
-        offsets = {"closed": -1e4, "open": 1e4, "one": -1e4, "random": 0.0}[pattern] + self.rng.normal(size=flags)
-        if pattern == "one":
-            offsets[self.rng.integers(flags)] = 1e4
-        return offsets
-
-    def pick(self, *options) -> Any:
-        return options[self.rng.integers(len(options))]
-
-    def channels(self, wide=0.1) -> int:
-        return int(self.rng.choice(WIDE if self.rng.random() < wide else CHANNELS))
-
-    def granularity(self, channels) -> int:
-        fits = [size for size in (1, 1, 2, 4, 8, 16, 32) if channels % size == 0]
-        return int(self.rng.choice(fits))
-
-    def program(self, first: str, last: str) -> Program:
-        return Program(first, last, tuple(self.values.values()), tuple(self.ops))
-
-
-def _pair(content: Any) -> tuple[int, int]:
-    return (content, content) if isinstance(content, int) else tuple(content)
+from sluicegate_runtime import Program
+from sluicegate_runtime.ops.frame.activations import ACTIVATIONS as ACTIVATIONS
 
 
 def random_program(seed: int) -> tuple[Program, dict[str, np.ndarray]]:
@@ -138,7 +23,7 @@ def random_program(seed: int) -> tuple[Program, dict[str, np.ndarray]]:
             exit_early(b, x, classes)
     if classes is None:
         return b.program(first, b.conv(x, b.channels(), 1)), b.tensors
-    feature = b.op("flatten", [x], (int(np.prod(b.shape(x))),)) if b.rng.random() < 0.2 else b.pooled(x)
+    feature = b.flatten(x) if b.rng.random() < 0.2 else b.pooled(x)
     return b.program(first, b.linear(feature, classes)), b.tensors
 
 
@@ -163,10 +48,11 @@ def random_chain(seed: int) -> tuple[Program, dict[str, np.ndarray]]:
             y = b.conv(x, mid, 3, b.pick(1, 1, 2), gate=b.gate(x, mid), activation="relu")
             x = b.conv(y, channels, 1)
         else:
-            b.when = b.gate(x, 1) if b.rng.random() < 0.3 else None
-            out = channels if b.when else b.pick(5, 16, 24)
-            y = b.conv(b.conv(x, b.pick(3, 16, 40), 1), out, 1, activation=b.pick(*ACTIVATIONS))
-            x, b.when = y if b.when is None else b.op("add", [y, x], b.shape(x)), None
+            layers = [b.gate(x, 1)] if b.rng.random() < 0.3 else []
+            with b.under(*layers):
+                out = channels if layers else b.pick(5, 16, 24)
+                y = b.conv(b.conv(x, b.pick(3, 16, 40), 1), out, 1, activation=b.pick(*ACTIVATIONS))
+            x = b.op("add", [y, x], b.shape(x)) if layers else y
         if read_twice:
             again, size = b.shape(read_twice)[0], b.shape(x)[1:]
             resized = b.op("resize", [read_twice], (again, *size), size=size, align_corners=False)
@@ -188,21 +74,18 @@ def basic(b: Builder, x: str) -> str:
     stride = b.pick(1, 1, 2)
     out = channels if stride == 1 else b.channels()
     shortcut = x if stride == 1 else b.conv(x, out, 1, 2)
-    layer = b.gate(x, 1) if b.rng.random() < 0.4 else None
-    b.when = layer
-    mid = b.channels()
-    gate = b.gate(x, mid // b.granularity(mid)) if b.rng.random() < 0.8 else None
-    y = b.conv(x, mid, 3, stride, gate=gate, activation=b.pick("relu", "relu", "silu"))
-    y = b.conv(y, out, 3, residual=shortcut, activation=b.pick("relu", "none"), bias=b.pick(True, False))
-    b.when = None
-    return y
+    with b.under(*([b.gate(x, 1)] if b.rng.random() < 0.4 else [])):
+        mid = b.channels()
+        gate = b.gate(x, mid // b.granularity(mid)) if b.rng.random() < 0.8 else None
+        y = b.conv(x, mid, 3, stride, gate=gate, activation=b.pick("relu", "relu", "silu"))
+        return b.conv(y, out, 3, residual=shortcut, activation=b.pick("relu", "none"), bias=b.pick(True, False))
 
 
 def pre_activation(b: Builder, x: str) -> str:
     """A norm that no convolution stands before, perhaps behind a mask on what the branch reads."""
     channels = b.shape(x)[0]
     gate = b.gate(x, channels // b.granularity(channels)) if b.rng.random() < 0.3 else None
-    y = b.op("select", [x, gate], b.shape(x), gate) if gate else x
+    y = b.op("select", [x], b.shape(x), gate) if gate else x
     y = b.conv(y, channels, 1, groups=channels, gate=gate, activation=b.pick("relu", "none"), counted=False)
     return b.conv(y, channels, 3, residual=x)
 
@@ -250,11 +133,10 @@ def masked_output(b: Builder, x: str) -> str:
 def masked_input(b: Builder, x: str) -> str:
     """The branch reads the open channels only; under a layer gate, and added outside of it."""
     channels = b.shape(x)[0]
-    b.when = b.gate(x, 1)
-    gate = b.gate(x, channels // b.granularity(channels))
-    y = b.op("select", [x, gate], b.shape(x), gate)
-    y = b.conv(y, channels, 3, activation="relu")
-    b.when = None
+    with b.under(b.gate(x, 1)):
+        gate = b.gate(x, channels // b.granularity(channels))
+        y = b.op("select", [x], b.shape(x), gate)
+        y = b.conv(y, channels, 3, activation="relu")
     return b.op("add", [y, x], b.shape(x), activation=b.pick("none", "relu"))
 
 
@@ -262,11 +144,11 @@ def boosted(b: Builder, x: str) -> str:
     """Feature boosting: saliencies of the mean sizes open the k largest gates and scale what these let through."""
     mid = b.channels()
     flags = mid // b.granularity(mid)
-    sizes = b.op("global_pool", [x], b.shape(x)[:1], counted=True, absolute=True)
+    sizes = b.op("global_pool", [x], b.shape(x)[:1], counted=True, function="abs")
     saliency = b.linear(sizes, flags, "relu") if b.rng.random() < 0.7 else b.constant(flags)
     gate = b.op("gate", [saliency], (flags,), top_k=int(b.rng.integers(1, flags + 1)))
     y = b.conv(x, mid, 3, gate=gate, activation="relu")
-    y = b.op("scale", [y, saliency], b.shape(y), gate)
+    y = b.op("multiply", [y, saliency], b.shape(y), gate)
     return b.conv(y, b.channels(), b.pick(1, 3))
 
 
@@ -283,18 +165,13 @@ def pools(b: Builder, x: str) -> str:
     padding = tuple(b.pick(0, k // 2) for k in kernel)
     stride = (b.pick(1, 2), b.pick(1, 2, 3))
     ceil = b.rng.random() < 0.3
-    maximum = ceil or b.rng.random() < 0.5
-    sides = []
-    for side, k, s, p in zip(b.shape(x)[1:], kernel, stride, padding, strict=True):
-        count, rest = divmod(side + 2 * p - k, s)
-        sides.append(count + 1 + bool(maximum and ceil and rest and (count + 1) * s < side + p))
-    extra = {"ceil": ceil} if maximum else {"count_padding": bool(b.rng.random() < 0.5)}
+    maximum = b.rng.random() < 0.5
+    extra = {} if maximum else {"count_padding": bool(b.rng.random() < 0.5)}
     gate = b.gate(x, b.shape(x)[0] // b.granularity(b.shape(x)[0])) if b.rng.random() < 0.5 else None
-    y = b.op("select", [x, gate], b.shape(x), gate) if gate else x
+    y = b.op("select", [x], b.shape(x), gate) if gate else x
     kind = "max_pool" if maximum else "avg_pool"
-    shape = (b.shape(x)[0], *sides)
-    y = b.op(kind, [y], shape, gate, kernel=kernel, stride=stride, padding=padding, **extra)
-    y = b.op("activation", [y], b.shape(y), gate, function=b.pick(*ACTIVATIONS))
+    y = b.make(kind, [y], gate, kernel=kernel, stride=stride, padding=padding, ceil=bool(ceil), **extra)
+    y = b.same("activation", y, function=b.pick(*ACTIVATIONS), alpha=0.2)
     return b.conv(y, b.channels(), 1) if gate else y
 
 
@@ -304,9 +181,11 @@ def dense_join(b: Builder, x: str) -> str:
     return b.op("concat", parts, (b.shape(x)[0] + 24, *b.shape(x)[1:]))
 
 
-def resize(b: Builder, x: str) -> str:
+def resized(b: Builder, x: str) -> str:
     size = tuple(int(side) for side in b.rng.integers(1, 16, 2))
-    return b.op("resize", [x], (b.shape(x)[0], *size), size=size, align_corners=bool(b.rng.random() < 0.5))
+    mode = b.pick("nearest", "bilinear", "bilinear")
+    aligned = bool(mode == "bilinear" and b.rng.random() < 0.5)
+    return b.make("resize", [x], size=size, mode=mode, align_corners=aligned)
 
 
 def shortcut_a(b: Builder, x: str) -> str:
@@ -326,19 +205,106 @@ def recurrent(b: Builder, x: str) -> str:
     for _ in range(2):
         state = b.lstm(b.linear(b.pooled(x), b.pick(1, 10, 33)), hidden, state)
         logit = b.linear(b.op("slice", [state], (hidden,), size=hidden), 1, offset=b.offsets(1))
-        b.when = b.op("gate", [logit], (1,))
-        y = b.conv(x, channels, 3, residual=x, activation="relu")
-        b.when, x = None, y
+        with b.under(b.op("gate", [logit], (1,))):
+            x = b.conv(x, channels, 3, residual=x, activation="relu")
     return x
 
 
+def nested(b: Builder, x: str) -> str:
+    """x + f(x + g(x)), each branch under a layer gate of its own, that of g decided within f's or before."""
+    outer = b.gate(x, 1)
+    early = b.gate(x, 1) if b.rng.random() < 0.5 else None
+    channels = b.shape(x)[0]
+    with b.under(outer):
+        inner = early or b.gate(x, 1)
+        with b.under(inner):
+            g = b.conv(x, channels, b.pick(1, 3))
+        summed = b.op("add", [x, g], b.shape(x), activation=b.pick("none", "relu"))
+        f = b.conv(summed, channels, 3, activation="relu")
+    return b.op("add", [x, f], b.shape(x))
+
+
+def either(b: Builder, x: str) -> str:
+    """One of two branches, by one gate: a cheap one where it is closed."""
+    gate, channels = b.gate(x, 1), b.shape(x)[0]
+    with b.under(gate):
+        dear = b.conv(x, channels, 3, activation="relu")
+    with b.under(unless=[gate]):
+        cheap = b.conv(x, channels, 1)
+    return b.op("add", [x, dear, cheap], b.shape(x), activation="silu")
+
+
+def squeezed(b: Builder, x: str) -> str:
+    """Squeeze and excitation over gated channels: closed ones are neither pooled nor weighed."""
+    mid = b.channels(0)
+    gate = b.gate(x, mid // b.granularity(mid))
+    y = b.conv(x, mid, 1, gate=gate, activation="silu")
+    pooled = b.op("global_pool", [y], (mid,), gate)
+    factors = b.linear(b.linear(pooled, b.pick(1, 4, 8), "relu"), mid, b.pick("sigmoid", "hardsigmoid"), gate=gate)
+    y = b.op("multiply", [y, factors], b.shape(y), gate)
+    return b.conv(y, b.shape(x)[0], 1, residual=x)
+
+
+def shuffled(b: Builder, x: str) -> str:
+    """ShuffleNet's unit: one half goes by, the other is gated; both are joined and shuffled with their flags."""
+    half = 2 * b.pick(2, 3, 8)
+    y = b.conv(x, 2 * half, 1)
+    left, right = (b.make("slice", [y], start=start, size=half) for start in (0, half))
+    gate = b.gate(x, half // b.granularity(half))
+    right = b.conv(b.conv(right, half, 1, gate=gate), half, 3, groups=half, gate=gate, activation="relu")
+    joined = b.op("concat", [left, right], b.shape(y), b.owners(left) + b.owners(right))
+    owners = b.owners(joined)
+    y = b.make("shuffle", [joined], [owners[c % 2 * half + c // 2] for c in range(2 * half)], groups=2)
+    return b.conv(y, b.channels(), b.pick(1, 3))
+
+
+def mlp(b: Builder, x: str) -> str:
+    """ConvNeXt's block: depthwise, norm over channels, then two linear layers a pixel, gated in between."""
+    channels = b.shape(x)[0]
+    y = b.conv(x, channels, b.pick(3, 7), groups=channels)
+    y = b.same("layer_norm", y, {"weight": b.rng.normal(size=channels), "bias": b.rng.normal(size=channels)}, eps=1e-2)
+    gate = b.gate(x, 4 * channels // b.granularity(4 * channels))
+    y = b.conv(y, 4 * channels, 1, gate=gate, activation="gelu")
+    return b.conv(y, channels, 1, residual=x)
+
+
+def normed(b: Builder, x: str) -> str:
+    """A group norm, whose groups are the gate's."""
+    groups = b.pick(1, 2, 4)
+    mid = groups * b.pick(2, 3, 8)
+    gate = b.gate(x, groups)
+    weights = {"weight": b.rng.normal(size=mid), "bias": b.rng.normal(size=mid)}
+    y = b.same("group_norm", b.conv(x, mid, 3, gate=gate), weights, groups=groups, eps=1e-2)
+    return b.conv(b.same("activation", y, function="mish"), b.channels(), 1)
+
+
+def decoded(b: Builder, x: str) -> str:
+    """Down and up again, gated in between, beside what was there before."""
+    _, height, width = b.shape(x)
+    mid = 4 * b.pick(1, 2, 8)
+    gate = b.gate(x, mid // 4)
+    y = b.conv(x, mid, 3, gate=gate, activation="relu")
+    flags = b.owners(y)[::4]
+    if b.rng.random() < 0.5:
+        up = b.make("pixel_shuffle", [y], flags, factor=2)
+    else:
+        weight = b.rng.normal(size=(mid, 3, 2, 2)) / np.sqrt(mid)
+        up = b.make("transposed_conv", [y], None, {"weight": weight}, stride=(2, 2), activation="leaky_relu", alpha=0.1)
+    skip = b.make("resize", [x], size=(2 * height, 2 * width), mode="nearest")
+    joined = b.make("concat", [up, skip], b.owners(up) + b.owners(skip))
+    return b.conv(joined, b.channels(0), 3, 2)
+
+
 def exit_early(b: Builder, x: str, classes: int) -> None:
-    logits = b.linear(b.pooled(x), classes)
+    """An exit whose classifier is computed for those images that leave."""
     gate = b.gate(x, 1)
-    b.ops.append(Op("exit", f"exit{len(b.ops)}", (logits, gate), None))
+    with b.under(unless=[gate]):
+        logits = b.linear(b.pooled(x), classes)
+    b.exit(logits, gate)
 
 
 BLOCKS = (
-    *(basic, basic, basic, pre_activation, bottleneck, inverted, grouped),
-    *(masked_output, masked_input, pools, dense_join, resize, shortcut_a, recurrent, boosted, pruned),
+    *(basic, basic, basic, pre_activation, bottleneck, inverted, grouped, masked_output, masked_input, pools),
+    *(dense_join, resized, shortcut_a, recurrent, boosted, pruned),
+    *(nested, nested, either, squeezed, shuffled, mlp, normed, decoded),
 )

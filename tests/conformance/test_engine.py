@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 from conformance.generate import random_chain, random_program
+from conformance.wild import random_ops
 
 from sluicegate_runtime import Artifact, Session, run_reference
 
@@ -23,8 +24,10 @@ def agree(result, expected) -> None:
     assert np.array_equal(result.macs, expected.macs)
     assert np.array_equal(result.exits, expected.exits)
     assert all(np.array_equal(result.gates[name], expected.gates[name]) for name in expected.gates)
-    scale = np.abs(expected.output).max(initial=1.0)
-    np.testing.assert_allclose(result.output, expected.output, rtol=0, atol=1e-5 * scale)
+    assert list(result.outputs) == list(expected.outputs)
+    for name, wanted in expected.outputs.items():
+        scale = np.abs(wanted).max(initial=1.0)
+        np.testing.assert_allclose(result.outputs[name], wanted, rtol=0, atol=1e-5 * scale, err_msg=name)
 
 
 @pytest.mark.parametrize("isa", engine.isas())
@@ -34,18 +37,25 @@ def test_engine_agrees_with_the_reference(isa, part, monkeypatch):
 
 
 @pytest.mark.parametrize("isa", engine.isas())
+@pytest.mark.parametrize("part", range(10))
+def test_any_ops_and_channel_maps_agree_with_the_reference(isa, part, monkeypatch):
+    check(isa, monkeypatch, random_ops, range(part * PROGRAMS // 10, (part + 1) * PROGRAMS // 10))
+
+
+@pytest.mark.parametrize("isa", engine.isas())
 @pytest.mark.parametrize("part", range(4))
 def test_large_planes_agree_with_the_reference(isa, part, monkeypatch):
     check(isa, monkeypatch, random_chain, range(part * PROGRAMS // 10, (part + 1) * PROGRAMS // 10))
 
 
-@pytest.mark.parametrize("generate", [random_program, random_chain])
+@pytest.mark.parametrize("generate", [random_program, random_chain, random_ops])
 def test_any_number_of_threads_gives_the_same_bits(generate):
     for seed in range(PROGRAMS // 10):
         artifact = Artifact(*generate(seed))
         images = images_for(artifact.program, seed, 1)
-        outputs = [Session(artifact, threads=threads).run(images).output for threads in (1, 2, 3, 5)]
-        assert all(np.array_equal(output, outputs[0], equal_nan=True) for output in outputs), seed
+        first, *others = (Session(artifact, threads=threads).run(images) for threads in (1, 2, 3, 5))
+        for name, output in first.outputs.items():
+            assert all(np.array_equal(other.outputs[name], output, equal_nan=True) for other in others), seed
 
 
 def check(isa, monkeypatch, generate, seeds) -> None:

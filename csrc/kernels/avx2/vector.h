@@ -2,6 +2,7 @@
 #pragma once
 
 #include <immintrin.h>
+#include <math.h>
 
 #define SLUICE_INLINE static inline __attribute__((always_inline))
 

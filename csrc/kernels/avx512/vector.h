@@ -2,6 +2,7 @@
 #pragma once
 
 #include <immintrin.h>
+#include <math.h>
 
 #define SLUICE_INLINE static inline __attribute__((always_inline))
 
@@ -37,6 +38,8 @@ SLUICE_INLINE Vec scale_by_power_of_two(Vec a, Vec n) { return _mm512_scalef_ps(
 // Into L2, and into L1.
 SLUICE_INLINE void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
 SLUICE_INLINE void prefetch_near(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+
+SLUICE_INLINE float sum(Vec a) { return _mm512_reduce_add_ps(a); }
 
 // Sums of the lanes of four vectors, in the order in which they are given.
 SLUICE_INLINE __m128 sums(Vec a, Vec b, Vec c, Vec d) {

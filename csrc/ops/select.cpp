@@ -1,0 +1,33 @@
+// What is open in both, in its place; the rest is zero. It takes a channel map on, or drops one.
+#include "planes.h"
+#include "rules.h"
+
+namespace sluice {
+namespace {
+
+Shape check(const Rules& rules) {
+  rules.reads(1);
+  rules.out();
+  return rules.in().shape;
+}
+
+class Select final : public Operator {
+ public:
+  explicit Select(const OpSpec& op) : in_(op.inputs[0]), out_(op.output) {}
+
+  void run(RunState& state) const override {
+    gather(state, sources_of(state, in_, out_, [](int channel) { return channel; }), out_);
+  }
+
+ private:
+  int in_, out_;
+};
+
+OperatorPtr make(const Making& making) { return std::make_unique<Select>(making.op); }
+
+}  // namespace
+
+extern const OpRoom select_room;
+const OpRoom select_room = {"select", check, make};
+
+}  // namespace sluice

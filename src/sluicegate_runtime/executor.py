@@ -1,0 +1,28 @@
+"""What a session asks of whoever runs its program."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from .result import Result
+
+
+class Executor(Protocol):
+    """Runs one program. What it is given has been checked."""
+
+    @property
+    def isa(self) -> str:
+        """The instruction set that it uses."""
+        ...
+
+    def run(self, images: np.ndarray, threshold: float | None) -> Result:
+        """[N, C, H, W] float32; `threshold`, a logit, in place of every gate's own. RunError where memory runs out."""
+        ...
+
+    def profile(
+        self, image: np.ndarray, repeats: int, gates: Mapping[str, np.ndarray] | None
+    ) -> list[tuple[float, int]]:
+        """Of each op: (seconds of all repeats together, MACs of one), for [C, H, W] float32. `gates`: name -> [G] bool
+        for every gate, in place of what they decide."""
+        ...

@@ -1,0 +1,1 @@
+"""What the rooms share: limits, windows, activation functions, and what a room is."""
