@@ -241,6 +241,7 @@ def _return_records(graph_module: fx.GraphModule, records: dict[str, tuple[fx.No
     order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
     in_order = dict(sorted(records.items(), key=lambda item: order[item[1][1]]))
     output.args = ((output.args[0], in_order),)
+    output.meta["gated"] = True
 
 
 def _return_exits(graph_module: fx.GraphModule, exits: Sequence[tuple[fx.Node, fx.Node]]) -> None:

@@ -12,6 +12,7 @@ from sluicegate.convert.fused import FusedForward
 from sluicegate.costs import MacModel
 from sluicegate.errors import InputError
 from sluicegate.gates import Gate, GateRecord, GateRecords, GateSite, Strategy
+from sluicegate.graph import output_of
 
 
 class GatedOutput(NamedTuple):
@@ -106,7 +107,13 @@ class GatedModel(nn.Module):
                 )
 
 
+def returned_by(output: fx.Node) -> Any:
+    """What the network itself returns, of the node with which a gated graph, or a plain one, ends."""
+    result = output.args[0]
+    gated = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict) and output.meta.get("gated")
+    return result[0] if gated else result  # type: ignore[index]
+
+
 def _recorded(network: fx.GraphModule) -> list[str]:
     """The sites' names in the order of the records that the graph returns."""
-    output = next(node for node in network.graph.nodes if node.op == "output")
-    return list(cast(Any, output.args[0])[1])
+    return list(cast(Any, output_of(network.graph).args[0])[1])

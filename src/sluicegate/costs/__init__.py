@@ -1,6 +1,7 @@
 """What a network costs as a function of its gates."""
 
 from sluicegate.costs.latency import LatencyModel as LatencyModel
+from sluicegate.costs.liveness import FlagNumbers as FlagNumbers
 from sluicegate.costs.liveness import Liveness as Liveness
 from sluicegate.costs.liveness import liveness as liveness
 from sluicegate.costs.macs import MacModel as MacModel

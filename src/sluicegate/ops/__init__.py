@@ -7,6 +7,7 @@ from sluicegate.ops.layout import channel_count as channel_count
 from sluicegate.ops.layout import is_plane as is_plane
 from sluicegate.ops.layout import layout_of as layout_of
 from sluicegate.ops.layout import pixel_count as pixel_count
+from sluicegate.ops.layout import pixel_sides as pixel_sides
 from sluicegate.ops.layout import storage as storage
 from sluicegate.ops.reading import read_again as read_again
 from sluicegate.ops.reading import read_network as read_network

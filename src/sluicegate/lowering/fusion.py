@@ -1,0 +1,141 @@
+"""What becomes one op: a layer with the norms, the sum and the activation behind it.
+
+    conv -> [norm]* -> [activation]                             conv with folded weights, bias and activation
+    conv -> [norm]* -> [layer mask] -> + shortcut -> [activation]    the same with a residual input
+    norm -> [activation]                                        conv of one weight a channel, left out of the count of MACs
+
+Each step is taken only if nobody else reads what is in between, and if the same gates close the channels of both. Masks are
+no ops: a channel mask says which flags close a value's channels, a layer mask which region is skipped.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import fx
+
+from sluicegate.costs import Liveness
+from sluicegate.ops import call_of, kind_of, pixel_count, storage
+
+_FOLDED = ("channel_affine", "affine", "difference")
+_HEADS = ("conv", "linear", "channel_affine")
+_MASKS = ("select", "layer_mask")
+
+
+@dataclass
+class Fused:
+    """A layer and what it absorbs; the op is emitted at the last member, where all that it reads exists.
+
+    Attributes:
+        head: the layer, or a norm that no layer stands before.
+        folded: what goes into its weights, in order.
+        residual: what is added to it.
+        activation: the activation's node.
+    """
+
+    head: fx.Node
+    folded: list[fx.Node] = field(default_factory=list)
+    residual: fx.Node | None = None
+    activation: fx.Node | None = None
+    members: list[fx.Node] = field(default_factory=list)
+
+    @property
+    def tail(self) -> fx.Node:
+        """Whose value it makes."""
+        return self.members[-1]
+
+
+def fuse(graph: fx.Graph, live: Liveness) -> dict[fx.Node, Fused]:
+    """Every node that goes into a fused layer -> that fusion."""
+    found: dict[fx.Node, Fused] = {}
+    for node in graph.nodes:
+        if node not in found and kind_of(node) in _HEADS:
+            fused = _grow(node, live, found)
+            found.update(dict.fromkeys(fused.members, fused))
+    return found
+
+
+def is_vector_layer(node: fx.Node) -> bool:
+    """Whether a layer is a product of a matrix and a vector: one pixel, one tap, no groups."""
+    call = call_of(node)
+    if call is None or pixel_count(call.inputs[0]) > 1 or pixel_count(node) > 1:
+        return False
+    if call.kind == "linear":
+        return True
+    has = call.attributes
+    return call.kind == "conv" and set(has["kernel"]) == {1} and has["groups"] == 1 and storage(call.inputs[0])[0] > 1
+
+
+def _grow(head: fx.Node, live: Liveness, taken: dict[fx.Node, Fused]) -> Fused:
+    chain = _Chain(head, live, taken)
+    fused = Fused(head)
+    while step := chain.take(lambda node: kind_of(node) in _FOLDED):
+        fused.folded.append(step)
+    if not is_vector_layer(head):
+        _absorb_sum(chain, fused)
+    fused.activation = chain.take(lambda node: kind_of(node) == "activation")
+    fused.members = chain.members
+    return fused
+
+
+def _absorb_sum(chain: "_Chain", fused: Fused) -> None:
+    before = list(chain.members)
+    chain.take(lambda node: kind_of(node) == "layer_mask")
+    total = chain.take(lambda node: chain.other_summand(node) is not None)
+    if total:
+        fused.residual = chain.other_summand(total)
+    else:
+        chain.members = before
+
+
+class _Chain:
+    """A node and those behind it, as long as each is read by one other alone."""
+
+    def __init__(self, start: fx.Node, live: Liveness, taken: dict[fx.Node, Fused]) -> None:
+        self.members = [start]
+        self._live, self._taken = live, taken
+
+    def take(self, wanted: Callable[[fx.Node], bool]) -> fx.Node | None:
+        """Append the next node, and what does nothing before it, if it is wanted."""
+        last = self.members[-1]
+        skipped: list[fx.Node] = []
+        node = _only_user(last)
+        while node is not None and self._does_nothing(node):
+            skipped.append(node)
+            node = _only_user(node)
+        if node is None or node in self._taken or not wanted(node):
+            return None
+        same = kind_of(node) == "difference" or (self._live.map_of(node) == self._live.map_of(self.members[0])).all()
+        if not same:
+            return None
+        self.members += [*skipped, node]
+        return node
+
+    def other_summand(self, node: fx.Node) -> fx.Node | None:
+        """What a node adds to the chain's end, if it is a sum, and if that other value is always there and whole."""
+        if kind_of(node) != "add":
+            return None
+        call = call_of(node)
+        assert call is not None
+        others = [x for x in call.inputs if x not in self.members and not self._leads_here(x)]
+        if len(others) != 1 or len(call.inputs) != 2 or kind_of(others[0]) in _MASKS:
+            return None
+        same = self._live.map_of(others[0]).shape == self._live.map_of(node).shape
+        return others[0] if same and (self._live.map_of(others[0]) == self._live.map_of(node)).all() else None
+
+    def _leads_here(self, node: fx.Node) -> bool:
+        while self._does_nothing(node):
+            node = call_of(node).inputs[0]  # type: ignore[union-attr]
+        return node in self.members
+
+    def _does_nothing(self, node: fx.Node) -> bool:
+        if kind_of(node) == "select":
+            return (self._live.map_of(node) == self._live.map_of(self.members[0])).all() and not _is_boosted(node)
+        return kind_of(node) == "identity" and storage(node) == storage(call_of(node).inputs[0])  # type: ignore[union-attr]
+
+
+def _is_boosted(mask: fx.Node) -> bool:
+    return bool(mask.meta.get("boosted"))
+
+
+def _only_user(node: fx.Node) -> fx.Node | None:
+    return next(iter(node.users)) if len(node.users) == 1 else None

@@ -1,0 +1,237 @@
+"""A program checked against its network before it is written.
+
+Legend: N images, G gates of a site.
+
+Both run on the same images, with gates as they decide, all open, at a threshold that closes about half, and all closed.
+Outputs, decisions and MACs must agree. A logit so close to the threshold that rounding may decide is no fault: an image on
+which one lies is not compared.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from sluicegate.convert import GatedModel
+from sluicegate.errors import InputError
+from sluicegate.gates import OPEN_LOGIT, AlwaysOn, GateRecords, Strategy, Threshold, TopK
+from sluicegate.graph import kept_modes, shape
+from sluicegate.lowering.lower import Lowered
+from sluicegate.ops import layout_of
+from sluicegate_runtime import Artifact, Op, Program, Result, Session, Value
+
+IMAGES = 2
+TOLERANCE = 1e-3
+"""Of the largest output: beyond rounding, far below what a wrong op does."""
+MARGIN = 1e-3
+"""Of a logit from the threshold: closer ones may be decided by rounding."""
+
+
+def verify_lowered(net: nn.Module, lowered: Lowered, images: Tensor | None = None) -> None:
+    """Check a program against its network.
+
+    Args:
+        net: what was lowered.
+        lowered: the program.
+        images: [n, C, H, W] to compare on; random ones where there are none, or all are zero.
+
+    Raises:
+        InputError: they disagree; the line says in what, and names the first op that differs.
+    """
+    images = _images(lowered.program, images)
+    session = Session(Artifact(lowered.program, lowered.tensors), threads=1, winograd=False)
+    with kept_modes(net), torch.no_grad():
+        net.eval()
+        if not isinstance(net, GatedModel):
+            _compare_outputs(_by_name(net(_on(net, images))), session.run(images.numpy()), "", net, lowered, images)
+            return
+        for what, threshold in _settings(net, images):
+            _compare(net, lowered, session, images, what, threshold)
+
+
+def _compare(
+    gated: GatedModel, lowered: Lowered, session: Session, images: Tensor, what: str, threshold: float | None
+) -> None:
+    with _deciding(gated, _strategy(threshold)):
+        output, records = gated(_on(gated, images), return_gates=True)
+        macs = gated.macs(records)
+        sure = _sure(gated, records)
+        result = session.run(images.numpy(), threshold)
+        where = f" with {what}"
+        for name, record in records.reached().items():
+            expected = record.open.bool().cpu().numpy()
+            if not (expected[sure] == result.gates[name][sure]).all():
+                _refuse(f"the gates of {name!r} decide otherwise{where}", gated, lowered, images)
+        wrong = (macs.cpu().numpy() != result.macs) & sure
+        if wrong.any():
+            i = int(np.flatnonzero(wrong)[0])
+            _refuse(f"{int(result.macs[i]):,} MACs instead of {int(macs[i]):,}{where}", gated, lowered, images)
+        _compare_outputs(_by_name(output), result, where, gated, lowered, images, sure)
+
+
+def _compare_outputs(
+    outputs: dict[str, np.ndarray],
+    result: Result,
+    where: str,
+    net: nn.Module,
+    lowered: Lowered,
+    images: Tensor,
+    sure: np.ndarray | None = None,
+) -> None:
+    for name, expected in outputs.items():
+        made = result.outputs[name]
+        kept = slice(None) if sure is None else sure
+        if made.shape != expected.shape:
+            _refuse(f"output {name!r} has shape {made.shape} instead of {expected.shape}", net, lowered, images)
+        if (gap := _gap(made[kept], expected[kept])) > TOLERANCE:
+            _refuse(f"output {name!r} is {gap:.1%} off{where}", net, lowered, images)
+
+
+def _gap(made: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference, as a share of the largest number; where both are no numbers there is none."""
+    both = np.isfinite(made) & np.isfinite(expected)
+    if not (both | (np.isnan(made) & np.isnan(expected)) | (made == expected)).all():
+        return math.inf
+    largest = np.abs(expected[both]).max(initial=1e-6)
+    return float(np.abs(made[both] - expected[both]).max(initial=0.0) / largest)
+
+
+def _settings(gated: GatedModel, images: Tensor) -> Iterator[tuple[str, float | None]]:
+    """How gates decide in each comparison, and the threshold for it."""
+    yield "gates as they decide", None
+    if all(isinstance(e, TopK) for gate in gated.gates.values() for e in gate.estimators):
+        return
+    yield "all gates open", 0.0
+    if (threshold := _middle(gated, images)) is not None:
+        yield f"gates at threshold {threshold:.3f}", threshold
+    yield "all gates closed", 1.0
+
+
+def _middle(gated: GatedModel, images: Tensor) -> float | None:
+    """A threshold in the widest gap between the logits of the middle half."""
+    records = gated(_on(gated, images), return_gates=True).gates
+    logits = torch.cat([record.logits.flatten() for record in records.values()]).float().sort().values
+    middle = logits[len(logits) // 4 : max(len(logits) * 3 // 4, len(logits) // 4 + 2)]
+    if len(middle) < 2:
+        return None
+    gaps = middle.diff()
+    at = int(gaps.argmax())
+    cut = (middle[at] + middle[at + 1]).item() / 2
+    return 1 / (1 + math.exp(-cut)) if gaps[at] > 2 * MARGIN and abs(cut) < 15 else None
+
+
+def _strategy(threshold: float | None) -> Strategy | None:
+    if threshold is None:
+        return None
+    return AlwaysOn() if threshold == 0 else _AllClosed() if threshold == 1 else Threshold(threshold)
+
+
+class _AllClosed(Strategy):
+    """No gate is open but those that are kept open, and the k largest."""
+
+    def __call__(self, estimator: Any, logits: Tensor, training: bool) -> Tensor:
+        if isinstance(estimator, TopK):
+            return estimator.decide(logits)
+        return (logits >= OPEN_LOGIT).to(logits.dtype)
+
+
+@contextmanager
+def _deciding(gated: GatedModel, strategy: Strategy | None) -> Iterator[None]:
+    own = {name: gate.strategy for name, gate in gated.gates.items()}
+    try:
+        if strategy is not None:
+            gated.strategy = strategy
+        yield
+    finally:
+        for name, gate in gated.gates.items():
+            gate.strategy = own[name]
+
+
+def _sure(gated: GatedModel, records: GateRecords) -> np.ndarray:
+    """[N]: the images on which no logit lies so close to its threshold that rounding may decide."""
+    strategy = gated.strategy
+    cut = strategy.logit if isinstance(strategy, Threshold) else math.inf
+    far = [((record.logits - cut).abs() > MARGIN).all(1) for record in records.values()]
+    return torch.stack(far).all(0).cpu().numpy()
+
+
+def _refuse(what: str, net: nn.Module, lowered: Lowered, images: Tensor) -> None:
+    op = _first_difference(net, lowered, images)
+    named = f"; the first op that differs is {op}" if op else ""
+    raise InputError(f"net: the exported program would compute something else ({what}){named}; nothing is written")
+
+
+def _first_difference(net: nn.Module, lowered: Lowered, images: Tensor) -> str | None:
+    """The first op whose value is not the network's, gates as they decide."""
+    graph_module = net.network if isinstance(net, GatedModel) else None
+    if graph_module is None:
+        return None
+    seen = _Values(graph_module)
+    seen.run(_on(net, images[:1]))
+    values = {value.name: value for value in lowered.program.values}
+    for op in lowered.program.ops:
+        node = lowered.nodes.get(op.output or "")
+        if node is None or values[op.output or ""].kind == "gate" or op.when or op.unless:
+            continue
+        expected = _stored(seen.env.get(node), node)
+        if expected is not None and _gap(_computed(lowered, op, images[:1]), expected) > TOLERANCE:
+            return f"{op.name!r} ({op.kind})"
+    return None
+
+
+class _Values(fx.Interpreter):
+    """Runs a graph and keeps every value."""
+
+    def __init__(self, graph_module: fx.GraphModule) -> None:
+        super().__init__(graph_module, garbage_collect_values=False)
+
+
+def _stored(value: Any, node: fx.Node) -> np.ndarray | None:
+    """A value of the network as the program stores it: channels first."""
+    if not isinstance(value, Tensor) or not shape(node):
+        return None
+    layout = layout_of(node)
+    return value.permute(0, *layout.channels, *layout.pixels).reshape(1, -1).float().cpu().numpy()
+
+
+def _computed(lowered: Lowered, last: Op, images: Tensor) -> np.ndarray:
+    """What the program has made by its op `last`."""
+    program = lowered.program
+    ops = program.ops[: program.ops.index(last) + 1]
+    made = next(value for value in program.values if value.name == last.output)
+    whole = Value("value to look at", made.shape)
+    ops = (*(op for op in ops if op.kind != "exit"), Op("select", whole.name, (made.name,), whole.name))
+    written = {program.input, *(op.output for op in ops)}
+    values = (*(value for value in program.values if value.name in written), whole)
+    part = replace(program, outputs={"output": whole.name}, values=values, ops=ops, classes=())
+    named = {tensor for op in ops for tensor in op.tensors.values()}
+    tensors = {name: tensor for name, tensor in lowered.tensors.items() if name in named}
+    result = Session(Artifact(part, tensors), threads=1, winograd=False).run(images.numpy())
+    return result.output.reshape(1, -1)
+
+
+def _by_name(output: Any) -> dict[str, np.ndarray]:
+    if isinstance(output, Tensor):
+        return {"output": output.float().cpu().numpy()}
+    fields = getattr(output, "_fields", None)
+    parts = zip(fields, output, strict=True) if fields else output.items() if isinstance(output, dict) else enumerate(output)
+    return {str(name): part.float().cpu().numpy() for name, part in parts}
+
+
+def _images(program: Program, images: Tensor | None) -> Tensor:
+    wanted = program.shape(program.input)
+    if images is not None and images.dim() == 4 and tuple(images.shape[1:]) == wanted and bool(images.any()):
+        return images[:IMAGES].float().cpu().contiguous()
+    return torch.randn((IMAGES, *wanted), generator=torch.Generator().manual_seed(0))
+
+
+def _on(net: nn.Module, images: Tensor) -> Tensor:
+    like = next(net.parameters(), images)
+    return images.to(like.device, like.dtype)
+
+
