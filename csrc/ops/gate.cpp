@@ -38,7 +38,7 @@ class Gate final : public Operator {
   int keep_open_;  // the first so many flags are always open
 };
 
-// The k largest logits whatever the threshold; of equals the first.
+// The k largest logits whatever the threshold; of equals the first. Flags that are kept open are among them.
 class TopGate final : public Operator {
  public:
   explicit TopGate(const OpSpec& op)
@@ -52,6 +52,7 @@ class TopGate final : public Operator {
     std::vector<float> logits(state.views[logits_].data, state.views[logits_].data + gates);
     for (float& logit : logits)
       if (std::isnan(logit)) logit = -std::numeric_limits<float>::infinity();  // there is no order with NaN
+    std::fill_n(logits.begin(), keep_open_, std::numeric_limits<float>::infinity());
     std::vector<int> order(gates);
     std::iota(order.begin(), order.end(), 0);
     const auto before = [&](int a, int b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); };

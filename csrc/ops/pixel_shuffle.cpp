@@ -11,7 +11,7 @@ namespace {
 Shape check(const Rules& rules) {
   rules.reads(1);
   const ValueSpec& in = rules.plane();
-  const int factor = rules.between(1, 1024, "factor");
+  const int factor = rules.between(1, kMaxSide, "factor");
   rules.require(in.channels() % (factor * factor) == 0, "factor does not fit the channels");
   rules.require(rules.map() == repeated(rules.out_map(), factor * factor), "changes which flags close its channels");
   rules.require(in.height() <= kMaxSide / factor && in.width() <= kMaxSide / factor, "plane becomes too large");

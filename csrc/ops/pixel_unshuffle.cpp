@@ -11,7 +11,7 @@ namespace {
 Shape check(const Rules& rules) {
   rules.reads(1);
   const ValueSpec& in = rules.plane();
-  const int factor = rules.between(1, 1024, "factor");
+  const int factor = rules.between(1, kMaxSide, "factor");
   rules.require(in.height() % factor == 0 && in.width() % factor == 0, "factor does not fit the plane");
   rules.require(in.channels() <= kMaxChannels / (factor * factor), "makes too many channels");
   rules.require(repeated(rules.map(), factor * factor) == rules.out_map(), "changes which flags close its channels");

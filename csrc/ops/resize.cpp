@@ -94,14 +94,12 @@ class Nearest final : public Operator {
   }
 
  private:
-  // Torch computes in float32, which may fall below a whole number that is exact, but for these two sizes.
+  // In float32 as torch computes, which may fall below a whole number that is exact.
   static std::vector<int> sources(int side, int size) {
     const float scale = static_cast<float>(side) / static_cast<float>(size);
     std::vector<int> sources(size);
-    for (int i = 0; i < size; ++i) {
-      const int scaled = std::min(static_cast<int>(static_cast<float>(i) * scale), side - 1);
-      sources[i] = size == side ? i : size == 2 * side ? i / 2 : scaled;
-    }
+    for (int i = 0; i < size; ++i)
+      sources[i] = std::min(static_cast<int>(static_cast<float>(i) * scale), side - 1);
     return sources;
   }
 

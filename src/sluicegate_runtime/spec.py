@@ -235,7 +235,6 @@ def _verify_exits(program: Program, scope: _Scope) -> None:
     for op in exits:
         shape = scope.values[op.inputs[0]].shape
         require(shape == wanted, op, f"ends with shape {shape}, the program with {wanted}")
-        require(not scope.regions[op.inputs[1]], op, f"gate {op.inputs[1]!r} lies in a region that may be skipped")
 
 
 def _verify_labels(program: Program, scope: _Scope) -> None:

@@ -141,6 +141,15 @@ class Builder:
         threshold = float(self.rng.normal() * 0.1)
         return self.op("gate", [logits], (flags,), threshold=threshold, top_k=top_k, keep_open=keep_open)
 
+    def fixed(self, flags: Sequence[bool]) -> str:
+        """A gate that says the same of every image."""
+        logits = self.op("constant", [], (len(flags),), tensors={"bias": np.where(flags, 1.0, -1.0)})
+        return self.op("gate", [logits], (len(flags),))
+
+    def stored(self, array: np.ndarray) -> str:
+        """A constant: these numbers."""
+        return self.op("constant", [], array.shape, tensors={"bias": array})
+
     def constant(self, features) -> str:
         """Random numbers in [0.5, 1.5]."""
         return self.op("constant", [], (features,), tensors={"bias": self.rng.uniform(0.5, 1.5, features)})

@@ -1,117 +1,42 @@
-"""The reference against PyTorch, op by op, and its count of multiply-adds against really sliced layers."""
+"""The walk through a program: masks, regions, exits, outputs and what is counted. The ops are tested in ops/."""
 
 import numpy as np
 import pytest
-from conformance.generate import ACTIVATIONS, Builder, exit_early
+from conformance.generate import Builder, exit_early
+from one_op import random
 
 from sluicegate_runtime import InputError, run_reference
-from sluicegate_runtime.reference import activate, logit_of
+from sluicegate_runtime.reference import logit_of
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
-
-def run(b: Builder, x: str, y: str, image: np.ndarray):
-    return run_reference(b.program(x, y), b.tensors, image[None])
+HEAD = 4 * 36 + 4 * 16 + 16  # multiply-adds of a head of one flag on four channels of 6 x 6
 
 
 def build(shape, seed=0) -> tuple[Builder, str, np.ndarray]:
     b = Builder(np.random.default_rng(seed))
-    return b, b.value(shape), b.rng.normal(size=shape).astype(np.float32)
+    return b, b.value(shape), random(*shape, seed=seed)
+
+
+def run(b: Builder, x: str, y: str | dict[str, str], image: np.ndarray, threshold: float | None = None):
+    return run_reference(b.program(x, y), b.tensors, image[None], threshold)
 
 
 def agrees(result, expected) -> None:
-    np.testing.assert_allclose(result.output[0], expected.float().numpy(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(result.output[0], np.asarray(expected), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_activations(activation):
-    x = np.linspace(-9, 9, 101)
-    functions = {"none": torch.clone, "sigmoid": torch.sigmoid}
-    function = functions.get(activation) or getattr(F, activation)
-    np.testing.assert_allclose(activate(x, activation), function(torch.from_numpy(x)), rtol=1e-12)
-
-
-@pytest.mark.parametrize("groups", [1, 2, 6])
-@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 5)])
-@pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
-@pytest.mark.parametrize("dilation", [(1, 1), (2, 1)])
-def test_conv(groups, kernel, stride, dilation):
-    b, x, image = build((6, 9, 11))
-    padding = tuple(k // 2 for k in kernel)
-    y = b.conv(x, 12, kernel, stride, padding, dilation, groups, activation="relu")
-    weight, bias = (torch.from_numpy(b.tensors[f"conv0.{role}"]) for role in ("weight", "bias"))
-    expected = F.conv2d(torch.from_numpy(image)[None], weight, bias, stride, padding, dilation, groups)
-    result = run(b, x, y, image)
-    agrees(result, F.relu(expected)[0])
-    assert result.macs[0] == weight.numel() * expected[0, 0].numel()
-
-
-@pytest.mark.parametrize("kernel", [(2, 2), (3, 3)])
-@pytest.mark.parametrize("stride", [(2, 2), (3, 1)])
-@pytest.mark.parametrize("padding", [(0, 0), (1, 1)])
-def test_pools(kernel, stride, padding):
-    for ceil in (False, True):
-        b, x, image = build((3, 8, 10))
-        expected = F.max_pool2d(torch.from_numpy(image)[None], kernel, stride, padding, ceil_mode=ceil)[0]
-        y = b.op("max_pool", [x], expected.shape, kernel=kernel, stride=stride, padding=padding, ceil=ceil)
-        agrees(run(b, x, y, image), expected)
-    for count in (False, True):
-        b, x, image = build((3, 8, 10))
-        expected = F.avg_pool2d(torch.from_numpy(image)[None], kernel, stride, padding, count_include_pad=count)[0]
-        y = b.op(
-            "avg_pool",
-            [x],
-            expected.shape,
-            kernel=kernel,
-            stride=stride,
-            padding=padding,
-            count_padding=count,
-        )
-        agrees(run(b, x, y, image), expected)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (4, 15), (7, 8), (13, 3)])
-@pytest.mark.parametrize("align", [False, True])
-def test_resize(size, align):
-    b, x, image = build((3, 7, 8))
-    y = b.op("resize", [x], (3, *size), size=size, align_corners=align)
-    expected = F.interpolate(torch.from_numpy(image)[None], size, mode="bilinear", align_corners=align)[0]
-    agrees(run(b, x, y, image), expected)
-
-
-def test_subsample_flatten_linear():
-    b, x, image = build((3, 7, 8))
-    y = b.op("subsample", [x], (6, 4, 4), stride=2, before=1, after=2)
-    y = b.linear(b.op("flatten", [y], (96,)), 5)
-    kept = F.pad(torch.from_numpy(image)[:, ::2, ::2], (0, 0, 0, 0, 1, 2)).flatten()
-    weight, bias = (torch.from_numpy(b.tensors[f"linear2.{role}"]) for role in ("weight", "bias"))
-    agrees(run(b, x, y, image), F.linear(kept, weight, bias))
-
-
-def test_two_steps_of_an_lstm():
-    b, x, image = build((3, 4, 5))
-    states = [b.lstm(b.pooled(x), 7)]
-    states.append(b.lstm(b.pooled(x), 7, states[0]))
-    result = run(b, x, b.op("slice", [states[1]], (7,), size=7), image)
-    first, second = (op.name for op in b.ops if op.kind == "lstm")
-    tensors = {name: torch.from_numpy(tensor) for name, tensor in b.tensors.items()}
-    features, zeros = torch.from_numpy(image).mean((1, 2))[None], torch.zeros(4 * 7, 7)
-    both = {first: torch.cat([tensors[f"{first}.weight"], zeros], 1), second: tensors[f"{second}.weight"]}
-    state = torch.zeros(1, 7), torch.zeros(1, 7)
-    for name, weight in both.items():
-        cell = torch.nn.LSTMCell(3, 7)
-        parts = (*weight.split([3, 7], dim=1), tensors[f"{name}.bias"], torch.zeros(28))
-        cell.load_state_dict(dict(zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), parts, strict=True)))
-        state = cell(features, state)
-    agrees(result, state[0][0].detach())
-    assert result.macs[0] == 2 * 3 * 20 + 28 * 3 + 28 * (3 + 7)
+def doubled(b: Builder, x: str, times: float = 2.0) -> str:
+    """x times a number, by a convolution that counts."""
+    channels = b.shape(x)[0]
+    weight = np.eye(channels)[:, :, None, None] * times
+    return b.op("conv", [x], b.shape(x), tensors={"weight": weight})
 
 
 @pytest.mark.parametrize("granularity", [1, 2, 4])
 def test_closed_channels_are_zero_and_not_counted(granularity):
-    """The masked network equals the one whose closed channels are cut out; its multiply-adds are that
-    one's."""
+    """The masked network equals the one whose closed channels are cut out; its multiply-adds are that one's."""
     b, x, image = build((5, 6, 7), seed=10 + granularity)
     gate = b.gate(x, 8 // granularity, "random")
     mid = b.conv(x, 8, 3, gate=gate, activation="sigmoid")  # sigmoid(0) is not 0: the mask must come after it
@@ -130,36 +55,136 @@ def test_closed_channels_are_zero_and_not_counted(granularity):
     assert result.macs[0] == head + 42 * (int(flags.sum()) * 9 * (5 + 4) + 5 * 4)
 
 
+def test_several_gates_may_close_channels_of_one_value():
+    b, x, image = build((4, 2, 2))
+    one, two = b.fixed([True, False]), b.fixed([False])
+    y = b.op("select", [x], (4, 2, 2), [(one, 0), (one, 1), (two, 0), None])
+    agrees(run(b, x, b.op("select", [y], (4, 2, 2)), image), image * np.array([1, 0, 0, 1])[:, None, None])
+
+
 @pytest.mark.parametrize("pattern", ["open", "closed"])
 def test_a_closed_layer_gate_leaves_the_residual(pattern):
     b, x, image = build((4, 6, 6))
-    b.when = b.gate(x, 1, pattern)
-    gate = b.gate(x, 4, "open")
-    y = b.conv(b.conv(x, 8, 3, gate=gate), 4, 3, residual=x, activation="relu")
-    b.when = None
+    with b.under(b.gate(x, 1, pattern)):
+        gate = b.gate(x, 4, "open")
+        y = b.conv(b.conv(x, 8, 3, gate=gate), 4, 3, residual=x, activation="relu")
     result = run(b, x, y, image)
-    head = 4 * 36 + 4 * 16 + 16
     if pattern == "closed":
         agrees(result, F.relu(torch.from_numpy(image)))
-        assert result.macs[0] == head
+        assert result.macs[0] == HEAD
         assert result.open_rate[gate][0] == 0
     else:
-        assert result.macs[0] == head + 4 * 36 + 4 * 16 + 16 * 4 + 36 * 9 * (4 * 8 + 8 * 4)
+        assert result.macs[0] == HEAD + 4 * 36 + 4 * 16 + 16 * 4 + 36 * 9 * (4 * 8 + 8 * 4)
         assert result.open_rate[gate][0] == 1
 
 
-def test_an_exit_ends_a_sample():
+@pytest.mark.parametrize("outer", [True, False])
+@pytest.mark.parametrize("inner", [True, False])
+@pytest.mark.parametrize("inside", [True, False])
+def test_nested_layer_gates(outer, inner, inside):
+    """Fault 21: x + f(x + g(x)) with f = 3 x, g = 2 x; the inner gate is made in f's region, or before it."""
+    b, x, image = build((4, 6, 6))
+    f, g = b.fixed([outer]), None if inside else b.fixed([inner])
+    with b.under(f):
+        g = g or b.fixed([inner])
+        with b.under(g):
+            branch = doubled(b, x)
+        summed = b.op("add", [x, branch], b.shape(x))
+        y = doubled(b, summed, 3.0)
+    result = run(b, x, b.op("add", [x, y], b.shape(x)), image)
+    agrees(result, image * (1 + outer * 3 * (1 + inner * 2)))
+    assert result.macs[0] == 16 * 36 * (outer + (outer and inner))
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("second", [True, False])
+def test_an_op_runs_where_all_gates_of_when_are_open(first, second):
+    """Fault 21, with two gates that know nothing of each other."""
+    b, x, image = build((4, 6, 6))
+    gates = b.fixed([first]), b.fixed([second])
+    with b.under(*gates):
+        y = doubled(b, x)
+    result = run(b, x, b.op("add", [x, y], b.shape(x)), image)
+    agrees(result, image * (3 if first and second else 1))
+    assert result.macs[0] == (16 * 36 if first and second else 0)
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_unless_is_the_other_branch(is_open):
+    b, x, image = build((4, 6, 6))
+    gate = b.fixed([is_open])
+    with b.under(gate):
+        dear = doubled(b, doubled(b, x))
+    with b.under(unless=[gate]):
+        cheap = doubled(b, x, 5.0)
+    result = run(b, x, b.op("add", [x, dear, cheap], b.shape(x)), image)
+    agrees(result, image * (5 if is_open else 6))
+    assert result.macs[0] == 16 * 36 * (2 if is_open else 1)
+
+
+def test_a_gate_that_is_not_evaluated_is_closed():
+    """So are the channels that it closes outside of its region."""
+    b, x, image = build((4, 6, 6))
+    with b.under(b.fixed([False])):
+        gate = b.fixed([True, True])
+    y = b.op("select", [x], (4, 6, 6), [(gate, 0), (gate, 1), None, None])
+    result = run(b, x, b.op("select", [y], (4, 6, 6)), image)
+    assert not result.output[0, :2].any() and np.array_equal(result.output[0, 2:], image[2:])
+    assert not result.gates[gate].any()
+
+
+def test_a_residual_that_is_absent_leaves_nothing():
+    b, x, image = build((4, 6, 6))
+    outer, inner = b.fixed([False]), b.fixed([True])
+    with b.under(outer):
+        residual = doubled(b, x)
+        with b.under(inner):
+            y = b.conv(x, 4, 1, residual=residual)
+    agrees(run(b, x, b.op("add", [x, y], b.shape(x)), image), image)
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_an_exit_ends_a_sample_where_its_gate_is_closed(goes_on):
+    b, x, image = build((4, 6, 6))
+    gate = b.fixed([goes_on])
+    with b.under(unless=[gate]):
+        early = b.linear(b.pooled(x), 3)
+    b.exit(early, gate)
+    y = b.linear(b.pooled(b.conv(x, 8)), 3)
+    result = run(b, x, y, image)
+    assert result.exits[0] == (-1 if goes_on else 0)
+    assert result.macs[0] == (36 * 9 * 4 * 8 + 8 * 36 + 8 * 3 if goes_on else 4 * 36 + 4 * 3)
+
+
+def test_a_higher_threshold_means_less_work():
+    """Whatever a gate is for: channels, layers and exits."""
     b, x, image = build((4, 6, 6))
     exit_early(b, x, 3)
-    y = b.linear(b.pooled(b.conv(x, 8)), 3)
-    opening = next(op for op in b.ops if op.kind == "linear" and b.shape(str(op.output)) == (1,))
-    b.tensors[opening.tensors["bias"]][:] = 1e4
-    exits = run(b, x, y, image)
-    assert exits.exits[0] == 0
-    assert exits.macs[0] == 2 * 4 * 36 + 4 * 3 + 4 * 16 + 16
-    goes_on = run_reference(b.program(x, y), b.tensors, image[None], threshold=1.0)
-    assert goes_on.exits[0] == -1
-    assert goes_on.macs[0] == exits.macs[0] + 36 * 9 * 4 * 8 + 8 * 36 + 8 * 3
+    with b.under(b.gate(x, 1, "random", top_k=0)):
+        y = b.conv(b.conv(x, 8, gate=b.gate(x, 8, "random", top_k=0)), 4, residual=x)
+    y = b.linear(b.pooled(y), 3)
+    results = [run(b, x, y, image, threshold) for threshold in (0.0, 0.5, 1.0)]
+    macs = [int(result.macs[0]) for result in results]
+    assert macs == sorted(macs, reverse=True) and macs[0] > macs[-1]
+    assert [result.exits[0] for result in (results[0], results[-1])] == [-1, 0]
+
+
+def test_exits_are_numbered_in_order():
+    b, x, image = build((4, 6, 6))
+    for goes_on in (True, False):
+        b.exit(b.linear(b.pooled(x), 3), b.fixed([goes_on]))
+    assert run(b, x, b.linear(b.pooled(x), 3), image).exits[0] == 1
+
+
+def test_outputs_have_their_names_and_order():
+    b, x, image = build((4, 6, 6))
+    y, z = b.conv(x, 2), b.pooled(x)
+    result = run(b, x, {"scores": z, "map": y, "again": z, "image": x}, image)
+    assert list(result.outputs) == ["scores", "map", "again", "image"]
+    assert [array.shape for array in result.outputs.values()] == [(1, 4), (1, 2, 6, 6), (1, 4), (1, 4, 6, 6)]
+    assert np.array_equal(result.output, result.outputs["scores"])
+    np.testing.assert_allclose(result.output[0], image.mean((1, 2)), rtol=1e-5)
+    assert np.array_equal(result.outputs["image"][0], image)
 
 
 def test_threshold_is_a_probability():
