@@ -24,7 +24,7 @@ from rich.table import Table
 from vision import import_torchvision
 
 from sluicegate.analysis.peers import to_onnx
-from sluicegate.export import export
+from sluicegate.lowering import export
 from sluicegate.files import write_json
 from sluicegate.nets import build_net
 from sluicegate.train import provenance

@@ -32,7 +32,7 @@ from torch import Tensor
 from sluicegate.convert import GatedModel, GatedOutput
 from sluicegate.data import Batches, ImageSet, Normalize
 from sluicegate.errors import InputError
-from sluicegate.export import export
+from sluicegate.lowering import export
 from sluicegate.files import write_json
 from sluicegate.gates import Threshold
 from sluicegate.train import load_run, load_split, provenance, read_run_recipe
@@ -77,7 +77,7 @@ def _row(net: GatedModel, session: Session, images: ImageSet, threshold: float) 
         with torch.no_grad():
             expected = net(inputs, return_gates=True)
         result = session.run(inputs.numpy(), threshold)
-        counts += compare(expected, net.macs.macs(expected.gates), result, labels, threshold)
+        counts += compare(expected, net.macs(expected.gates), result, labels, threshold)
         macs.append(result.macs)
         error = max(error, float(np.abs(result.output - expected.output.numpy()).max() / expected.output.abs().max()))
     executed = np.concatenate(macs)

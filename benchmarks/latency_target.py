@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sluicegate.data import ImageSet, Normalize
-from sluicegate.export import lower
+from sluicegate.lowering import lower
 from sluicegate.files import write_json, write_text
 from sluicegate.train import (
     AugmentRecipe,
@@ -42,10 +42,10 @@ from sluicegate_runtime import (
     Artifact,
     LatencyTable,
     Session,
-    dense_program,
+    without_gates,
     measure_latency,
-    read_table,
-    time_in_turns,
+    LatencyTable,
+    benchmark,
 )
 
 IMAGES = 50  # timed
@@ -101,9 +101,9 @@ def _options() -> argparse.Namespace:
 def _table(budget: Recipe, images: ImageSet, path: Path, threads: int) -> LatencyTable:
     if not path.exists():
         net = build_subject(budget, images).net.eval()
-        table = measure_latency(Artifact(*lower(net)), threads)
+        table = measure_latency(lower(net).artifact, threads)
         write_text(path, replace(table, came_from=provenance.provenance()).to_json() + "\n")
-    return read_table(path)
+    return LatencyTable.load(path)
 
 
 def _timed(
@@ -115,9 +115,9 @@ def _timed(
     for session in sessions.values():
         table.check(session)
     pixels = Normalize(images.mean, images.std)(images.images[:IMAGES]).numpy()
-    contenders = {"dense": Session(dense_program(gated[0]), threads), **sessions}
+    contenders = {"dense": Session(without_gates(gated[0]), threads), **sessions}
     batches = [pixels[i : i + 1] for i in range(IMAGES)]
-    seconds = time_in_turns({name: one.run for name, one in contenders.items()}, batches, ROUNDS * IMAGES)
+    seconds = benchmark({name: one.run for name, one in contenders.items()}, batches, ROUNDS * IMAGES)
     dense, *measured = (1e3 * np.median(np.reshape(taken, (ROUNDS, IMAGES)), 0).mean() for taken in seconds.values())
     predicted = [float(table.milliseconds(session.run(pixels).gates).mean()) for session in sessions.values()]
     return predicted, [float(ms) for ms in measured], [float(dense)] * len(folders)

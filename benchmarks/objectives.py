@@ -29,7 +29,7 @@ from sluicegate.convert import ChannelGating, GatedModel, gate_model
 from sluicegate.files import write_json
 from sluicegate.gates import GateRecord, GateRecords
 from sluicegate.nets import build_net
-from sluicegate.objectives import L0, BatchShaping, Objective, WeightedSum
+from sluicegate.objectives import GateL0, BatchShaping, Objective, WeightedSum
 from sluicegate.train import provenance
 
 SIZE = 224
@@ -85,7 +85,7 @@ def _step_row(gated: GatedModel, batch: int, repeats: int) -> dict[str, Any]:
 
 
 def _objective_row(gated: GatedModel, shaped: Any, options: argparse.Namespace) -> dict[str, Any]:
-    objective: Objective = WeightedSum({"shaping": (0.75, BatchShaping(shaped=shaped)), "l0": (0.05, L0())})
+    objective: Objective = WeightedSum({"shaping": (0.75, BatchShaping(shaped=shaped)), "l0": (0.05, GateL0())})
     logits = {site: torch.randn(options.batch, site.gates).requires_grad_() for site in gated.sites.values()}
     records = {site.name: GateRecord(site, x, (x > 0).float()) for site, x in logits.items()}
 

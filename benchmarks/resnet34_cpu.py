@@ -43,13 +43,13 @@ from sluicegate.analysis.peers import PEERS_F32, Predict, dense_peers, open_vino
 from sluicegate.bench import of_calls, realised_saving
 from sluicegate.convert import ChannelGating, GatedModel, LayerGating, gate_model
 from sluicegate.costs import MacModel
-from sluicegate.export import export
+from sluicegate.lowering import export
 from sluicegate.files import write_json
 from sluicegate.gates import BinConcrete, Gate, PooledHead
 from sluicegate.graph import Channels, find_channels, module_of, trace
 from sluicegate.nets import build_net
 from sluicegate.train import provenance
-from sluicegate_runtime import Session, time_in_turns
+from sluicegate_runtime import Session, benchmark
 
 OPEN_RATES = (0.70, 0.45, 0.25)
 GATINGS = {"channel": ChannelGating(), "layer": LayerGating(estimator=BinConcrete())}
@@ -86,7 +86,7 @@ def main() -> None:
     batches = [images[i : i + options.images].numpy() for i in range(0, IMAGES - options.images + 1, options.images)]
     with tempfile.TemporaryDirectory() as folder:
         contenders = [*_dense(net, images, options), *_gated(net, images, batches, options, Path(folder))]
-    seconds = time_in_turns({c.name: c.predict for c in contenders}, batches, options.repeats)
+    seconds = benchmark({c.name: c.predict for c in contenders}, batches, options.repeats)
     for contender in contenders:
         contender.seconds.extend(seconds[contender.name])
     rows = _rows(contenders, batches[0])
@@ -248,7 +248,7 @@ def _beside_prototype(
     for _ in range(PROTOTYPE_ROUNDS):
         for key, milliseconds in _prototype(options.prototype, options.threads).items():
             theirs.setdefault(key, []).append(milliseconds)
-        seconds = time_in_turns({c.name: c.predict for c in ours}, batches, options.repeats)
+        seconds = benchmark({c.name: c.predict for c in ours}, batches, options.repeats)
         for one in ours:
             one.seconds.extend(seconds[one.name])
     rows = [_prototype_row(*key, statistics.median(found), ours) for key, found in theirs.items()]

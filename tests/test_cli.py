@@ -14,7 +14,7 @@ from sluicegate.cli import main
 from sluicegate.data import Normalize, load
 from sluicegate.recipes import demo
 from sluicegate.train import load_run
-from sluicegate_runtime import Session, read_table
+from sluicegate_runtime import Session, LatencyTable
 
 SMALL = """
 name: small
@@ -341,7 +341,7 @@ def test_a_table_is_measured_trained_towards_and_compared(capsys, quick_peers):
     method = ["method.options.layer_weight=0", "method.options.channel_weight=0"]
     found = printed(capsys, "bench", "small.yaml", "--table", "--threads", "1", "-o", "tables/small.json")
     assert found.keys() == {"file", "dense_ms", "overhead_ms", "ops", "threads"}
-    table = read_table("tables/small.json")
+    table = LatencyTable.load("tables/small.json")
     assert table.came_from.keys() == {"machine", "versions", "command"}
     # So small a network hardly gains by closed gates, and on a busy machine it may seem not to gain at all.
     Path("tables/small.json").write_text(replace(table, dense=10 * table.dense).to_json())

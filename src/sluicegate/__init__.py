@@ -14,12 +14,12 @@ from sluicegate.costs import LatencyModel as LatencyModel
 from sluicegate.costs import MacModel as MacModel
 from sluicegate.errors import InputError as InputError
 from sluicegate.errors import RunError as RunError
-from sluicegate.export import export as export
+from sluicegate.lowering import export as export
 from sluicegate.gates import AlwaysOn as AlwaysOn
 from sluicegate.gates import BinConcrete as BinConcrete
 from sluicegate.gates import ConvHead as ConvHead
 from sluicegate.gates import Ensemble as Ensemble
-from sluicegate.gates import FreeLogits as FreeLogits
+from sluicegate.gates import LearnedLogits as LearnedLogits
 from sluicegate.gates import GateRecord as GateRecord
 from sluicegate.gates import GateRecords as GateRecords
 from sluicegate.gates import GateSite as GateSite
@@ -32,8 +32,8 @@ from sluicegate.gates import Stochastic as Stochastic
 from sluicegate.gates import StraightThrough as StraightThrough
 from sluicegate.gates import Threshold as Threshold
 from sluicegate.gates import TopK as TopK
-from sluicegate.objectives import L0 as L0
-from sluicegate.objectives import L1 as L1
+from sluicegate.objectives import GateL0 as GateL0
+from sluicegate.objectives import GateL1 as GateL1
 from sluicegate.objectives import BatchActivation as BatchActivation
 from sluicegate.objectives import BatchShaping as BatchShaping
 from sluicegate.objectives import ExitTarget as ExitTarget

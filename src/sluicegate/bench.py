@@ -24,7 +24,7 @@ from sluicegate.analysis.peers import PEERS_F32, dense_peers
 from sluicegate.analysis.peers import versions as peer_versions
 from sluicegate.data import ImageSet
 from sluicegate.errors import InputError
-from sluicegate.export import lift, lower
+from sluicegate.lowering import lift, lower
 from sluicegate.files import whole_file
 from sluicegate.recipes import recipe
 from sluicegate.train import build_subject, load_split, provenance, read_run_recipe
@@ -33,10 +33,10 @@ from sluicegate_runtime import (
     Artifact,
     LatencyTable,
     Session,
-    dense_program,
+    without_gates,
     load,
     measure_latency,
-    time_in_turns,
+    benchmark,
 )
 from sluicegate_runtime.images import read_image
 from sluicegate_runtime.preprocess import prepare
@@ -127,16 +127,16 @@ def compare(
         raise InputError(f"images: {per_call} at a call is not in 1..{len(images)}, of which there are so many")
     artifact = load(file)
     batches = [images[i : i + per_call] for i in range(0, len(images) - per_call + 1, per_call)]
-    plain = lift(dense_program(artifact))
+    plain = lift(without_gates(artifact))
     example = torch.from_numpy(batches[0])
-    dense = Session(Artifact(*lower(plain, example[:1])), threads, tune)
+    dense = Session(lower(plain, example[:1]).artifact, threads, tune)
     sessions = {DENSE: dense}
     if any(value.kind == "gate" for value in artifact.program.values):
         sessions = {GATED: Session(file, threads, tune), **sessions}
     macs = {name: [float(session.run(batch).macs.mean()) for batch in batches] for name, session in sessions.items()}
     ours = {name: partial(_output, session) for name, session in sessions.items()}
     contenders = {**ours, **dense_peers(plain, example, threads)}
-    seconds = time_in_turns(contenders, batches, repeats)
+    seconds = benchmark(contenders, batches, repeats)
     errors = _errors(contenders, batches[0])
     return [_timing(name, seconds, macs, errors) for name in contenders]
 

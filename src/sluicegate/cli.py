@@ -49,7 +49,7 @@ from sluicegate.train import (
 )
 from sluicegate.train import evaluate as measure
 from sluicegate.train.products import engine_milliseconds, export_run, run_series
-from sluicegate_runtime import prediction, read_table
+from sluicegate_runtime import prediction, LatencyTable
 
 _NOTES = Console(stderr=True, highlight=False)
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
@@ -148,7 +148,7 @@ def _measure_table(config: jsonargparse.Namespace, scratch: Path) -> None:
 
 
 def _compare(config: jsonargparse.Namespace, scratch: Path) -> None:
-    absent, table = missing_peers(), read_table(config.latency) if config.latency else None
+    absent, table = missing_peers(), LatencyTable.load(config.latency) if config.latency else None
     file, images = as_file(config.model, scratch, config.data_dir)
     pixels, source = what_to_time(file, config.files, images)
     forecast = predicted(file, pixels, table, config.threads, config.tune) if table else None

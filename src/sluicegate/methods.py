@@ -26,7 +26,7 @@ from sluicegate.errors import InputError
 from sluicegate.gates import (
     BinConcrete,
     Estimator,
-    FreeLogits,
+    LearnedLogits,
     GumbelSoftmax,
     ImprovedSemHash,
     MemoryHead,
@@ -38,8 +38,8 @@ from sluicegate.gates import (
 )
 from sluicegate.nets import build_net
 from sluicegate.objectives import (
-    L0,
-    L1,
+    GateL0,
+    GateL1,
     BatchShaping,
     Beta,
     ExitTarget,
@@ -230,7 +230,7 @@ def batch_shaping(
         return WeightedSum(
             {
                 "shaping": (fading, BatchShaping(Beta(a, b), reduction=reduction)),
-                "l0": (linear(0.0, sparsity, *ramp), L0(reduction=reduction)),
+                "l0": (linear(0.0, sparsity, *ramp), GateL0(reduction=reduction)),
             }
         )
 
@@ -271,7 +271,7 @@ def stochastic_gates(
         at,
         granularity,
         estimator=GumbelSoftmax(temperature),
-        head=partial(look, hidden=hidden, batch_norm=True) if conditional else FreeLogits,
+        head=partial(look, hidden=hidden, batch_norm=True) if conditional else LearnedLogits,
         initial_open_rate=initial_open_rate,
         keep_open=keep_open,
     )
@@ -291,7 +291,7 @@ def early_exits(
     conv_head: bool = False,
     classifier_channels: int = 128,
     temperature: Weight = 1.0,
-    initial_open_rate: float = 0.2,
+    initial_open_rate: float = 0.8,
 ) -> Method:
     """Gates by which an image leaves after a stage, trained towards rates (stochastic gates, sections 5 and S1.5).
 
@@ -304,7 +304,7 @@ def early_exits(
             saves; else one that pools.
         classifier_channels: of both convolutions of an exit's classifier; 128 in the paper, much for small networks.
         temperature: of Gumbel softmax.
-        initial_open_rate: probability with which an image that comes to an exit leaves there at first.
+        initial_open_rate: probability with which an image that comes to an exit goes on at first.
     """
     head = "conv" if conv_head else partial(PooledHead, batch_norm=True)
     classifier = partial(exit_classifier, hidden=classifier_channels)
@@ -353,7 +353,7 @@ def gaternet(
     gating = GaterGating(net, at, granularity, bottleneck, initial_open_rate, dropout)
 
     def objective(gated: GatedModel) -> Objective:
-        return WeightedSum({"channel": (l1_weight, L1("channel"))})
+        return WeightedSum({"channel": (l1_weight, GateL1("channel"))})
 
     return Method("gaternet", gating, objective, weights={f"network.{GATER}": gater_weights} if gater_weights else {})
 
@@ -381,6 +381,6 @@ def skipnet(
     gating = RecurrentGating(StraightThroughPolicy(begin), features, hidden, initial_open_rate)
 
     def objective(gated: GatedModel) -> Objective:
-        return WeightedSum({"layer": (pressure, L1("layer"))})
+        return WeightedSum({"layer": (pressure, GateL1("layer"))})
 
     return Method("skipnet", gating, objective, reward=Reinforce(begin, alpha, reward_weight))

@@ -131,7 +131,7 @@ def test_macs_are_those_of_the_network_cut_off_at_the_exit(head: str) -> None:
         gates = gated(images, return_gates=True).gates
     places = _exit_of_each(gates)
     assert set(places) == {0, 1, -1}
-    macs = gated.macs.macs(gates)
+    macs = gated.macs(gates)
     assert macs.dtype == torch.int64
     pools = head == "pooled"
     assert macs.tolist() == [_counted(plain, gated, images[i : i + 1], e, pools) for i, e in enumerate(places)]
@@ -156,7 +156,7 @@ def _counted(plain: CifarResNet, gated: sg.GatedModel, image: Tensor, place: int
 def test_macs_are_differentiable_in_the_exits() -> None:
     gated = _gated()
     gates = gated(torch.randn(16, 3, 32, 32), return_gates=True).gates
-    slopes = torch.autograd.grad(gated.macs.macs(gates).sum(), [record.open for record in gates.values()])
+    slopes = torch.autograd.grad(gated.macs(gates).sum(), [record.open for record in gates.values()])
     parts = gated.macs.by_module().items()
     classifier = sum(macs for name, (kind, macs) in parts if name.startswith("exits.layer2") and kind == "exit")
     behind = sum(macs for name, (kind, macs) in parts if name.startswith("layer3") and kind == "conv") + 64 * 10
@@ -165,7 +165,7 @@ def test_macs_are_differentiable_in_the_exits() -> None:
 
 
 def test_exits_train_towards_their_rates() -> None:
-    gated = _gated(sg.ExitGating(head=sg.FreeLogits, classifier=SMALL, initial_open_rate=0.05))
+    gated = _gated(sg.ExitGating(head=sg.LearnedLogits, classifier=SMALL, initial_open_rate=0.05))
     target = sg.ExitTarget({"layer1.exit": 0.3, "layer2.exit": 0.4}, free=None)
     optimizer = torch.optim.Adam(gated.gate_parameters(), lr=0.1)
     images = torch.randn(256, 3, 8, 8)
@@ -217,7 +217,7 @@ def test_state_copies_and_pickles() -> None:
     for twin in (other, copy.deepcopy(gated), torch.load(file, weights_only=False)):
         output, gates = twin(images, return_gates=True)
         assert torch.equal(output, gated(images))
-        assert torch.equal(twin.macs.macs(gates), gated.macs.macs(gated(images, return_gates=True).gates))
+        assert torch.equal(twin.macs(gates), gated.macs(gated(images, return_gates=True).gates))
 
 
 def test_the_fused_run_is_that_of_the_graph() -> None:
@@ -245,7 +245,7 @@ def test_it_compiles_as_one_graph() -> None:
 def test_any_number_of_images(batch: int) -> None:
     gated = _gated().eval()
     output, gates = gated(torch.randn(batch, 3, 32, 32), return_gates=True)
-    assert output.shape == (batch, 10) and gated.macs.macs(gates).shape == (batch,)
+    assert output.shape == (batch, 10) and gated.macs(gates).shape == (batch,)
 
 
 def test_records_of_who_has_left() -> None:

@@ -165,7 +165,7 @@ def test_closing_a_locked_channel_saves_it_in_every_layer() -> None:
     opened = sg.GateRecords({name: r._replace(open=torch.ones_like(r.open)) for name, r in gates.items()})
     one_closed = torch.ones(1, 32).index_fill(1, torch.tensor([5]), 0.0)
     closed = sg.GateRecords(opened | {"layer2.1.conv1": opened["layer2.1.conv1"]._replace(open=one_closed)})
-    saved = gated.macs.macs(opened) - gated.macs.macs(closed)
+    saved = gated.macs(opened) - gated.macs(closed)
     assert saved.tolist() == [2 * 2 * 32 * 9 * 16 * 16]  # two layers, a filter of conv1 and a slice of conv2 in each
 
 
@@ -199,7 +199,7 @@ def test_a_higher_threshold_costs_less() -> None:
     means = []
     for tau in (0.45, 0.5, 0.55):
         gated.strategy = sg.Threshold(tau)
-        means.append(gated.macs.macs(gated(images, return_gates=True).gates).double().mean().item())
+        means.append(gated.macs(gated(images, return_gates=True).gates).double().mean().item())
     assert means[0] > means[1] > means[2]
 
 
@@ -226,7 +226,7 @@ def test_it_compiles_as_one_graph() -> None:
 def test_any_number_of_images(batch: int) -> None:
     gated = sg.gate_model(build_net("resnet8"), sg.JointGating(), torch.zeros(1, 3, 32, 32)).eval()
     output, gates = gated(torch.randn(batch, 3, 32, 32), return_gates=True)
-    assert output.shape == (batch, 10) and gated.macs.macs(gates).shape == (batch,)
+    assert output.shape == (batch, 10) and gated.macs(gates).shape == (batch,)
 
 
 def _refused(net: nn.Module, gating: Gating) -> str:

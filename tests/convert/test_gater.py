@@ -55,7 +55,7 @@ def test_the_gater_costs_what_it_costs_alone_without_its_last_layer() -> None:
     _, gates = gated(torch.randn(1, 3, 32, 32), return_gates=True)
     alone = sg.MacModel(gater, torch.zeros(1, 3, 32, 32)).dense - 64 * 10
     assert gated.macs.dense == sg.MacModel(net, torch.zeros(1, 3, 32, 32)).dense
-    assert gated.macs.macs(gates).tolist() == [gated.macs.dense + alone + 64 * 4 + 4 * (16 + 32 + 64)]
+    assert gated.macs(gates).tolist() == [gated.macs.dense + alone + 64 * 4 + 4 * (16 + 32 + 64)]
 
 
 def test_sparsity_moves_the_gater_alone() -> None:

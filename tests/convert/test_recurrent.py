@@ -8,7 +8,7 @@ from torch import fx, nn
 
 import sluicegate as sg
 from sluicegate.convert import Gating, Placement
-from sluicegate.export import lower
+from sluicegate.lowering import lower
 from sluicegate.gates import GateRecords, LstmCell, PooledFeatures
 from sluicegate.nets import build_net
 from sluicegate_runtime import run_reference
@@ -57,7 +57,7 @@ def test_skipping_a_block_saves_all_of_it_but_its_gate() -> None:
     _, gates = gated(torch.randn(2, 3, 32, 32), return_gates=True)
     opened = {name: record._replace(open=torch.ones(2, 1)) for name, record in gates.items()}
     skipped = opened | {"layer2.1": gates["layer2.1"]._replace(open=torch.tensor([[0.0], [1.0]]))}
-    cost = gated.macs.macs(GateRecords(opened)) - gated.macs.macs(GateRecords(skipped))
+    cost = gated.macs(GateRecords(opened)) - gated.macs(GateRecords(skipped))
     assert cost.tolist() == [2 * 9 * 32 * 32 * 16 * 16, 0]
 
 
@@ -88,7 +88,7 @@ def test_a_closed_channel_saves_its_share_of_the_features() -> None:
     closed = GateRecords(opened | {"1": opened["1"]._replace(open=one_closed)})
     filters = 3 * 64 + 4 * 64 + 4 * 64  # of the convolution that makes the channel, of the two that read it
     features = 64 + 10  # pooling, linear
-    assert (gated.macs.macs(opened) - gated.macs.macs(closed)).tolist() == [filters + features]
+    assert (gated.macs(opened) - gated.macs(closed)).tolist() == [filters + features]
 
 
 def test_the_engine_counts_features_of_closed_channels_alike() -> None:
@@ -99,7 +99,7 @@ def test_the_engine_counts_features_of_closed_channels_alike() -> None:
     assert 0 < gates["1"].open.mean() < 1
     result = run_reference(*lower(gated), images.numpy())
     np.testing.assert_allclose(result.output, output.numpy(), rtol=0, atol=1e-6)
-    assert result.macs.tolist() == gated.macs.macs(gates).tolist()
+    assert result.macs.tolist() == gated.macs(gates).tolist()
 
 
 def test_gates_start_out_open_and_all_shared_parts_are_gate_parameters() -> None:

@@ -12,7 +12,7 @@ from conformance.generate import random_program
 
 import sluicegate as sg
 from sluicegate.costs import LatencyModel
-from sluicegate.export import lower
+from sluicegate.lowering import lower
 from sluicegate.nets import build_net
 from sluicegate_runtime import Artifact, LatencyTable, Session, measure_latency
 from sluicegate_runtime.latency import OpLatency
@@ -39,7 +39,7 @@ def uneven(table: LatencyTable) -> LatencyTable:
 
 
 def table_of(gated: sg.GatedModel) -> LatencyTable:
-    return uneven(measure_latency(Artifact(*lower(gated)), threads=1))
+    return uneven(measure_latency(lower(gated).artifact, threads=1))
 
 
 GATINGS = {
@@ -182,7 +182,7 @@ def test_relaxed_exits_cost_what_is_to_be_expected():
 def test_exits_by_gate_model():
     """An exit's classifier is timed as it runs, and counts for those who leave there."""
     gated = gated_net([sg.ChannelGating(), sg.ExitGating()])
-    table = measure_latency(Artifact(*lower(gated)), threads=1)
+    table = measure_latency(lower(gated).artifact, threads=1)
     own = [op for name, op in table.ops.items() if name.startswith("exits_layer2")]
     assert own and all((op.layers, op.exits) == (("layer2.exit",), ("layer1.exit",)) for op in own)
     assert sum(op.open[0][0] for op in own) > sum(op.closed for op in own)

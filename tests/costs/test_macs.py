@@ -57,9 +57,9 @@ def test_macs_are_exact_integers_in_evaluation_and_differentiable_in_training() 
     gated = sg.gate_model(torchvision.models.resnet18(), sg.ChannelGating(), torch.zeros(1, 3, 64, 64))
     images = torch.randn(2, 3, 64, 64)
     _, gates = gated.train()(images, return_gates=True)
-    assert gated.macs.macs(gates).requires_grad
+    assert gated.macs(gates).requires_grad
     _, gates = gated.eval()(images, return_gates=True)
-    assert gated.macs.macs(gates).dtype == torch.int64
+    assert gated.macs(gates).dtype == torch.int64
 
 
 def test_gradient_is_the_saving_of_one_channel() -> None:
@@ -69,7 +69,7 @@ def test_gradient_is_the_saving_of_one_channel() -> None:
     _, gates = gated(torch.randn(1, 3, 32, 32, dtype=torch.float64), return_gates=True)
     is_open = {name: record.open.detach().requires_grad_() for name, record in gates.items()}
     records = sg.GateRecords({name: record._replace(open=is_open[name]) for name, record in gates.items()})
-    (grad,) = torch.autograd.grad(gated.macs.macs(records).sum(), is_open["layer1.0.conv1"])
+    (grad,) = torch.autograd.grad(gated.macs(records).sum(), is_open["layer1.0.conv1"])
     assert grad[0].tolist() == [2 * 16 * 9 * 32 * 32] * 16
 
 
@@ -78,7 +78,7 @@ def test_macs_by_module_sum_to_macs() -> None:
     with torch.no_grad():
         _, gates = gated(torch.randn(5, 3, 32, 32), return_gates=True)
     by_module = gated.macs.macs_by_module(gates)
-    assert torch.equal(torch.stack(list(by_module.values())).sum(0), gated.macs.macs(gates))
+    assert torch.equal(torch.stack(list(by_module.values())).sum(0), gated.macs(gates))
     assert by_module["conv1"].tolist() == [16 * 3 * 9 * 32 * 32] * 5
 
 
@@ -140,7 +140,7 @@ def test_missing_records_are_refused() -> None:
     gated = sg.gate_model(build_net("resnet8"), sg.ChannelGating(), torch.zeros(1, 3, 32, 32))
     _, gates = gated(torch.randn(1, 3, 32, 32), return_gates=True)
     with pytest.raises(sg.InputError, match="gates: no records"):
-        gated.macs.macs(sg.GateRecords())
+        gated.macs(sg.GateRecords())
     del gates["layer2.0.conv1"]
     with pytest.raises(sg.InputError, match=r"gates: no record for site 'layer2\.0\.conv1'"):
-        gated.macs.macs(gates)
+        gated.macs(gates)

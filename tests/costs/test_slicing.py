@@ -22,7 +22,7 @@ def _check_against_slices(net: torch.nn.Module, gating: Gating | list[Gating], s
     images = torch.randn(3, 3, 12, 12)
     with torch.no_grad():
         output, gates = gated(images, return_gates=True)
-        macs = gated.macs.macs(gates)
+        macs = gated.macs(gates)
         for i in range(len(images)):
             run = SlicedRun(gated, gates, i)
             torch.testing.assert_close(run.run(images), output[i : i + 1], rtol=1e-5, atol=1e-5)
@@ -81,6 +81,6 @@ def test_a_wrong_count_would_be_noticed() -> None:
     _, gates = gated(images, return_gates=True)
     run = SlicedRun(gated, gates, 0)
     run.run(images)
-    assert run.macs == gated.macs.macs(gates).item()
+    assert run.macs == gated.macs(gates).item()
     gated.macs.terms = tuple(replace(term, inputs_site=None) for term in gated.macs.terms)
-    assert run.macs != gated.macs.macs(gates).item()
+    assert run.macs != gated.macs(gates).item()

@@ -11,14 +11,14 @@ from conformance.generate import random_program
 from random_nets import randomise_norms
 
 import sluicegate as sg
-from sluicegate.export import lift, lower
+from sluicegate.lowering import lift, lower
 from sluicegate.nets import build_net
-from sluicegate_runtime import Artifact, Program, dense_program, run_reference
+from sluicegate_runtime import Artifact, Program, without_gates, run_reference
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_random_dense_programs(seed):
-    dense = dense_program(Artifact(*random_program(seed)))
+def test_random_without_gatess(seed):
+    dense = without_gates(Artifact(*random_program(seed)))
     shape = next(value.shape for value in dense.program.values if value.name == dense.program.input)
     images = np.random.default_rng(seed).normal(size=(2, *shape)).astype(np.float32)
     wanted = run_reference(dense.program, dense.tensors, images).output
@@ -58,7 +58,7 @@ def test_there_and_back(net, gating):
         wanted = plain(x)
     program, _ = lower(plain, x[:1])
     gated = sg.gate_model(plain, GATINGS[gating], x[:1]).eval()
-    lifted = lift(dense_program(Artifact(*lower(gated))))
+    lifted = lift(without_gates(lower(gated).artifact))
     again, tensors = lower(lifted, x[:1])
     assert structure(again) == structure(program)
     atol = 1e-5 * float(wanted.abs().max())
@@ -74,4 +74,4 @@ def test_there_and_back(net, gating):
 def test_a_gated_program_is_refused():
     gated = sg.gate_model(build_net("resnet8"), sg.LayerGating(), torch.zeros(1, 3, 32, 32))
     with pytest.raises(sg.InputError, match=r"lift: op '.*' \(gate\) belongs to gates"):
-        lift(Artifact(*lower(gated)))
+        lift(lower(gated).artifact)

@@ -15,17 +15,17 @@ from torch import nn
 
 import sluicegate as sg
 from sluicegate.convert import Gating, exit_classifier
-from sluicegate.export import export, lower
+from sluicegate.lowering import export, lower
 from sluicegate.gates import Strategy
 from sluicegate.nets import build_net
-from sluicegate_runtime import Artifact, Preprocessing, Program, Session, dense_program, load, run_reference
+from sluicegate_runtime import Artifact, Preprocessing, Program, Session, without_gates, load, run_reference
 
 GATINGS = {
     "channel": sg.ChannelGating(initial_open_rate=0.5),
     "pairs": sg.ChannelGating(granularity=2, estimator=sg.GumbelSoftmax(), initial_open_rate=0.5),
     "layer": sg.LayerGating(initial_open_rate=0.5),
     "joint": sg.JointGating(initial_open_rate=0.5),
-    "pruned": sg.ChannelGating(head=sg.FreeLogits, estimator=sg.GumbelSoftmax(), initial_open_rate=0.5),
+    "pruned": sg.ChannelGating(head=sg.LearnedLogits, estimator=sg.GumbelSoftmax(), initial_open_rate=0.5),
     "boosted": sg.ChannelGating(["mid", "out"], 2, estimator=sg.TopK(0.4, boost=True), head=sg.SaliencyHead),
     "memory": sg.ChannelGating(estimator=sg.GumbelSoftmax(), head=sg.MemoryHead, initial_open_rate=0.5),
     "locked": sg.SharedGating(sg.ChannelGating(at=["inp", "mid", "out"], initial_open_rate=0.5)),
@@ -49,7 +49,7 @@ def _check(net: nn.Module, gating: Gating | list[Gating], size: int, images: int
     engine = Session(Artifact(program, tensors)).run(x.numpy())
     for result, tolerance in ((reference, 1e-5), (engine, 1e-4)):  # the engine's 3x3 layers may run by Winograd
         np.testing.assert_allclose(result.output, output.numpy(), rtol=0, atol=tolerance * float(output.abs().max()))
-        assert result.macs.tolist() == gated.macs.macs(gates).tolist()
+        assert result.macs.tolist() == gated.macs(gates).tolist()
         decided = gates.reached()
         assert all(np.array_equal(result.gates[name], record.open.bool().numpy()) for name, record in decided.items())
         assert result.exits.tolist() == [_exit(gates, i) for i in range(images)]
@@ -106,7 +106,7 @@ class TwoInputs(nn.Module):
 def _mix_free_logits(gated: sg.GatedModel) -> None:
     """Logits that start out alike are drawn at random, so that some gates are open and some closed."""
     for gate in gated.gates.values():
-        if isinstance(gate.head, sg.FreeLogits):
+        if isinstance(gate.head, sg.LearnedLogits):
             for parameter in gate.parameters():
                 nn.init.normal_(parameter)
 
@@ -172,12 +172,12 @@ def test_two_exits_at_one_place() -> None:
     _check(build_net("resnet8"), sg.ExitGating(["layer1", "layer1.0"]), 32, 6)
 
 
-def test_exits_are_no_part_of_the_dense_program() -> None:
+def test_exits_are_no_part_of_the_without_gates() -> None:
     gated = sg.gate_model(build_net("resnet8"), sg.ExitGating(initial_open_rate=0.9), torch.zeros(1, 3, 32, 32)).eval()
     images = torch.randn(3, 3, 32, 32)
-    program = Artifact(*lower(gated))
+    program = lower(gated).artifact
     assert (Session(program).run(images.numpy()).exits == 0).all()
-    result = Session(dense_program(program)).run(images.numpy())
+    result = Session(without_gates(program)).run(images.numpy())
     gated.strategy = sg.AlwaysOn()
     with torch.no_grad():
         np.testing.assert_allclose(result.output, gated(images).numpy(), atol=1e-5)
@@ -191,7 +191,7 @@ def test_an_exit_behind_a_channel_gate(make) -> None:
     _check(pooled_chain(), [gating, sg.ExitGating(["3", "7"], classifier=make)], 16, 6)
 
 
-@pytest.mark.parametrize("head", [sg.PooledHead, sg.FreeLogits])
+@pytest.mark.parametrize("head", [sg.PooledHead, sg.LearnedLogits])
 def test_gates_kept_open(head) -> None:
     gating = sg.ChannelGating("all", head=head, initial_open_rate=0.1, keep_open=2)
     _check(random_chain(1), gating, 12, 3)
@@ -294,13 +294,13 @@ def test_a_file_decides_as_its_network_was_set_to(gating: Gating) -> None:
     torch.manual_seed(0)
     gated = sg.gate_model(build_net("resnet14"), gating, torch.zeros(1, 3, 32, 32)).eval()
     images = torch.randn(4, 3, 32, 32)
-    at_half = Session(Artifact(*lower(gated))).run(images.numpy())
+    at_half = Session(lower(gated).artifact).run(images.numpy())
     with torch.no_grad():
         logits = torch.cat([record.logits.flatten() for record in gated(images, return_gates=True).gates.values()])
     gated.strategy = sg.Threshold(float(logits.quantile(0.6).sigmoid()))
     gates = gated(images, return_gates=True).gates
-    for result in (Session(Artifact(*lower(gated))).run(images.numpy()), run_reference(*lower(gated), images.numpy())):
-        assert result.macs.tolist() == gated.macs.macs(gates).tolist()
+    for result in (Session(lower(gated).artifact).run(images.numpy()), run_reference(*lower(gated), images.numpy())):
+        assert result.macs.tolist() == gated.macs(gates).tolist()
         assert result.macs.sum() < at_half.macs.sum()
 
 

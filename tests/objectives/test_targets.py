@@ -87,7 +87,7 @@ def test_mac_target_is_the_share_of_multiply_adds() -> None:
     gated = _gated()
     _, gates = gated(torch.randn(4, 3, 32, 32), return_gates=True)
     counted = sg.GateRecords({name: r._replace(open=r.open.detach()) for name, r in gates.items()})
-    macs = gated.macs.macs(counted).double().numpy()  # [N], whole numbers
+    macs = gated.macs(counted).double().numpy()  # [N], whole numbers
     value = MacTarget(gated.macs, 0.45)(gates, 0.0)
     np.testing.assert_allclose(value.item(), (0.45 - macs.mean() / gated.macs.dense) ** 2, rtol=1e-5)
     value.backward()
@@ -202,8 +202,8 @@ def test_more_early_exits_than_asked_for_are_free() -> None:
         lambda: BatchActivation(VariableTarget(0.5, restart=0.1)),
         lambda: sg.BatchShaping(),
         lambda: sg.BatchShaping(shaped="sample"),
-        lambda: sg.L0(),
-        lambda: sg.L1(),
+        lambda: sg.GateL0(),
+        lambda: sg.GateL1(),
     ],
 )
 def test_never_looks_at_a_value(build) -> None:
@@ -219,7 +219,7 @@ def test_looking_at_a_value_would_be_noticed() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize(
     "objective",
-    [sg.BatchShaping(), sg.BatchShaping(shaped="sample"), sg.L0(), sg.L1(), BatchActivation(VariableTarget(0.5))],
+    [sg.BatchShaping(), sg.BatchShaping(shaped="sample"), sg.GateL0(), sg.GateL1(), BatchActivation(VariableTarget(0.5))],
     ids=lambda objective: type(objective).__name__,
 )
 def test_never_waits_for_a_device(objective: nn.Module) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from sluicegate.convert import GatedModel
 from sluicegate.data import Normalize, load
-from sluicegate.export import lower
+from sluicegate.lowering import lower
 from sluicegate.gates import GateRecords
 from sluicegate.recipes import recipe
 from sluicegate.train import MethodRecipe, Recipe, build_subject, load_run, run
@@ -49,8 +49,8 @@ def test_it_trains_on_digits_and_runs_alike_in_the_engine(name: str, tmp_path) -
     pixels = Normalize(test.mean, test.std)(test.images)
     with torch.no_grad():
         output, gates = gated(pixels, return_gates=True)
-    session = Session(Artifact(*lower(gated)))
-    _agree(session.run(pixels.numpy()), output, gates, gated.macs.macs(gates))
+    session = Session(lower(gated).artifact)
+    _agree(session.run(pixels.numpy()), output, gates, gated.macs(gates))
 
 
 def _agree(result, output: torch.Tensor, gates: GateRecords, macs: torch.Tensor) -> None:

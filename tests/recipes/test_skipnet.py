@@ -8,7 +8,7 @@ import torch
 
 from sluicegate.convert import GatedModel
 from sluicegate.data import Normalize
-from sluicegate.export import export
+from sluicegate.lowering import export
 from sluicegate.gates import StraightThroughPolicy
 from sluicegate.recipes import recipe
 from sluicegate.train import load_run, load_split, run
@@ -66,7 +66,7 @@ def test_the_exported_network_decides_and_costs_the_same(tested, tmp_path):
         Session(path).run(images.numpy()),
     ):
         np.testing.assert_allclose(result.output, output.numpy(), rtol=0, atol=1e-4 * float(output.abs().max()))
-        assert result.macs.tolist() == net.macs.macs(gates).tolist()
+        assert result.macs.tolist() == net.macs(gates).tolist()
         assert all(np.array_equal(result.gates[name], record.open.bool().numpy()) for name, record in gates.items())
 
 

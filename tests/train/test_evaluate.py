@@ -30,7 +30,7 @@ def by_hand(gated, images):
 def test_every_number_is_that_of_one_forward_pass(gated, images):
     measured = evaluate(gated, images, batch_size=7)
     output, gates = by_hand(gated, images)
-    macs = gated.macs.macs(gates).double()
+    macs = gated.macs(gates).double()
     assert measured.images == 50
     assert measured.accuracy == pytest.approx((output.argmax(1) == images.labels).double().mean().item())
     assert measured.macs.dense == gated.macs.dense
@@ -85,7 +85,7 @@ def test_an_ensemble_is_its_stochastic_passes(gated, images):
     measured = evaluate(gated, images, batch_size=50)
     torch.manual_seed(0)
     passes = [by_hand(gated, images) for _ in range(3)]
-    macs = torch.stack([gated.macs.macs(gates) for _, gates in passes]).sum(0)
+    macs = torch.stack([gated.macs(gates) for _, gates in passes]).sum(0)
     probability = torch.stack([output.softmax(1) for output, _ in passes]).mean(0)
     assert (measured.macs.min, measured.macs.max) == (macs.min().item(), macs.max().item())
     assert measured.macs.mean == pytest.approx(macs.double().mean().item(), rel=1e-12)

@@ -2,10 +2,10 @@
 
     ms(image) = overhead + sum over ops of  reached (closed + runs (open[in, out] - closed))
 
-reached is 1 where no exit before the op is taken, runs is 1 where every layer gate around it is open, in and out are
-shares of open channels, and `open` is bilinear on a grid of measured shares: `LatencyTable.milliseconds`, for training.
-All of it is differentiable in the decisions: the gradient of a channel is what one more open channel costs, in
-milliseconds, that of an exit what leaving there saves. Between 0 and 1 a decision counts as the probability of one that
+reached is 1 where every exit before the op is open, runs is 1 where every layer gate around it is open (and, of an exit's
+classifier, that exit is closed), in and out are shares of open channels, and `open` is bilinear on a grid of measured
+shares: `LatencyTable.milliseconds`, for training. All of it is differentiable in the decisions: the gradient of a
+channel is what one more open channel costs, in milliseconds, that of an exit what going on costs. Between 0 and 1 a decision counts as the probability of one that
 is independent of all others, so that `reached` is the share of images that come so far.
 
 Legend: N images, G gates of a site, S sites, K ops, Q knots of a share.
@@ -51,28 +51,28 @@ class LatencyModel(nn.Module):
 
     grids: Tensor  # [K, Q, Q]
     skipped: Tensor  # [K]
-    reads: Tensor  # [K], index of a site; S, a column of ones, where none has a say
+    reads: Tensor  # [K, S + 2], how much the share of each site counts; all of it the column of ones where none does
     writes: Tensor
-    layers: Tensor  # [depth, K]
-    exits: Tensor  # [depth, K]; S + 1, a column of zeros, where there are no more
+    layers: Tensor  # [depth, K], index of a site; S, a column of ones, where there are no more
+    unless: Tensor  # [depth, K]; S + 1, a column of zeros, where there are no more
+    exits: Tensor  # [depth, K]
 
     def __init__(self, gated: Gated, table: LatencyTable) -> None:
         super().__init__()
         _check(gated, table)
         self.names, self.ops = tuple(gated.sites), tuple(table.ops)
         self.dense, self.overhead = table.dense, table.overhead
-        place = {name: index for index, name in enumerate(self.names)} | {None: len(self.names)}
-        ops, knots = table.ops.values(), len(SHARES)
-        layers = [[place[layer] for layer in op.layers] for op in ops]
-        exits = [[place[leave] for leave in op.exits] for op in ops]
+        place = {name: index for index, name in enumerate(self.names)}
+        ones, zeros, ops, knots = len(place), len(place) + 1, list(table.ops.values()), len(SHARES)
         grids = [torch.tensor(op.open).expand(knots, knots) for op in ops]
         for name, tensor in {
             "grids": torch.stack(grids),
             "skipped": torch.tensor([op.closed for op in ops]),
-            "reads": torch.tensor([place[op.reads] for op in ops]),
-            "writes": torch.tensor([place[op.writes] for op in ops]),
-            "layers": _chains(layers, len(place) - 1),
-            "exits": _chains(exits, len(place)),
+            "reads": torch.stack([_weights(op.reads, place) for op in ops]),
+            "writes": torch.stack([_weights(op.writes, place) for op in ops]),
+            "layers": _chains([[place[gate] for gate in op.layers] for op in ops], ones),
+            "unless": _chains([[place[gate] for gate in op.unless] for op in ops], zeros),
+            "exits": _chains([[place[gate] for gate in op.exits] for op in ops], ones),
         }.items():
             self.register_buffer(name, tensor, persistent=False)
         ways_out = [None, *(name for name, site in gated.sites.items() if site.kind == "exit")]
@@ -99,9 +99,9 @@ class LatencyModel(nn.Module):
             raise InputError(f"gates: no record for site {missing[0]!r}, on which the milliseconds depend")
         rates = [gates[name].open.mean(1) for name in self.names]
         shares = torch.stack([*rates, torch.ones_like(rates[0]), torch.zeros_like(rates[0])], dim=1)  # [N, S + 2]
-        reached = (1 - shares[:, self.exits]).prod(1)  # [N, K]
-        runs = shares[:, self.layers].prod(1)
-        ms = self._between(shares[:, self.reads], shares[:, self.writes])
+        reached = shares[:, self.exits].prod(1)  # [N, K]
+        runs = shares[:, self.layers].prod(1) * (1 - shares[:, self.unless]).prod(1)
+        ms = self._between(shares @ self.reads.T, shares @ self.writes.T)
         return self.overhead + (reached * (self.skipped + runs * (ms - self.skipped))).sum(1)
 
     def _between(self, reads: Tensor, writes: Tensor) -> Tensor:
@@ -111,6 +111,15 @@ class LatencyModel(nn.Module):
         low = torch.lerp(self.grids[ops, i, j].to(part_in), self.grids[ops, i + 1, j].to(part_in), part_in)
         high = torch.lerp(self.grids[ops, i, j + 1].to(part_in), self.grids[ops, i + 1, j + 1].to(part_in), part_in)
         return torch.lerp(low, high, part_out)
+
+
+def _weights(gates: Mapping[str, float], place: Mapping[str, int]) -> Tensor:
+    """[S + 2]: how much the share of each site counts."""
+    row = torch.zeros(len(place) + 2)
+    row[len(place)] = 0.0 if gates else 1.0
+    for gate, weight in gates.items():
+        row[place[gate]] = weight
+    return row
 
 
 def _chains(places: Sequence[Sequence[int]], fill: int) -> Tensor:
@@ -131,7 +140,7 @@ def _check(gated: Gated, table: LatencyTable) -> None:
         if table.gates.get(name) != own.get(name):
             counts = f"{table.gates.get(name, 'no')} gates at {name!r}, this one {own.get(name, 'none')}"
             raise InputError(f"table: it is of another network, with {counts}")
-    macs = int(gated.macs.macs(_records(gated, 1.0)))
+    macs = int(gated.macs(_records(gated, 1.0)))
     if macs != table.macs:
         raise InputError(f"table: it is of another network, of {table.macs:,} MACs with open gates, this one {macs:,}")
 
@@ -139,7 +148,7 @@ def _check(gated: Gated, table: LatencyTable) -> None:
 def _records(gated: Gated, value: float, leaves: str | None = None) -> GateRecords:
     """One image with every gate open, 1, or closed, 0, that takes no exit but the one where it leaves."""
     flags = {
-        name: torch.full((1, site.gates), float(name == leaves) if site.kind == "exit" else value)
+        name: torch.full((1, site.gates), float(name != leaves) if site.kind == "exit" else value)
         for name, site in gated.sites.items()
     }
     return GateRecords({name: GateRecord(gated.sites[name], full, full) for name, full in flags.items()})

@@ -13,7 +13,7 @@ from sluicegate.gates.gate import Gate as Gate
 from sluicegate.gates.gate import on_minus_off as on_minus_off
 from sluicegate.gates.heads import Constant as Constant
 from sluicegate.gates.heads import ConvHead as ConvHead
-from sluicegate.gates.heads import FreeLogits as FreeLogits
+from sluicegate.gates.heads import LearnedLogits as LearnedLogits
 from sluicegate.gates.heads import Head as Head
 from sluicegate.gates.heads import LogitHead as LogitHead
 from sluicegate.gates.heads import MemoryHead as MemoryHead

@@ -64,7 +64,7 @@ class PooledHead(Head):
             start_open(open_rate, output.bias, logits)
 
 
-class FreeLogits(Head):
+class LearnedLogits(Head):
     """Logits that are parameters and look at nothing: the gates prune (stochastic gates, "data-independent").
 
     Args:

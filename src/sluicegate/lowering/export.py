@@ -42,5 +42,5 @@ def export(
     lowered = lower(net, example_inputs, preprocessing, classes)
     if verify:
         verify_lowered(net, lowered, example_inputs)
-    save_program(path, lowered.program, lowered.tensors)
+    save_program(path, lowered.program, lowered.artifact.tensors)
     return Path(path)

@@ -12,6 +12,7 @@ the program's stands in its room.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,17 +34,23 @@ from sluicegate.ops.links import OPEN, UNREAD, Flags
 from sluicegate.ops.multiply import per_pixel
 from sluicegate.ops.reading import why_opaque
 from sluicegate.ops.room import Weight
-from sluicegate_runtime import Preprocessing, Program
+from sluicegate_runtime import Artifact, Preprocessing, Program
 from sluicegate_runtime.program import Attribute, Value
 
 Tensors = Mapping[str, Weight] | Mapping[str, Tensor]
 
 
+@dataclass(frozen=True)
 class Lowered:
-    """A program, its tensors, and which node each value comes from."""
+    """A program, and which node of the network each of its values comes from."""
 
-    def __init__(self, program: Program, tensors: dict[str, np.ndarray], nodes: dict[str, fx.Node]) -> None:
-        self.program, self.tensors, self.nodes = program, tensors, nodes
+    artifact: Artifact
+    nodes: Mapping[str, fx.Node]
+
+    @property
+    def program(self) -> Program:
+        """The program itself."""
+        return self.artifact.program
 
 
 def lower(
@@ -84,7 +91,7 @@ def lower(
         tuple(classes),
     )
     nodes = {lowering.names[node]: node for node in reversed(list(lowering.names))}
-    return Lowered(program, built.tensors, nodes)
+    return Lowered(Artifact(program, built.tensors), nodes)
 
 
 def check_exportable(graph_module: fx.GraphModule) -> None:

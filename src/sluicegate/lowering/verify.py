@@ -44,7 +44,7 @@ def verify_lowered(net: nn.Module, lowered: Lowered, images: Tensor | None = Non
         InputError: they disagree; the line says in what, and names the first op that differs.
     """
     images = _images(lowered.program, images)
-    session = Session(Artifact(lowered.program, lowered.tensors), threads=1, winograd=False)
+    session = Session(lowered.artifact, threads=1, winograd=False)
     with kept_modes(net), torch.no_grad():
         net.eval()
         if not isinstance(net, GatedModel):
@@ -210,7 +210,7 @@ def _computed(lowered: Lowered, last: Op, images: Tensor) -> np.ndarray:
     values = (*(value for value in program.values if value.name in written), whole)
     part = replace(program, outputs={"output": whole.name}, values=values, ops=ops, classes=())
     named = {tensor for op in ops for tensor in op.tensors.values()}
-    tensors = {name: tensor for name, tensor in lowered.tensors.items() if name in named}
+    tensors = {name: tensor for name, tensor in lowered.artifact.tensors.items() if name in named}
     result = Session(Artifact(part, tensors), threads=1, winograd=False).run(images.numpy())
     return result.output.reshape(1, -1)
 

@@ -16,8 +16,8 @@ from sluicegate.objectives.reinforce import Reinforce as Reinforce
 from sluicegate.objectives.reinforce import reinforce as reinforce
 from sluicegate.objectives.shaping import BatchShaping as BatchShaping
 from sluicegate.objectives.shaping import batch_shaping as batch_shaping
-from sluicegate.objectives.sparsity import L0 as L0
-from sluicegate.objectives.sparsity import L1 as L1
+from sluicegate.objectives.sparsity import GateL0 as GateL0
+from sluicegate.objectives.sparsity import GateL1 as GateL1
 from sluicegate.objectives.targets import BatchActivation as BatchActivation
 from sluicegate.objectives.targets import ExitTarget as ExitTarget
 from sluicegate.objectives.targets import LatencyTarget as LatencyTarget

@@ -2,7 +2,7 @@ r"""Objectives that press every gate towards closing, without a target.
 
 Legend: N images, G gates of a site, K gates of all sites.
 
-    L0    sum_k sigmoid(logit_k)    batch shaping eq. 5: the L0 norm's expectation (Louizos et al. 2018), unstretched
+    GateL0    sum_k sigmoid(logit_k)    batch shaping eq. 5: the L0 norm's expectation (Louizos et al. 2018), unstretched
     L1    ||G(x)||_1 / K            GaterNet section 3.2.2
 
 Both are linear in the images: the mean over the processes of each one's mean is that over the global batch.
@@ -15,7 +15,7 @@ from sluicegate.objectives.objective import Objective
 from sluicegate.objectives.reduction import Reduction, checked_reduction, records_of, reduce_gates
 
 
-class L0(Objective):
+class GateL0(Objective):
     """The probability with which gates are open, mean over images: batch shaping's complexity loss, eq. 5.
 
     Args:
@@ -32,7 +32,7 @@ class L0(Objective):
         return reduce_gates([r.logits.sigmoid().mean(0) for r in records_of(gates, self.kind)], self.reduction)
 
 
-class L1(Objective):
+class GateL1(Objective):
     """The sampled gates themselves, soft where the estimator is, mean over images: GaterNet's sparsity.
 
     Args:

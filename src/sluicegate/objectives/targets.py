@@ -168,7 +168,7 @@ class MacTarget(Objective):
         self.distance = Distance(target, free)
 
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
-        return self.distance(batch_rate(self.macs.macs(gates) / self.macs.dense), progress)
+        return self.distance(batch_rate(self.macs(gates) / self.macs.dense), progress)
 
 
 class LatencyTarget(Objective):
@@ -200,7 +200,7 @@ class LatencyTarget(Objective):
 class ExitTarget(Objective):
     """Squared distances of the shares of images that leave at early exits from targets: stochastic gates, section S1.5.
 
-    An exit's gate is open where the image would leave; it leaves at the first that is open.
+    An exit's gate is open where the image goes on; it leaves at the first that is closed.
 
     Args:
         target: t_e in [0, 1], for all exits or by site name (exits that are not named have none).
@@ -217,8 +217,8 @@ class ExitTarget(Objective):
         targets, terms = self.targets.at(progress, records), []
         staying = torch.ones_like(records[0].open[:, 0])  # [N]
         for record in records:
-            leaving = staying * record.open[:, 0]
-            staying = staying - leaving
+            going_on = staying * record.open[:, 0]
+            leaving, staying = staying - going_on, going_on
             if record.site.name in targets:
                 terms.append(_distance(batch_rate(leaving), targets[record.site.name], self.free))
         return torch.stack(terms).sum()

@@ -13,7 +13,7 @@ from sluicegate.graph import is_constant, shape
 from sluicegate.ops.channel_affine import by_constant
 from sluicegate.ops.layout import channel_count, channel_sides, layout_of, pixel_sides
 from sluicegate.ops.links import Link, Mixed, each
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.room import Call, Room, call_of
 
 
 def _function(node: fx.Node, input: Any, other: Any) -> Call | None:
@@ -27,10 +27,17 @@ def _function(node: fx.Node, input: Any, other: Any) -> Call | None:
     if len(constants) == 1:
         (x,) = (x for x in nodes if x not in constants)
         return by_constant(node, "weight", x, constants[0])
+    nodes = [_before_expansion(x) for x in nodes]
     for x, factor in (nodes, nodes[::-1]):
         if shape(x) == shape(node) and layout_of(x).channels and _fits(x, factor):
             return Call("multiply", (x, factor), layout=layout_of(x))
     return None
+
+
+def _before_expansion(x: fx.Node) -> fx.Node:
+    """What `expand_as` repeats, which a product repeats by itself."""
+    call = call_of(x)
+    return call.inputs[0] if call and call.kind == "expand" else x
 
 
 def _fits(x: fx.Node, factor: fx.Node) -> bool:

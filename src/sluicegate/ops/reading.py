@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 
 from sluicegate.gates.heads import pool, pool_sizes
 from sluicegate.gates.recurrent import hidden_of
-from sluicegate.graph import Spellings, class_name, is_hooked, module_of, shape, trace
+from sluicegate.graph import Spellings, class_name, is_constant, is_hooked, module_of, shape, trace
 from sluicegate.ops.identity import handed_on
 from sluicegate.ops.inplace import make_pure
 from sluicegate.ops.layout import Layout, default_layout, layout_of
@@ -67,7 +67,7 @@ def read_again(graph_module: fx.GraphModule) -> None:
 
 def read_node(graph_module: fx.GraphModule, node: fx.Node) -> None:
     """Note the call and the layout of one node, whose inputs have been read."""
-    if node.op in ("output", "get_attr"):
+    if node.op in ("output", "get_attr") or is_constant(node):
         return
     if node.op == "placeholder":
         node.meta["layout"] = default_layout(len(shape(node)))

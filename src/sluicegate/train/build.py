@@ -25,7 +25,7 @@ from sluicegate.objectives import LatencyTarget, Objective, Reinforce, WeightedS
 from sluicegate.schedule import Schedule, parse_schedule
 from sluicegate.train.recipe import DataRecipe, LatencyRecipe, MethodRecipe, NetRecipe, Recipe
 from sluicegate.train.weights import load_weights
-from sluicegate_runtime import read_table
+from sluicegate_runtime import LatencyTable
 
 
 class Subject(NamedTuple):
@@ -47,7 +47,7 @@ class Subject(NamedTuple):
         """[N], int64: what each image cost."""
         if not gates:
             return torch.full((len(images),), self.macs.dense, device=images.device)
-        return self.macs.macs(GateRecords({name: _detached(record) for name, record in gates.items()}))
+        return self.macs(GateRecords({name: _detached(record) for name, record in gates.items()}))
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The network's parameters and those of its gates."""
@@ -121,7 +121,7 @@ def _towards(recipe: LatencyRecipe, subject: Subject) -> Subject:
         return subject
     if not isinstance(subject.net, GatedModel):
         raise InputError(f"latency.ms: {recipe.ms:g} is no target of a network without gates; method.name adds some")
-    target = LatencyTarget(LatencyModel(subject.net, read_table(recipe.table)), recipe.ms)
+    target = LatencyTarget(LatencyModel(subject.net, LatencyTable.load(recipe.table)), recipe.ms)
     parts: dict[str, tuple[float, Objective]] = {"latency": (recipe.weight, target)}
     if subject.objective is not None:
         parts["method"] = (1.0, subject.objective)

@@ -14,7 +14,7 @@ from sluicegate.analysis import Point, Series
 from sluicegate.convert import GatedModel
 from sluicegate.data import ImageSet, Normalize
 from sluicegate.errors import InputError
-from sluicegate.export import export
+from sluicegate.lowering import export
 from sluicegate.gates import Threshold
 from sluicegate.train.build import load_split
 from sluicegate.train.run import load_run, read_result, read_run_recipe
