@@ -4,13 +4,14 @@
     box   = the largest centred box with the input's aspect, its sides times `share`
     input = (bilinear(box) / 255 - mean) / std
 
-With `share` 1 this is Pillow's `ImageOps.fit(image, size, BILINEAR)`, with which training images are resized: a
-triangle over `max(scale, 1)` pixels to each side, weights in 22 bits, rounded to whole levels after either pass. Here
-rows are filtered first. Where Pillow does so too the two agree to the bit; some versions begin with the columns of tall
-images, and then they differ by one level of 255 at most.
+With `share` 1 this is, to the bit, how training images are fitted (`sluicegate/data/pixels.py`): Pillow's bilinear
+filter, a triangle over `max(scale, 1)` pixels to each side, weights in 22 bits, along the rows first, rounded to whole
+levels after either pass.
 
 H W pixels of the image, C channels, h w pixels of the program's input, T taps of the filter.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,14 +28,15 @@ def prepare(pixels: np.ndarray, program: Program) -> np.ndarray:
     channels, *size = program.shape(program.input)
     how = program.preprocessing
     share = how.crop / how.resize if how.crop and how.resize else 1.0
-    fitted = _fitted(_coloured(pixels, channels), size, share)
+    fitted = fitted_to(with_channels(pixels, channels), size, share)
     scaled = fitted.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
     if how.mean:
         scaled = (scaled - _column(how.mean)) / _column(how.std)
     return np.ascontiguousarray(scaled)
 
 
-def _coloured(pixels: np.ndarray, channels: int) -> np.ndarray:
+def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """[H, W, C] -> [H, W, channels]: grey becomes colour, and colour grey. InputError where it is neither."""
     has = pixels.shape[2]
     if has == 1:
         return np.repeat(pixels, channels, axis=2)
@@ -45,7 +47,7 @@ def _coloured(pixels: np.ndarray, channels: int) -> np.ndarray:
     return pixels
 
 
-def _fitted(pixels: np.ndarray, size: list[int], share: float) -> np.ndarray:
+def fitted_to(pixels: np.ndarray, size: Sequence[int], share: float) -> np.ndarray:
     """[H, W, C] -> [h, w, C]."""
     if pixels.shape[:2] == tuple(size) and share == 1:
         return pixels
@@ -65,6 +67,7 @@ def _resampled(pixels: np.ndarray, size: int, length: float) -> np.ndarray:
 
 def _filter(side: int, size: int, length: float) -> tuple[np.ndarray, np.ndarray]:
     """[T, size] each: which pixels every output looks at, and with what weight."""
+    length = min(length, side)  # which rounding may have left a trifle above
     begin, end = np.float32((side - length) / 2), np.float32((side + length) / 2)  # Pillow keeps boxes in 32 bits
     scale = float(end - begin) / size
     reach = max(scale, 1.0)
