@@ -84,7 +84,7 @@ def load_split(recipe: DataRecipe, split: Literal["train", "test"], root: str | 
         RunError: a file is damaged.
     """
     limit = recipe.limit_train if split == "train" else recipe.limit_test
-    return load(recipe.name, split, root=None if root is None else Path(root), limit=limit, size=recipe.size)
+    return load(recipe.name, split, None if root is None else Path(root), limit=limit, size=recipe.size)
 
 
 def as_subject(net: nn.Module, images: ImageSet) -> Subject:
