@@ -186,7 +186,7 @@ def test_a_parquet_file_of_other_columns_is_named(tmp_path: Path) -> None:
 def test_a_set_that_lies_there_in_two_forms_is_refused(tmp_path: Path) -> None:
     for form in ("160px", "320px"):
         write_parquet(tmp_path / form / "train-0.parquet", COLOUR, LABELS)
-    with pytest.raises(InputError, match=r"160px' and '.*320px' both have train files; name one, --data-dir$"):
+    with pytest.raises(InputError, match=r"160px' and '.*320px' both have train files; name one with --data-dir$"):
         load("bugs", "train", data_dir=tmp_path)
     assert len(load("bugs", "train", data_dir=tmp_path / "160px")) == len(LABELS)
 

@@ -89,9 +89,8 @@ def _parquet_files(folder: Path, name: str) -> list[Path]:
     found = {place: sorted(place.glob(f"{name}-*.parquet")) for place in places}
     full = [place for place, files in found.items() if files]
     if len(full) > 1:
-        raise InputError(
-            f"data: {str(full[0])!r} and {str(full[1])!r} both have {name} files; name one with --data-dir"
-        )
+        both = f"{str(full[0])!r} and {str(full[1])!r}"
+        raise InputError(f"data: {both} both have {name} files; name one with --data-dir")
     return found[full[0]] if full else []
 
 
