@@ -11,22 +11,60 @@ levels after either pass.
 H W pixels of the image, C channels, h w pixels of the program's input, T taps of the filter.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from .errors import InputError
-from .program import Program
+from .program import Preprocessing, Program
+
+IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+NONE = Preprocessing(mean=(0.0,), std=(1.0,))  # of every channel
 
 _BITS = 22  # of a weight
 _GREY = np.array([19595, 38470, 7471])  # ITU-R 601 in 16 bits, as Pillow has it
 
 
-def prepare(pixels: np.ndarray, program: Program) -> np.ndarray:
+def preprocessing_of(program: Program, given: Preprocessing | None = None) -> Preprocessing:
+    """How images become the program's input: as `given`, else as the program says. InputError where neither is known,
+    or where the figures are not one a channel."""
+    how = given or program.preprocessing
+    if how in (None, Preprocessing()):
+        raise InputError(
+            "preprocessing: the model was exported without any, so how its images were normalised is unknown; "
+            "say --preprocessing none, imagenet or MEAN/STD, or export it with preprocessing=..."
+        )
+    channels = program.shape(program.input)[0]
+    if how == NONE:
+        return NONE
+    if len(how.mean) not in (0, channels) or len(how.std) != len(how.mean):
+        raise InputError(
+            f"preprocessing: {len(how.mean)} means, {len(how.std)} stds; the network has {channels} channels"
+        )
+    return how
+
+
+def parse_preprocessing(text: str) -> Preprocessing:
+    """`none` (pixels in [0, 1]), `imagenet`, or `MEAN/STD` with one figure a channel: `0.5,0.5,0.5/0.25,0.25,0.25`.
+    InputError for anything else."""
+    known = {"none": NONE, "imagenet": IMAGENET}
+    if text in known:
+        return known[text]
+    try:
+        mean, std = (tuple(float(figure) for figure in part.split(",")) for part in text.split("/"))
+    except ValueError:
+        raise InputError(f"preprocessing: {text!r} is not none, imagenet or MEAN/STD such as 0.5,0.5/0.2,0.2") from None
+    if len(mean) != len(std) or not all(map(math.isfinite, mean)) or not all(0 < figure < math.inf for figure in std):
+        raise InputError(f"preprocessing: {text!r} must have as many stds as means, all of them above 0")
+    return Preprocessing(mean=mean, std=std)
+
+
+def prepare(pixels: np.ndarray, program: Program, preprocessing: Preprocessing | None = None) -> np.ndarray:
     """uint8 [H, W, C] -> float32 [C', h, w], as the program wants it; grey becomes colour, and colour grey. InputError
-    where the channels do not fit."""
+    where the channels do not fit, or as in `preprocessing_of`."""
+    how = preprocessing_of(program, preprocessing)
     channels, *size = program.shape(program.input)
-    how = program.preprocessing
     share = how.crop / how.resize if how.crop and how.resize else 1.0
     fitted = fitted_to(with_channels(pixels, channels), size, share)
     scaled = fitted.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
