@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sluicegate.data.batches import Batches
 from sluicegate.data.spec import DataSpec
 from sluicegate.errors import InputError
 
@@ -60,6 +61,20 @@ class ImageSet:
     def to(self, device: torch.device | str) -> "ImageSet":
         """The same set with its tensors on a device."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> Batches:
+        """See `Batches`; the whole set goes to the device at once."""
+        return Batches(self.to(device), batch_size, shuffle, seed, drop_last, rank, world)
 
     def subset(self, indices: Tensor | Sequence[int]) -> "ImageSet":
         """The images of these indices, in their order."""
