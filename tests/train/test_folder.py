@@ -52,7 +52,7 @@ def test_what_else_differs_is_named(other, named, begun):
 
 
 def test_without_resume_a_run_is_left_alone(begun, tmp_path):
-    with pytest.raises(InputError, match="^out: .* holds a run already; go on with --resume"):
+    with pytest.raises(InputError, match=r"^out: .* holds a run already; go on with --resume"):
         check_folder(begun, RECIPE, resume=False)
     check_folder(tmp_path / "new", RECIPE, resume=False)
 
