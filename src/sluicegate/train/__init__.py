@@ -12,6 +12,11 @@ from sluicegate.train.evaluate import Evaluation as Evaluation
 from sluicegate.train.evaluate import MacStatistics as MacStatistics
 from sluicegate.train.evaluate import evaluate as evaluate
 from sluicegate.train.evaluate import spread as spread
+from sluicegate.train.folder import Best as Best
+from sluicegate.train.folder import Result as Result
+from sluicegate.train.folder import read_result as read_result
+from sluicegate.train.folder import read_run_recipe as read_run_recipe
+from sluicegate.train.folder import read_run_spec as read_run_spec
 from sluicegate.train.recalibrate import recalibrate as recalibrate
 from sluicegate.train.recipe import AugmentRecipe as AugmentRecipe
 from sluicegate.train.recipe import DataRecipe as DataRecipe
@@ -24,9 +29,5 @@ from sluicegate.train.recipe import from_yaml as from_yaml
 from sluicegate.train.recipe import override as override
 from sluicegate.train.recipe import read_recipe as read_recipe
 from sluicegate.train.recipe import to_yaml as to_yaml
-from sluicegate.train.run import Best as Best
-from sluicegate.train.run import Result as Result
 from sluicegate.train.run import load_run as load_run
-from sluicegate.train.run import read_result as read_result
-from sluicegate.train.run import read_run_recipe as read_run_recipe
 from sluicegate.train.run import run as run

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sluicegate import methods
 from sluicegate.convert import GatedModel, GatedOutput, gate_model
 from sluicegate.costs import LatencyModel, MacModel
-from sluicegate.data import ImageSet, load
+from sluicegate.data import DataSpec, ImageSet, load
 from sluicegate.errors import InputError, one_line
 from sluicegate.gates import GateRecord, GateRecords
 from sluicegate.methods import Method
@@ -56,8 +56,8 @@ class Subject(NamedTuple):
         return list(self.net.parameters()), []
 
 
-def _example(images: ImageSet) -> Tensor:
-    return torch.zeros(1, *images.images.shape[1:])
+def _example(images: ImageSet | DataSpec) -> Tensor:
+    return torch.zeros(1, *images.shape)
 
 
 def _detached(record: GateRecord) -> GateRecord:
@@ -84,16 +84,16 @@ def load_split(recipe: DataRecipe, split: Literal["train", "test"], root: str | 
         RunError: a file is damaged.
     """
     limit = recipe.limit_train if split == "train" else recipe.limit_test
-    return load(recipe.name, split, root=None if root is None else Path(root), limit=limit, size=recipe.size)
+    return load(recipe.name, split, None if root is None else Path(root), limit=limit, size=recipe.size)
 
 
-def as_subject(net: nn.Module, images: ImageSet) -> Subject:
+def as_subject(net: nn.Module, images: ImageSet | DataSpec) -> Subject:
     """A network to be measured on such images."""
     macs = net.macs if isinstance(net, GatedModel) else MacModel(net, _example(images))
     return Subject(net, macs)
 
 
-def build_subject(recipe: Recipe, images: ImageSet, read_files: bool = True) -> Subject:
+def build_subject(recipe: Recipe, images: ImageSet | DataSpec, read_files: bool = True) -> Subject:
     """The network of a recipe for such images, its gates inserted, initialised from the recipe's seed.
 
     Args:
@@ -179,8 +179,8 @@ def _checked(
         raise InputError(f"method.options: {name}: {one_line(error)}") from error
 
 
-def _net_options(recipe: NetRecipe, images: ImageSet) -> dict[str, Any]:
+def _net_options(recipe: NetRecipe, images: ImageSet | DataSpec) -> dict[str, Any]:
     """The recipe's options over what the data set demands: its classes, and its channels if they are not three."""
-    channels = images.images.shape[1]
+    channels = images.shape[0]
     demanded = {"classes": len(images.classes)} | ({} if channels == 3 else {"in_channels": channels})
     return demanded | recipe.options

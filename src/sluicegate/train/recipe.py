@@ -83,7 +83,7 @@ class MethodRecipe:
 class LatencyRecipe:
     """Train towards `ms` milliseconds for an image on the machine that `table` was measured on (docs/latency.md).
 
-    The objective is added to the method's own, at `weight`. `sluicegate bench RECIPE --table` writes the table.
+    The objective is added to the method's own, at `weight`. `sluicegate profile RECIPE` writes the table.
     """
 
     table: str | None = None
