@@ -23,7 +23,7 @@ from torch import Tensor, fx, nn
 from sluicegate.costs.terms import NETWORK, Term, terms_of
 from sluicegate.errors import InputError
 from sluicegate.gates import GateRecords
-from sluicegate.ops import read_network
+from sluicegate.ops import is_read, read_network
 
 _COUNTED = (*NETWORK, "gate", "exit")
 
@@ -59,7 +59,8 @@ class MacModel:
         example_inputs: Tensor | tuple[Tensor, ...] = (),
         leaf_modules: Collection[type[nn.Module]] = (),
     ) -> None:
-        graph_module = net if isinstance(net, fx.GraphModule) else read_network(net, example_inputs, leaf_modules)
+        graph_module = net if is_read(net) else read_network(net, example_inputs, leaf_modules)
+        assert isinstance(graph_module, fx.GraphModule)
         self.terms: tuple[Term, ...] = tuple(terms_of(graph_module))
 
     @property

@@ -25,6 +25,7 @@ def _norm_act(self: Any, x: Any) -> Any:
     return self.act(self.drop(nn.BatchNorm2d.forward(self, x)))
 
 
+_READ = "read by sluicegate"
 SPELLINGS = Spellings(
     WHOLE | {"timm.layers.drop.DropPath", "torchvision.ops.stochastic_depth.StochasticDepth"},
     {"timm.layers.norm_act.BatchNormAct2d": _norm_act},
@@ -56,7 +57,13 @@ def read_network(
     graph_module = trace(net, example_inputs, leaf_modules, SPELLINGS, in_both_modes)
     make_pure(graph_module)
     read_again(graph_module)
+    graph_module.meta[_READ] = True
     return graph_module
+
+
+def is_read(net: nn.Module) -> bool:
+    """Whether a network is a graph that `read_network` made."""
+    return isinstance(net, fx.GraphModule) and bool(net.meta.get(_READ))
 
 
 def read_again(graph_module: fx.GraphModule) -> None:
