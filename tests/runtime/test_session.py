@@ -306,6 +306,23 @@ def test_a_profile_shares_out_the_macs_of_a_run():
     assert all(milliseconds > 0 for milliseconds, _ in profile.values())
 
 
+def test_profile_takes_decisions_from_outside():
+    artifact = Artifact(*random_program(9))
+    session = Session(artifact)
+    image = np.random.default_rng(0).normal(size=artifact.program.values[0].shape).astype(np.float32)
+    for threshold in (0.2, 0.5, 0.7, 1.0):
+        wanted = session.run(image[None], threshold)
+        gates = {name: flags[0] for name, flags in wanted.gates.items()}
+        assert sum(macs for _, macs in session.profile(image, 2, gates).values()) == wanted.macs[0]
+    assert len(gates) > 1
+    name = next(iter(gates))
+    for wrong, named in (({}, name), ({**gates, "no": gates[name]}, "no"), ({**gates, name: gates[name][:0]}, name)):
+        with pytest.raises(InputError, match=f"gates: '{named}'"):
+            session.profile(image, 1, wrong)
+    with pytest.raises(ValueError, match="forced: there are not as many flags as gates have"):
+        session._executor._engine.profile(image, 1, np.zeros(1, np.uint8))
+
+
 def test_a_profile_wants_one_image_and_a_count():
     session = Session(network()[0])
     with pytest.raises(InputError, match="repeats: 0 is not 1 or more"):
