@@ -11,7 +11,7 @@ import pytest
 from commands import environment
 from conformance.generate import Builder
 
-from sluicegate_runtime import InputError, Preprocessing, Program, Session, load, predict, save
+from sluicegate_runtime import Artifact, InputError, Preprocessing, Session, load_program, predict, save_program
 from sluicegate_runtime.__main__ import main
 
 pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
@@ -26,8 +26,8 @@ def model(tmp_path: Path) -> Path:
     gate = b.gate(x, 8, "random", top_k=0)
     y = b.conv(b.conv(x, 8, gate=gate, activation="relu"), 8)
     made = b.program(x, b.linear(b.pooled(y), 2))
-    program = Program(made.input, made.output, made.values, made.ops, Preprocessing(8, 8, MEAN, STD), ("cat", "dog"))
-    save(tmp_path / "model.sluice", program, b.tensors)
+    program = replace(made, preprocessing=Preprocessing(8, 8, MEAN, STD), classes=("cat", "dog"))
+    save_program(tmp_path / "model.sluice", program, b.tensors)
     return tmp_path / "model.sluice"
 
 
@@ -94,9 +94,9 @@ def test_in_python_the_first_bad_image_ends_it_unless_someone_is_told(model: Pat
 
 def unprepared(model: Path) -> Path:
     """The same network, exported without a word on preprocessing."""
-    artifact = load(model)
+    artifact = load_program(model)
     path = model.with_name("bare.sluice")
-    save(path, replace(artifact.program, preprocessing=Preprocessing()), artifact.tensors)
+    save_program(path, replace(artifact.program, preprocessing=Preprocessing()), artifact.tensors)
     return path
 
 
@@ -137,8 +137,8 @@ def test_preprocessing_of_other_channels_is_refused(model: Path, image: Path, ca
 
 
 def test_scores_that_are_not_finite_are_no_prediction(model: Path, image: Path, capsys) -> None:
-    artifact = load(model)
-    save(model, artifact.program, {name: np.full_like(t, np.nan) for name, t in artifact.tensors.items()})
+    artifact = load_program(model)
+    save_program(model, artifact.program, {name: np.full_like(t, np.nan) for name, t in artifact.tensors.items()})
     assert main(["predict", str(model), str(image)]) == 1
     assert "scores are not finite" in capsys.readouterr().err
 
@@ -176,13 +176,33 @@ def test_bad_usage_is_status_2(arguments: list[str], message: str, model: Path, 
         (Preprocessing(mean=(0.5,), std=(1.0,)), (), "must have 3 figures"),
         (Preprocessing(mean=MEAN, std=(1.0, 0.0, 1.0)), (), "above 0"),
         (Preprocessing(8, 9), (), "crop 9 must be at most resize 8"),
-        (Preprocessing(), ("cat",), "1 classes, but 2 outputs"),
+        (Preprocessing(), ("cat",), r"1 classes, but outputs of shapes \(2,\)"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(preprocessing, classes, message, tmp_path: Path) -> None:
     b = Builder(np.random.default_rng(0))
     x = b.value((3, 8, 8))
     made = b.program(x, b.linear(b.pooled(x), 2))
-    program = Program(made.input, made.output, made.values, made.ops, preprocessing, classes)
+    program = replace(made, preprocessing=preprocessing, classes=classes)
     with pytest.raises(InputError, match=message):
-        save(tmp_path / "model.sluice", program, b.tensors)
+        save_program(tmp_path / "model.sluice", program, b.tensors)
+
+
+def test_a_file_that_does_not_say_how_it_wants_images_is_refused(model: Path, image: Path, capsys) -> None:
+    """Raw pixels would give an answer without a word that it means nothing."""
+    artifact = load_program(model)
+    save_program(model, replace(artifact.program, preprocessing=None), artifact.tensors)
+    assert main(["predict", str(model), str(image)]) == 2
+    error = capsys.readouterr().err
+    assert "preprocessing: the file does not say how its network wants images" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("outputs", [["scores", "scores"], ["map"]])
+def test_what_is_no_classifier_is_refused(outputs: list[str], image: Path) -> None:
+    b = Builder(np.random.default_rng(0))
+    x = b.value((3, 8, 8))
+    values = {"scores": b.linear(b.pooled(x), 2), "map": b.conv(x, 2)}
+    named = {f"{i}": values[name] for i, name in enumerate(outputs)}
+    program = replace(b.program(x, named), preprocessing=Preprocessing())
+    with pytest.raises(InputError, match=r"predict: the program's output is .*: it is no classifier"):
+        list(predict(Session(Artifact(program, b.tensors)), [image]))
