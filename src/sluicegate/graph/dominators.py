@@ -2,6 +2,8 @@
 
 from torch import fx
 
+from sluicegate.graph.nodes import is_constant
+
 
 def immediate_dominators(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
     """For each node the last node that lies on every path to it from the inputs (one pass: the graph is a DAG in
@@ -20,7 +22,7 @@ def immediate_dominators(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
         return a
 
     for node in graph.nodes:
-        sources = [n for n in node.all_input_nodes if n.op != "get_attr"]
+        sources = [n for n in node.all_input_nodes if not is_constant(n)]  # weights may be computed
         common: fx.Node | None = sources[0] if sources else None
         for source in sources[1:]:
             common = meet(common, source)
@@ -35,5 +37,5 @@ def between(fork: fx.Node, end: fx.Node) -> set[fx.Node]:
     while waiting:
         node = waiting.pop()
         found.add(node)
-        waiting.extend(n for n in node.all_input_nodes if n is not fork and n not in found)
+        waiting.extend(n for n in node.all_input_nodes if n is not fork and n not in found and not is_constant(n))
     return found
