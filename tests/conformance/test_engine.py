@@ -16,6 +16,7 @@ engine = pytest.importorskip("sluicegate_runtime._engine", reason="the native en
 
 PROGRAMS = int(os.environ.get("SLUICEGATE_PROGRAMS", "500"))
 BATCHES = (0, 1, 3, 17)
+THRESHOLDS = (None, None, None, 0.0, 0.4, 1.0, None)
 EXECUTORS = [*(("native", isa) for isa in engine.isas()), ("reference", "numpy")]
 
 
@@ -72,8 +73,9 @@ def check(name, isa, monkeypatch, generate, seeds) -> None:
         session = Session(Artifact(program, tensors), threads=1 + seed % 3, winograd=seed % 4 != 0, engine=name)
         assert session.isa == isa
         try:
-            result = session.run(images)
-            agree(result, run_reference(program, tensors, images))
+            threshold = THRESHOLDS[seed % len(THRESHOLDS)]
+            result = session.run(images, threshold)
+            agree(result, run_reference(program, tensors, images, threshold))
             if len(images):
                 shares_out_its_macs(session, images[0], result)
         except AssertionError as error:
