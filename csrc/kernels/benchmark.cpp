@@ -1,6 +1,6 @@
 // Every kernel of every ISA that this machine runs, alone on one core: a line of JSON each, with the time of a call,
-// multiply-adds and additions counted as GFLOP/s, and operands, each counted once, as GB/s. benchmarks/kernels.py makes
-// a table of it.
+// multiply-adds and additions counted as GFLOP/s, and operands, each counted once, as GB/s. benchmarks/kernels.py
+// makes a table of it.
 //
 // Rows of kernels.inc become calls: one whose struct has no Workload below does not compile. Layers are those of
 // ResNet-34, the 28 x 28 stage where nothing else is said.
@@ -20,7 +20,14 @@ constexpr double kSeconds = 0.02;  // that a measurement takes at least
 constexpr int kRepeats = 5;        // of which the fastest counts: what disturbs a call only ever slows it
 constexpr int kChannels = 128, kSide = 28, kBlocks = kChannels / kLanes, kTaps = 9, kTiles = 49, kPositions = 36;
 constexpr Clamp kRelu = {0.0f, std::numeric_limits<float>::infinity()};
-constexpr Window kThreeByThree = {3, 3, 1, 1, 1, 1, 1, 1};
+
+constexpr Window square(int taps, int stride) {
+  Window window;
+  window.height = window.width = taps;
+  window.stride_y = window.stride_x = stride;
+  window.pad_y = window.pad_x = taps / 2;
+  return window;
+}
 
 // Floats on a cache line, none of them zero or subnormal.
 class Buffer {
@@ -68,21 +75,47 @@ template <>
 struct Workload<OuterConv> {
   Plane in{kBlocks, kSide}, out{kBlocks, kSide};
   Buffer weights{kChannels * kChannels * kTaps}, bias{kChannels};
-  OuterConv arguments = {in.view(), out.view(), nullptr, kThreeByThree, weights.data(), kChannels * kTaps,
-                         kTaps * kLanes, bias.data(), in_order(), 0, 0, kChannels, in_order(), 0, kBlocks, 0, kSide,
-                         kRelu};
+  OuterConv arguments = {};
   double flops = 2.0 * kChannels * kChannels * kTaps * kSide * kSide;
   double floats = kChannels * (2.0 * kSide * kSide + kChannels * kTaps);
+
+  Workload() {
+    arguments.in = in.view();
+    arguments.out = out.view();
+    arguments.window = square(3, 1);
+    arguments.weights = weights.data();
+    arguments.row_step = kChannels * kTaps;
+    arguments.block_step = kTaps * kLanes;
+    arguments.bias = bias.data();
+    arguments.rows = in_order();
+    arguments.in_count = kChannels;
+    arguments.blocks = in_order();
+    arguments.block_end = kBlocks;
+    arguments.row_end = kSide;
+    arguments.clamp = kRelu;
+  }
 };
 
 template <>
 struct Workload<InnerConv> {
   Plane in{kBlocks, kSide}, out{kBlocks, kSide};
   Buffer weights{kChannels * kChannels * kTaps}, bias{kChannels};
-  InnerConv arguments = {in.view(), out.view(), kThreeByThree, weights.data(), bias.data(), in_order(), kBlocks, 0,
-                         kChannels, 0, kSide, kRelu};
+  InnerConv arguments = {};
   double flops = 2.0 * kChannels * kChannels * kTaps * kSide * kSide;
   double floats = kChannels * (2.0 * kSide * kSide + kChannels * kTaps);
+
+  Workload() {
+    arguments.in = in.view();
+    arguments.out = out.view();
+    arguments.window = square(3, 1);
+    arguments.weights = weights.data();
+    arguments.bias = bias.data();
+    arguments.list = in_order();
+    arguments.in_blocks = kBlocks;
+    arguments.end = kChannels;
+    arguments.row_end = kSide;
+    arguments.clamp = kRelu;
+  }
 };
 
 // 7 x 7, stride 2, from 3 x 224 x 224 to 64 channels.
@@ -90,20 +123,44 @@ template <>
 struct Workload<StemConv> {
   Buffer image{230 * 230 * 3}, weights{7 * 7 * 3 * 64}, bias{64};
   Plane out{4, 112};
-  StemConv arguments = {image.data(), 230 * 3, 7, 7 * 3, 2, 2 * 3, out.view(), weights.data(), bias.data(), 0, 4, 0,
-                        112, kRelu};
+  StemConv arguments = {};
   double flops = 2.0 * 7 * 7 * 3 * 64 * 112 * 112;
   double floats = 230 * 230 * 3 + 64 * 112 * 112 + 7 * 7 * 3 * 64;
+
+  Workload() {
+    arguments.image = image.data();
+    arguments.image_row = 230 * 3;
+    arguments.taps_y = 7;
+    arguments.taps_x = 7 * 3;
+    arguments.step_y = 2;
+    arguments.step_x = 2 * 3;
+    arguments.out = out.view();
+    arguments.weights = weights.data();
+    arguments.bias = bias.data();
+    arguments.block_end = 4;
+    arguments.row_end = 112;
+    arguments.clamp = kRelu;
+  }
 };
 
 template <>
 struct Workload<DepthwiseConv> {
   Plane in{kBlocks, kSide}, out{kBlocks, kSide};
   Buffer weights{kChannels * kTaps}, bias{kChannels};
-  DepthwiseConv arguments = {in.view(), out.view(), kThreeByThree, weights.data(), bias.data(), 0, kBlocks, 0, kSide,
-                             kRelu};
+  DepthwiseConv arguments = {};
   double flops = 2.0 * kChannels * kTaps * kSide * kSide;
   double floats = kChannels * (2.0 * kSide * kSide + kTaps);
+
+  Workload() {
+    arguments.in = in.view();
+    arguments.out = out.view();
+    arguments.window = square(3, 1);
+    arguments.weights = weights.data();
+    arguments.bias = bias.data();
+    arguments.block_end = kBlocks;
+    arguments.row_end = kSide;
+    arguments.clamp = kRelu;
+  }
 };
 
 template <>
@@ -124,53 +181,103 @@ struct Workload<PackRows> {
   }
 };
 
-constexpr size_t kPitch = kChannels + kLanes, kTilePlane = kTiles * kPitch;  // as ops/conv_winograd.cpp has them
+constexpr size_t kPitch = kChannels + kLanes,
+                 kTilePlane = kTiles * kPitch;  // as ops/convolution/winograd.cpp has them
 
 template <>
 struct Workload<WinogradInput> {
   Plane in{kBlocks, kSide};
   Buffer out{kPositions * kTilePlane};
-  WinogradInput arguments = {in.view(), kBlocks, 0, kTiles, 7, out.data(), kTilePlane, kPitch};
-  double flops = 0, floats = kChannels * (kSide * kSide + 1.0 * kPositions * kTiles);
+  WinogradInput arguments = {};
+  double flops = 0;
+  double floats = kChannels * (kSide * kSide + 1.0 * kPositions * kTiles);
+
+  Workload() {
+    arguments.in = in.view();
+    arguments.blocks = kBlocks;
+    arguments.tile_end = kTiles;
+    arguments.tiles_x = 7;
+    arguments.out = out.data();
+    arguments.plane = kTilePlane;
+    arguments.pitch = kPitch;
+  }
 };
 
 template <>
 struct Workload<WinogradWeights> {
   static constexpr int kPlane = (kChannels + 1) * kLanes;  // an odd number of cache lines, as the engine has it
   Buffer taps{kChannels * kTaps * kLanes}, out{kPositions * kPlane};
-  WinogradWeights arguments = {taps.data(), in_order(), kTaps * kLanes, kChannels, out.data(), kPlane, kLanes};
-  double flops = 0, floats = 1.0 * kChannels * kLanes * (kTaps + kPositions);
+  WinogradWeights arguments = {};
+  double flops = 0;
+  double floats = 1.0 * kChannels * kLanes * (kTaps + kPositions);
+
+  Workload() {
+    arguments.taps = taps.data();
+    arguments.rows = in_order();
+    arguments.row_step = kTaps * kLanes;
+    arguments.count = kChannels;
+    arguments.out = out.data();
+    arguments.plane = kPlane;
+    arguments.pitch = kLanes;
+  }
 };
 
 template <>
 struct Workload<WinogradProduct> {
   Buffer in{kPositions * kTilePlane}, out{kPositions * kTilePlane}, weights{kPositions * kChannels * kChannels};
-  WinogradProduct arguments = {in.data(), kTilePlane, kPitch, out.data(), kTilePlane, kPitch, kTiles, weights.data(),
-                               kChannels * kChannels, kChannels, kChannels, kBlocks, true};
+  WinogradProduct arguments = {};
   double flops = 2.0 * kPositions * kTiles * kChannels * kChannels;
   double floats = 1.0 * kPositions * kChannels * (2 * kTiles + kChannels);
+
+  Workload() {
+    arguments.in = in.data();
+    arguments.in_plane = kTilePlane;
+    arguments.in_pitch = kPitch;
+    arguments.out = out.data();
+    arguments.out_plane = kTilePlane;
+    arguments.out_pitch = kPitch;
+    arguments.tiles = kTiles;
+    arguments.weights = weights.data();
+    arguments.weights_plane = kChannels * kChannels;
+    arguments.weights_pitch = kChannels;
+    arguments.count = kChannels;
+    arguments.blocks = kBlocks;
+    arguments.first = true;
+  }
 };
 
 template <>
 struct Workload<WinogradOutput> {
   Buffer in{kPositions * kTilePlane}, bias{kChannels};
   Plane out{kBlocks, kSide};
-  WinogradOutput arguments = {in.data(), kTilePlane, kPitch, out.view(), nullptr, bias.data(), 0, kBlocks, 0, kTiles,
-                              7, kRelu};
-  double flops = 0, floats = kChannels * (kSide * kSide + 1.0 * kPositions * kTiles);
+  WinogradOutput arguments = {};
+  double flops = 0;
+  double floats = kChannels * (kSide * kSide + 1.0 * kPositions * kTiles);
+
+  Workload() {
+    arguments.in = in.data();
+    arguments.plane = kTilePlane;
+    arguments.pitch = kPitch;
+    arguments.out = out.view();
+    arguments.bias = bias.data();
+    arguments.block_end = kBlocks;
+    arguments.tile_end = kTiles;
+    arguments.tiles_x = 7;
+    arguments.clamp = kRelu;
+  }
 };
 
 // A decoder's step up, 2 x 2 at stride 2.
 template <>
 struct Workload<TransposedConv> {
-  static constexpr Window kTwice = {2, 2, 2, 2, 0, 0, 1, 1};
   Plane in{kBlocks, kSide}, out{kBlocks, 2 * kSide};
   Buffer weights{kChannels * kChannels * 4}, bias{kChannels};
-  TransposedConv arguments = {in.view(), out.view(), kTwice, weights.data(), 4 * kLanes};
+  TransposedConv arguments = {in.view(), out.view(), {}, weights.data(), 4 * kLanes};
   double flops = 2.0 * kChannels * kChannels * 4 * kSide * kSide;
   double floats = kChannels * (5.0 * kSide * kSide + kChannels * 4);
 
   Workload() {
+    arguments.window.height = arguments.window.width = arguments.window.stride_y = arguments.window.stride_x = 2;
     arguments.block_step = kChannels * 4 * kLanes;
     arguments.bias = bias.data();
     arguments.rows = in_order();
@@ -185,16 +292,37 @@ struct Workload<TransposedConv> {
 template <>
 struct Workload<DotRows> {
   Buffer x{512}, weights{1000 * 512}, bias{1000}, out{1000};
-  DotRows arguments = {x.data(), weights.data(), bias.data(), out.data(), 512 / kLanes, 0, 1000, kRelu};
-  double flops = 2.0 * 1000 * 512, floats = 1000.0 * 512;
+  DotRows arguments = {};
+  double flops = 2.0 * 1000 * 512;
+  double floats = 1000.0 * 512;
+
+  Workload() {
+    arguments.x = x.data();
+    arguments.weights = weights.data();
+    arguments.bias = bias.data();
+    arguments.out = out.data();
+    arguments.in_blocks = 512 / kLanes;
+    arguments.end = 1000;
+    arguments.clamp = kRelu;
+  }
 };
 
 // 3 x 3, stride 2, from 112 x 112.
 template <>
 struct Workload<Pool> {
   Plane in{4, 112}, out{4, 56};
-  Pool arguments = {in.view(), out.view(), {3, 3, 2, 2, 1, 1, 1, 1}, true, false, 0, 4, 0, 56};
-  double flops = 0, floats = 64.0 * (112 * 112 + 56 * 56);
+  Pool arguments = {};
+  double flops = 0;
+  double floats = 64.0 * (112 * 112 + 56 * 56);
+
+  Workload() {
+    arguments.in = in.view();
+    arguments.out = out.view();
+    arguments.window = square(3, 2);
+    arguments.maximum = true;
+    arguments.block_end = 4;
+    arguments.row_end = 56;
+  }
 };
 
 // To 7 x 7.
@@ -202,8 +330,18 @@ template <>
 struct Workload<AreaPool> {
   Plane in{kBlocks, kSide}, out{kBlocks, 7};
   std::vector<Span> areas = {{0, 4}, {4, 8}, {8, 12}, {12, 16}, {16, 20}, {20, 24}, {24, 28}};
-  AreaPool arguments = {in.view(), out.view(), areas.data(), areas.data(), false, 0, kBlocks, 0, 7};
-  double flops = 0, floats = kChannels * (kSide * kSide + 49.0);
+  AreaPool arguments = {};
+  double flops = 0;
+  double floats = kChannels * (kSide * kSide + 49.0);
+
+  Workload() {
+    arguments.in = in.view();
+    arguments.out = out.view();
+    arguments.rows = areas.data();
+    arguments.columns = areas.data();
+    arguments.block_end = kBlocks;
+    arguments.row_end = 7;
+  }
 };
 
 template <>
@@ -217,16 +355,36 @@ struct Workload<GlobalPool> {
 template <>
 struct Workload<ChannelPool> {
   Plane in{kBlocks, kSide}, out{1, kSide};
-  ChannelPool arguments = {in.view(), out.view(), kChannels, kChannels, PoolFunction::mean, 0, kSide};
-  double flops = 0, floats = (kChannels + kLanes) * kSide * kSide;
+  ChannelPool arguments = {};
+  double flops = 0;
+  double floats = (kChannels + kLanes) * kSide * kSide;
+
+  Workload() {
+    arguments.in = in.view();
+    arguments.out = out.view();
+    arguments.stored = kChannels;
+    arguments.channels = kChannels;
+    arguments.row_end = kSide;
+  }
 };
 
 template <>
 struct Workload<LayerNorm> {
   Plane in{kBlocks, kSide}, out{kBlocks, kSide};
   Buffer weight{kChannels}, bias{kChannels};
-  LayerNorm arguments = {in.view(), out.view(), kChannels, weight.data(), bias.data(), 1e-5f, 0, kSide};
-  double flops = 0, floats = 2.0 * kChannels * kSide * kSide;
+  LayerNorm arguments = {};
+  double flops = 0;
+  double floats = 2.0 * kChannels * kSide * kSide;
+
+  Workload() {
+    arguments.in = in.view();
+    arguments.out = out.view();
+    arguments.channels = kChannels;
+    arguments.weight = weight.data();
+    arguments.bias = bias.data();
+    arguments.epsilon = 1e-5f;
+    arguments.row_end = kSide;
+  }
 };
 
 template <>

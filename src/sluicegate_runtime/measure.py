@@ -186,7 +186,7 @@ def _design(program: Program) -> list[Pass]:
     where it is open and others where it is closed is open in half of them."""
     n, colours, (when, unless) = len(SHARES), _colours(program), _decisive(program)
     fixed = {gate: 0 if gate in unless else n - 1 for gate in program.gates if gate not in colours}
-    passes = [
+    passes: list[Pass] = [
         {gate: _level(colour, i, j) for gate, colour in colours.items()} | fixed for i, j in product(range(n), repeat=2)
     ]
     opposite = dict.fromkeys(when & unless, n - 1)

@@ -25,6 +25,8 @@ class Linear:
 
     def __init__(self, artifact: Artifact, threads: int = 2, tune: bool = False) -> None:
         self.artifact, self.program, self.isa, self.threads = artifact, artifact.program, "abacus", threads
+        self.sides = {op.name: measure._sides(self.program, op) for op in self.program.ops}
+        self.regions = {op.name: measure._region(self.program, op) for op in self.program.ops}
 
     def run(self, images: np.ndarray, threshold: float) -> Result:
         gates = {v.name: np.zeros((1, *v.shape), bool) for v in self.program.values if v.kind == "gate"}
@@ -39,10 +41,10 @@ class Linear:
         return costs
 
     def cost(self, op, gates) -> float:
-        layers, unless = measure._region(self.program, op)
+        layers, unless = self.regions[op.name]
         if not all(gates[gate][0] for gate in layers) or any(gates[gate][0] for gate in unless):
             return 0.5
-        sides = measure._sides(self.program, op)
+        sides = self.sides[op.name]
         reads, writes = (sum(gates[gate].mean() * part for gate, part in side.items()) if side else 1 for side in sides)
         return 1 + 2 * reads + 3 * writes + 4 * reads * writes
 

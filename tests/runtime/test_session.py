@@ -14,6 +14,7 @@ import pytest
 from conformance.generate import Builder, random_program
 
 from sluicegate_runtime import Artifact, InputError, RunError, Session, run_reference, save_program
+from sluicegate_runtime.native import NativeExecutor
 
 engine = pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
 
@@ -319,6 +320,7 @@ def test_profile_takes_decisions_from_outside():
     for wrong, named in (({}, name), ({**gates, "no": gates[name]}, "no"), ({**gates, name: gates[name][:0]}, name)):
         with pytest.raises(InputError, match=f"gates: '{named}'"):
             session.profile(image, 1, wrong)
+    assert isinstance(session._executor, NativeExecutor)
     with pytest.raises(ValueError, match="forced: there are not as many flags as gates have"):
         session._executor._engine.profile(image, 1, np.zeros(1, np.uint8))
 
