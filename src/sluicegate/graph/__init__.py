@@ -11,6 +11,7 @@ from sluicegate.graph.nodes import constant_value as constant_value
 from sluicegate.graph.nodes import copies as copies
 from sluicegate.graph.nodes import example_of as example_of
 from sluicegate.graph.nodes import is_constant as is_constant
+from sluicegate.graph.nodes import label as label
 from sluicegate.graph.nodes import module_of as module_of
 from sluicegate.graph.nodes import note_shape as note_shape
 from sluicegate.graph.nodes import output_of as output_of

@@ -35,10 +35,8 @@ def values_of(bare: nn.Module, net: nn.Module, node: fx.Node) -> tuple[Any, Any]
         bare: the network `without_data`.
         net: the network itself, for what cannot be computed without data.
     """
-    if node.op == "call_module" and type(bare.get_submodule(str(node.target))) in _KEEP_SHAPE:
-        node.meta["hands_on"] = False
-        first, second = (value.new_empty(value.shape) for value in node.args[0].meta["values"])  # type: ignore[union-attr]
-        return first, second
+    if node.op == "call_module" and (known := _known(bare.get_submodule(str(node.target)), node)):
+        return known
     try:
         first, second = (call(bare, node, lambda read, k=k: read.meta["values"][k]) for k in (0, 1))
     except (NotImplementedError, AttributeError):  # no data is not enough; or a constant that tracing put into the net
@@ -47,6 +45,20 @@ def values_of(bare: nn.Module, net: nn.Module, node: fx.Node) -> tuple[Any, Any]
         given = node.args[0] if node.args else None
         node.meta["hands_on"] = isinstance(given, fx.Node) and first is given.meta["values"][0]
     return _bare(first), _bare(second)
+
+
+def _known(module: nn.Module, node: fx.Node) -> tuple[Tensor, Tensor] | None:
+    """The values of a module whose result has a shape that is quick to say."""
+    if type(module) not in (*_KEEP_SHAPE, nn.Linear):
+        return None
+    first, second = node.args[0].meta["values"]  # type: ignore[union-attr]
+    if isinstance(module, nn.Linear):
+        if first.shape[-1] != module.in_features:
+            return None  # let it complain itself
+        return first.new_empty((*first.shape[:-1], module.out_features)), second.new_empty(
+            (*second.shape[:-1], module.out_features)
+        )
+    return first.new_empty(first.shape), second.new_empty(second.shape)
 
 
 def _empty_like(tensor: Tensor) -> Tensor:

@@ -49,6 +49,14 @@ def module_of(graph_module: nn.Module, node: fx.Node) -> nn.Module | None:
     return graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
+def label(node: fx.Node) -> str:
+    """A short name: the path of the module that a node calls, or its own; in a part that was copied in, below that's."""
+    if node.op == "call_module":
+        return str(node.target)
+    part = node.meta.get("part")
+    return f"{part}.{getattr(node.target, '__name__', node.target)}" if part else node.name
+
+
 def path_of(node: fx.Node) -> str:
     """What a user would call a node: the path of the module that it calls, else its own name and where it stands."""
     if node.op == "call_module":
@@ -63,10 +71,14 @@ def output_of(graph: fx.Graph) -> fx.Node:
 
 
 def is_constant(node: fx.Node) -> bool:
-    """Whether a node's value is made of parameters and buffers alone."""
-    return node.op == "get_attr" or (
-        node.op.startswith("call_") and bool(node.all_input_nodes) and all(map(is_constant, node.all_input_nodes))
-    )
+    """Whether a node's value is made of parameters and buffers alone, as tracing noted."""
+    return bool(node.meta.get("constant"))
+
+
+def note_constant(node: fx.Node) -> None:
+    """Note of a new node whether it is constant."""
+    reads = node.all_input_nodes
+    node.meta["constant"] = node.op == "get_attr" or (node.op.startswith("call_") and bool(reads) and all(map(is_constant, reads)))
 
 
 def constant_value(graph_module: nn.Module, node: fx.Node) -> Tensor:

@@ -12,6 +12,7 @@ from sluicegate.errors import InputError, one_line
 from sluicegate.graph.evaluate import for_images, values_of, without_data
 from sluicegate.graph.leaves import Forwards, class_name, core_of, stays_whole, standard_forwards
 from sluicegate.graph.modes import first_difference
+from sluicegate.graph.nodes import note_constant
 from sluicegate.graph.proxies import ShapedProxy
 
 _DROPOUTS = {
@@ -200,6 +201,7 @@ class _Tracer(fx.Tracer):
         if target in _DROPOUTS:
             args, kwargs = _without_mode(*args, **kwargs)
         proxy = super().create_proxy(kind, target, args, kwargs, *rest, **more)
+        note_constant(proxy.node)
         proxy.node.meta["values"] = self._values(proxy.node)
         return proxy
 
