@@ -17,6 +17,7 @@ from sluicegate.graph.nodes import note_shape as note_shape
 from sluicegate.graph.nodes import output_of as output_of
 from sluicegate.graph.nodes import path_of as path_of
 from sluicegate.graph.nodes import shape as shape
+from sluicegate.graph.nodes import shape_text as shape_text
 from sluicegate.graph.tracing import Spellings as Spellings
 from sluicegate.graph.tracing import computed_tensor as computed_tensor
 from sluicegate.graph.tracing import kept_modes as kept_modes

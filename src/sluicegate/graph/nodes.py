@@ -57,6 +57,11 @@ def label(node: fx.Node) -> str:
     return f"{part}.{getattr(node.target, '__name__', node.target)}" if part else node.name
 
 
+def shape_text(node: fx.Node) -> str:
+    """A shape for messages, with N for the number of images: (N, 3, 32, 32)."""
+    return f"(N, {', '.join(map(str, shape(node)[1:]))})" if shape(node) else "()"
+
+
 def path_of(node: fx.Node) -> str:
     """What a user would call a node: the path of the module that it calls, else its own name and where it stands."""
     if node.op == "call_module":

@@ -137,6 +137,7 @@ class _Tracing:
         return tracer
 
     def _finished(self, tracer: "_Tracer") -> fx.GraphModule:
+        tracer.graph._tracer_cls = fx.Tracer  # which unpickling traces with
         graph_module = fx.GraphModule(self.net, tracer.graph, type(self.net).__name__)
         for path, cls in tracer.cores.items():
             graph_module.set_submodule(path, core_of(graph_module.get_submodule(path), cls))

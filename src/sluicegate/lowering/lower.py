@@ -24,7 +24,7 @@ from sluicegate.costs import liveness
 from sluicegate.errors import InputError
 from sluicegate.gates import Gate, GateSite, Strategy, Threshold, TopK
 from sluicegate.gates.estimators import Estimator
-from sluicegate.graph import copies, is_constant, module_of, output_of, path_of, shape
+from sluicegate.graph import copies, is_constant, module_of, output_of, path_of, shape, shape_text
 from sluicegate.lowering.fusion import Fused, fuse, is_vector_layer
 from sluicegate.lowering.outputs import outputs_of
 from sluicegate.lowering.program_builder import ProgramBuilder
@@ -105,7 +105,7 @@ def check_exportable(graph_module: fx.GraphModule) -> None:
     if len(sources) != 1:
         raise InputError(f"net: it takes {len(sources)} inputs ({', '.join(n.name for n in sources)}); the engine takes one")
     if len(shape(sources[0])) != 4:
-        raise InputError(f"net: its input has shape {shape(sources[0])}; the engine takes images [N, C, H, W]")
+        raise InputError(f"net: its input has shape {shape_text(sources[0])}; the engine takes images [N, C, H, W]")
     for node in graph_module.graph.nodes:
         if not node.op.startswith("call") or is_constant(node) or not shape(node) or not node.users:
             continue
