@@ -98,7 +98,7 @@ def _verify_channels(value: Value, values: Mapping[str, Value]) -> None:
         flags = _flags(run.gate, values, where)
         last = run.first + (run.count - 1) // run.repeat if run.repeat > 0 else -1
         plain = run.gate is not None or (run.first, run.repeat) == (0, 1)
-        if run.count < 1 or run.repeat < 1 or run.first < 0 or last >= flags or not plain:
+        if run.count < 1 or not 1 <= run.repeat <= MAX_CHANNELS or run.first < 0 or last >= flags or not plain:
             raise InputError(f"{where}: {run} does not fit the {flags} flags of its gate, or is empty")
     channels = sum(run.count for run in value.channels)
     if channels != value.shape[0]:

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 from conformance.generate import random_chain, random_program
-from conformance.wild import random_ops
+from conformance.wild import random_ops, random_ops_of_large_planes
 
 from sluicegate_runtime import Artifact, Session, run_reference
 
@@ -51,6 +51,13 @@ def test_any_ops_and_channel_maps_agree_with_the_reference(name, isa, part, monk
 @pytest.mark.parametrize("part", range(4))
 def test_large_planes_agree_with_the_reference(name, isa, part, monkeypatch):
     check(name, isa, monkeypatch, random_chain, range(part * PROGRAMS // 10, (part + 1) * PROGRAMS // 10))
+
+
+@pytest.mark.parametrize(("name", "isa"), EXECUTORS)
+@pytest.mark.parametrize("part", range(2))
+def test_any_ops_of_large_planes_agree_with_the_reference(name, isa, part, monkeypatch):
+    seeds = range(part * PROGRAMS // 10, (part + 1) * PROGRAMS // 10)
+    check(name, isa, monkeypatch, random_ops_of_large_planes, seeds)
 
 
 @pytest.mark.parametrize("generate", [random_program, random_chain, random_ops])

@@ -107,6 +107,7 @@ def test_a_value_that_may_be_absent_is_not_read_outside_its_region():
         ("v9", {"channels": (ChannelRun(4, "v8"), ChannelRun(5))}, "its runs have 9 channels, its shape 8"),
         ("v9", {"channels": (ChannelRun(8, None, 1),)}, "does not fit"),
         ("v9", {"channels": (ChannelRun(8, "v8", 2**40, 2**40),)}, "does not fit the 4 flags of its gate"),
+        ("v9", {"channels": (ChannelRun(8, "v8", 0, 2**40),)}, "does not fit the 4 flags of its gate"),
         ("v1", {"channels": (ChannelRun(4, "v8"),)}, "gate 'v8' is used before it is written"),
         (
             "v10",
