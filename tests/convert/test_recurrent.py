@@ -9,7 +9,7 @@ from torch import fx, nn
 import sluicegate as sg
 from sluicegate.convert import Gating, Placement
 from sluicegate.lowering import lower
-from sluicegate.gates import GateRecords, LstmCell, PooledFeatures
+from sluicegate.gates import GateRecords, LstmCell
 from sluicegate.nets import build_net
 from sluicegate_runtime import run_reference
 
@@ -100,7 +100,8 @@ def test_the_engine_counts_features_of_closed_channels_alike() -> None:
     with torch.no_grad():
         output, gates = gated(images, return_gates=True)
     assert 0 < gates["1"].open.mean() < 1
-    result = run_reference(*parts(lower(gated)), images.numpy())
+    lowered = lower(gated)
+    result = run_reference(lowered.program, lowered.tensors, images.numpy())
     np.testing.assert_allclose(result.output, output.numpy(), rtol=0, atol=1e-6)
     assert result.macs.tolist() == gated.macs(gates).tolist()
 

@@ -16,8 +16,9 @@ from torch import Tensor, fx, nn
 from sluicegate.convert.exits import EXITS
 from sluicegate.convert.gating import Gating, Masked, Placement
 from sluicegate.convert.model import GatedModel
+from sluicegate.costs import liveness
 from sluicegate.errors import InputError, one_line
-from sluicegate.gates import Gate, GateSite, SiteKind, leave, mask_channels, mask_layer, on_minus_off
+from sluicegate.gates import Gate, GateSite, SiteKind, closed_with, leave, mask_channels, mask_layer, on_minus_off
 from sluicegate.graph import computed_tensor, copy_in, example_of, note_shape, output_of
 from sluicegate.ops import PLANE, VECTOR, call_of, layout_of, read_again, read_network, read_node
 
@@ -57,7 +58,7 @@ def gate_model(
         surgery.insert(placement)
     read_again(graph_module)
     share_pools(graph_module)
-    _return_records(graph_module, surgery.records)
+    _return_records(graph_module, _closed_with_layers(graph_module, surgery.records))
     _return_exits(graph_module, surgery.exits)
     graph_module.graph.lint()
     graph_module.recompile()
@@ -236,10 +237,26 @@ def share_pools(graph_module: fx.GraphModule) -> None:
     read_again(graph_module)
 
 
+def _closed_with_layers(
+    graph_module: fx.GraphModule, records: dict[str, tuple[fx.Node, fx.Node]]
+) -> dict[str, tuple[fx.Node, fx.Node]]:
+    """Records of gates that stand in a layer, which another gate may skip: closed then, as they are not asked."""
+    found = {}
+    live = liveness(graph_module)
+    for name, (logits, is_open) in records.items():
+        for layer in sorted(live.sites_when.get(name, ())):
+            if records[layer][1].args[0].args[0] is not is_open.args[0].args[0]:  # a joint gate does it itself
+                with graph_module.graph.inserting_before(output_of(graph_module.graph)):
+                    is_open = graph_module.graph.call_function(closed_with, (is_open, records[layer][1]))
+                is_open.meta["is_wrapped"] = True  # see _noted
+        found[name] = (logits, is_open)
+    return found
+
+
 def _return_records(graph_module: fx.GraphModule, records: dict[str, tuple[fx.Node, fx.Node]]) -> None:
     output = output_of(graph_module.graph)
     order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
-    in_order = dict(sorted(records.items(), key=lambda item: order[item[1][1]]))
+    in_order = dict(sorted(records.items(), key=lambda item: order[item[1][0]]))
     output.args = ((output.args[0], in_order),)
     output.meta["gated"] = True
 

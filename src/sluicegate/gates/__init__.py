@@ -20,6 +20,7 @@ from sluicegate.gates.heads import MemoryHead as MemoryHead
 from sluicegate.gates.heads import PooledHead as PooledHead
 from sluicegate.gates.heads import SaliencyHead as SaliencyHead
 from sluicegate.gates.heads import start_open as start_open
+from sluicegate.gates.mask import closed_with as closed_with
 from sluicegate.gates.mask import leave as leave
 from sluicegate.gates.mask import mask_channels as mask_channels
 from sluicegate.gates.mask import mask_layer as mask_layer

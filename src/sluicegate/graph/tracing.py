@@ -208,7 +208,7 @@ class _Tracer(fx.Tracer):
 
     def _values(self, node: fx.Node) -> Any:
         if node.op == "placeholder":
-            return next(self._inputs)
+            return next(self._inputs, (None, None))  # an input that has a default
         self._computing = True
         try:
             return values_of(self._tracing.bare, self._tracing.net, node)

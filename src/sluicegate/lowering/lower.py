@@ -52,6 +52,11 @@ class Lowered:
         """The program itself."""
         return self.artifact.program
 
+    @property
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """Name -> float32 array."""
+        return self.artifact.tensors
+
 
 def lower(
     net: nn.Module,

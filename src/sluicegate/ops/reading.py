@@ -17,7 +17,7 @@ from sluicegate.graph import Spellings, class_name, is_constant, is_hooked, modu
 from sluicegate.ops.identity import handed_on
 from sluicegate.ops.inplace import make_pure
 from sluicegate.ops.layout import Layout, default_layout, layout_of
-from sluicegate.ops.table import WHOLE, parsed
+from sluicegate.ops.table import WHOLE, module_parser, parsed
 
 
 def _norm_act(self: Any, x: Any) -> Any:
@@ -103,6 +103,8 @@ def why_opaque(graph_module: fx.GraphModule, node: fx.Node) -> str:
         return f"{_spelled(node)} is used in a way that no op covers"
     if is_hooked(module):
         return "a hook listens to it, and may change what it does"
+    if module_parser(module):
+        return f"{type(module).__name__} is used in a way that no op covers"
     return f"{class_name(module)} is no op that is known"
 
 
