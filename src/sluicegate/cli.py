@@ -25,7 +25,7 @@ from sluicegate.analysis import save_frontier
 from sluicegate.analysis.peers import missing_peers
 from sluicegate.bench import as_file, came_from, compare, predicted, save_latency_table, what_to_time
 from sluicegate.convert import GatedModel
-from sluicegate.data import DataSpec, ImageSet, known_statistics
+from sluicegate.data import DataSpec, Images, known_statistics
 from sluicegate.errors import InputError
 from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Strategy, Threshold
 from sluicegate.recipes import demo as demo_recipes
@@ -317,7 +317,7 @@ def _parse(arguments: list[str]) -> jsonargparse.Namespace:
     return config
 
 
-def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, ImageSet]:
+def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Images]:
     """The name, the network and the images that `evaluate` is asked for."""
     folder = Path(config.target)
     if folder.is_dir():
@@ -336,7 +336,7 @@ def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Im
     return config.target, build_subject(wanted, images).net, images
 
 
-def _as_trained_on(images: ImageSet, spec: DataSpec) -> ImageSet:
+def _as_trained_on(images: Images, spec: DataSpec) -> Images:
     """The images with the mean and std that the network was trained with."""
     if images.classes != spec.classes:
         only = sorted(set(images.classes) ^ set(spec.classes))
@@ -370,7 +370,7 @@ def _strategies(config: jsonargparse.Namespace, name: str, net: nn.Module) -> di
     return {name: _STRATEGIES[kind](config)}
 
 
-def _measured(config: jsonargparse.Namespace, subject: Subject, images: ImageSet) -> Evaluation:
+def _measured(config: jsonargparse.Namespace, subject: Subject, images: Images) -> Evaluation:
     return measure(
         subject,
         images,

@@ -16,7 +16,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from sluicegate.convert import GatedModel
-from sluicegate.data import ImageSet, Normalize
+from sluicegate.data import Images, Normalize
 from sluicegate.errors import InputError, one_line
 from sluicegate.gates import Ensemble, GateRecords, GateSite
 from sluicegate.train.build import Subject, as_subject
@@ -126,7 +126,7 @@ class Tally(nn.Module):
 @torch.no_grad()
 def evaluate(
     subject: Subject | nn.Module,
-    images: ImageSet,
+    images: Images,
     *,
     normalize: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
     batch_size: int = 256,
