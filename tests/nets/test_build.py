@@ -28,7 +28,7 @@ def test_a_library_builds_its_own(library: str) -> None:
     assert net.get_parameter("fc.weight").shape == (5, 512)
 
 
-@pytest.mark.parametrize("name", ["vgg", "resnet", "resnet20x2", "tensorflow:resnet50", ""])
+@pytest.mark.parametrize("name", ["vgg", "resnet", "resnet20x2", ""])
 def test_an_unknown_name_lists_the_forms(name: str) -> None:
     with pytest.raises(InputError, match=r"is not a network; known forms: resnet<6n\+2>, preact_resnet"):
         build_net(name)
