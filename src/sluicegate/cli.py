@@ -43,6 +43,7 @@ from sluicegate.train import (
     load_split,
     override,
     provenance,
+    read_result,
     read_run_recipe,
     run,
     spread,
@@ -51,6 +52,8 @@ from sluicegate.train import evaluate as measure
 from sluicegate.train.finetuning import finetune as finetuned
 from sluicegate.train.finetuning import finetune_recipe
 from sluicegate.train.products import engine_milliseconds, export_run, run_series
+from sluicegate.train.stages import run_recipe
+from sluicegate.train.sweep import sweep as sweep_points
 from sluicegate_runtime import prediction, read_table
 
 _NOTES = Console(stderr=True, highlight=False)
@@ -92,7 +95,7 @@ def train(config: jsonargparse.Namespace) -> None:
     """Train by a recipe into a run folder."""
     wanted = override(recipe(config.recipe), config.overrides)
     out = config.out or Path("runs") / wanted.name
-    result = run(wanted, out, resume=config.resume, data_root=config.data_dir)
+    result = run_recipe(wanted, out, resume=config.resume, data_root=config.data_dir)
     if provenance.is_first_process():
         _show(config, asdict(result), *result_tables({result.name: result}), f"run folder: {out}")
 
@@ -106,6 +109,15 @@ def finetune(config: jsonargparse.Namespace) -> None:
     found = finetuned(wanted, out, config.resume, folder, config.threads, note=_note)
     if provenance.is_first_process():
         _show(config, asdict(found), finetune_table(found), f"run folder: {out}", f"file: {found.file}")
+
+
+def sweep(config: jsonargparse.Namespace) -> None:
+    """Train a recipe at several values of its options, one after another or side by side."""
+    wanted = override(recipe(config.recipe), config.overrides)
+    out = config.out or Path("runs") / f"sweep-{wanted.name}"
+    found = sweep_points(wanted, config.over or [], out, config.resume, config.data_dir, config.jobs, _note)
+    results = {name: read_result(out / name) for name in found}
+    _show(config, found, *result_tables(results), f"results: {out / 'results.json'}")
 
 
 def _note(line: str) -> None:
@@ -204,6 +216,7 @@ _VERBS: dict[str, Callable[[jsonargparse.Namespace], None]] = {
     "demo": demo,
     "train": train,
     "finetune": finetune,
+    "sweep": sweep,
     "evaluate": evaluate,
     "export": export,
     "predict": predict,
@@ -260,6 +273,18 @@ def _finetune_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="of the engine, for milliseconds")
 
 
+def _sweep_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", help="a recipe's name, or a YAML file")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="of the recipe, as for train")
+    parser.add_argument(
+        "--over", action="append", metavar="key=value,value", help="what is varied; several make a grid"
+    )
+    parser.add_argument("--out", type=Path | None, help="folder for the points; runs/sweep-NAME if left out")
+    parser.add_argument("--resume", action="store_true", help="go on where the sweep in the folder was cut off")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
+
+
 def _evaluate_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="RUN|NET", help="a run folder, or a network's name")
     parser.add_argument("--weights", type=Path | None, help="safetensors file")
@@ -313,6 +338,7 @@ _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "demo": _demo_arguments,
     "train": _train_arguments,
     "finetune": _finetune_arguments,
+    "sweep": _sweep_arguments,
     "evaluate": _evaluate_arguments,
     "export": _export_arguments,
     "predict": prediction.add_arguments,

@@ -194,7 +194,8 @@ def _only_gates(gated: GatedModel) -> Iterator[None]:
     """Every gate open, the plain network frozen and on its running statistics; afterwards all is as it was."""
     modes = {module: module.training for module in gated.modules()}
     asked = {p: p.requires_grad for p in gated.network_parameters()}
-    strategy = gated.strategy
+    strategy, cached = gated.strategy, torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)  # or one autocast around all steps would keep the weights of the first
     gated.eval()
     for module in _gate_modules(gated):
         module.train()
@@ -204,6 +205,7 @@ def _only_gates(gated: GatedModel) -> Iterator[None]:
     try:
         yield
     finally:
+        torch.set_autocast_cache_enabled(cached)
         gated.strategy = strategy
         for parameter, wants in asked.items():
             parameter.requires_grad_(wants)

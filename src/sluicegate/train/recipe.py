@@ -331,6 +331,15 @@ def from_yaml(text: str, source: str = "recipe") -> Recipe:
         raise InputError(f"{source}: not YAML: {one_line(error)}") from error
     if not isinstance(values, Mapping):
         raise InputError(f"{source}: a recipe is a mapping of keys to values, not {type(values).__name__}")
+    return from_values(values, source)
+
+
+def from_values(values: Mapping[str, Any], source: str = "recipe") -> Recipe:
+    """A recipe from plain values, as `dataclasses.asdict` makes them.
+
+    Raises:
+        InputError: as for `from_yaml`.
+    """
     return _parse(dict(values), [], source)
 
 
