@@ -13,7 +13,7 @@ Legend: N images, C channels, H W pixels, G gates of a site.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import torch
@@ -67,7 +67,7 @@ def fit_gates(
     """
     _check(gated, open_rate, steps, softness)
     rest = iter(batches)
-    first = [images for images, _ in zip(rest, range(calibration), strict=False)]
+    first = list(islice(rest, calibration))
     if not first:
         raise InputError("batches: none; a fit needs one at least")
     with _only_gates(gated):
