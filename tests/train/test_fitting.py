@@ -33,10 +33,11 @@ def test_contributions_are_the_size_of_channels_times_the_weights_that_read_them
     found, kept = Contributions(gated)(images(4)), {}
     plain = build_net("resnet8", width=0.5).eval()
     plain.load_state_dict({n.removeprefix("network."): t for n, t in gated.state_dict().items() if ".gates." not in n})
-    plain.layer1[0].relu1.register_forward_hook(lambda module, args, output: kept.update(mid=output.detach()))
+    relu = plain.get_submodule("layer1.0.relu1")
+    relu.register_forward_hook(lambda module, args, output: kept.update(mid=output.detach()))
     plain(images(4))
     rms = kept["mid"].square().mean((2, 3)).sqrt()  # [N, C]
-    norm = plain.layer1[0].conv2.weight.square().sum((0, 2, 3)).sqrt()
+    norm = plain.get_parameter("layer1.0.conv2.weight").square().sum((0, 2, 3)).sqrt()
     torch.testing.assert_close(found["layer1.0.conv1"], rms * norm)
 
 
@@ -75,13 +76,13 @@ def test_a_fit_leaves_mode_strategy_and_gradients_as_they_were():
     gated.network.get_submodule("bn1").eval()
     gated.strategy = Threshold(0.3)
     modes = [module.training for module in gated.modules()]
-    statistics = gated.network.get_submodule("bn1").running_mean.clone()
+    statistics = gated.network.get_buffer("bn1.running_mean").clone()
     fit = fit_gates(gated, batches(5), steps=3)
     assert set(fit.agreement) == set(gated.sites), "layer gates are fitted, too"
     assert [module.training for module in gated.modules()] == modes
     assert gated.strategy == Threshold(0.3)
     assert all(p.requires_grad for p in gated.parameters())
-    assert torch.equal(statistics, gated.network.get_submodule("bn1").running_mean)
+    assert torch.equal(statistics, gated.network.get_buffer("bn1.running_mean"))
 
 
 def test_a_fit_under_autocast_learns():

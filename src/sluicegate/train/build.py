@@ -145,7 +145,7 @@ def build_subject(recipe: Recipe, images: ImageSet, read_files: bool = True) -> 
         InputError: an unknown network, method or option, or weights or a latency table that do not fit.
     """
     torch.manual_seed(recipe.seed)
-    teaches = recipe.distillation.weight > 0 and recipe.distillation.teacher is None
+    teaches = recipe.distillation.weight > 0 and recipe.distillation.net is None
     net = build_plain(recipe.net, images, read_files, whole=teaches)
     method = build_method(recipe.method)
     subject = gate_by(method, net, _example(images))
@@ -194,8 +194,8 @@ def build_distillation(recipe: Recipe, images: ImageSet, net: nn.Module) -> Dist
     wanted = recipe.distillation
     if not wanted.weight:
         return None
-    if wanted.teacher is not None:
-        net = build_plain(wanted.teacher, images, whole=True)
+    if wanted.net is not None:
+        net = build_plain(wanted.net, images, whole=True)
     elif recipe.net.weights is None:
         raise InputError("distillation: the network teaches itself, but net.weights is not given: it knows nothing yet")
     return Distillation(net, wanted.weight, wanted.temperature)

@@ -136,20 +136,32 @@ def _check_tightening(name: str, start: float, tighten: float) -> None:
 class DistillationRecipe:
     """A teacher's word beside the labels (Hinton et al. 2015): loss = (1 - weight) task + weight T^2 KL(teacher, net).
 
-    `teacher`: the network that teaches, with its weights; the recipe's own network as it came if None. It is frozen.
-    A `weight` of 0 means none.
+    `teacher`, `teacher_weights`, `teacher_options`: the network that teaches, as in a `NetRecipe`; the recipe's own
+    network as it came if None. It is frozen. A `weight` of 0 means none.
     """
 
     weight: float = 0.0
     temperature: float = 4.0
-    teacher: NetRecipe | None = None
+    teacher: str | None = None
+    teacher_weights: str | None = None
+    teacher_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:
             raise InputError(f"distillation.weight: {self.weight} is not in [0, 1]")
         _positive("distillation.temperature", self.temperature)
-        if self.teacher is not None and self.teacher.weights is None:
-            raise InputError(f"distillation.teacher: {self.teacher.name!r} has no weights: it knows nothing")
+        if (self.teacher is None) != (self.teacher_weights is None):
+            raise InputError(
+                f"distillation: teacher {self.teacher}, teacher_weights {self.teacher_weights}; "
+                "both must be given, or none"
+            )
+
+    @property
+    def net(self) -> NetRecipe | None:
+        """The teacher, if one is named."""
+        if self.teacher is None:
+            return None
+        return NetRecipe(self.teacher, self.teacher_options, self.teacher_weights)
 
 
 @dataclass(frozen=True)
