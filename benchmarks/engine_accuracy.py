@@ -47,7 +47,7 @@ def main() -> int:
     options = _options()
     recipe = read_run_recipe(options.run)
     images = load_split(recipe.data, "test", None)
-    net = load_run(options.run, images)[1]
+    net = load_run(options.run)[1]
     if not isinstance(net, GatedModel):
         raise InputError(f"run: {str(options.run)!r} has no gates")
     with tempfile.TemporaryDirectory() as folder:

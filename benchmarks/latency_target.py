@@ -110,7 +110,7 @@ def _timed(
     folders: Sequence[Path], images: ImageSet, table: LatencyTable, threads: int
 ) -> tuple[list[float], list[float], list[float]]:
     """Of each run the milliseconds of an image, predicted, measured, and dense in the same turns."""
-    gated = [Artifact(*lower(load_run(folder, images)[1])) for folder in folders]
+    gated = [Artifact(*lower(load_run(folder)[1])) for folder in folders]
     sessions = {str(folder): Session(one, threads) for folder, one in zip(folders, gated, strict=True)}
     for session in sessions.values():
         table.check(session)

@@ -187,16 +187,16 @@ def test_held_out_images_are_not_trained_on():
 
 def test_mean_and_std_can_be_anothers():
     named, given = (
-        load_split(DataRecipe("digits", normalize=n, limit_test=9), "test", None) for n in ("mnist", "0.5 / 2")
+        load_split(DataRecipe("digits", normalize=n, limit_test=9), "test", None) for n in ("mnist", "0.5/2")
     )
     assert (named.mean, named.std) == ((0.1307,), (0.3081,))
     assert (given.mean, given.std) == ((0.5,), (2.0,))
-    for text, named in {
-        "0.5 / x": "is no mean and std",
+    for text, word in {
+        "0.5/x": "is not none",
         "imagenet": "is not of 1 channels",
-        "1 / 2 / 3": "is no mean",
+        "1,1/2,2": "is not of 1 channels",
     }.items():
-        with pytest.raises(InputError, match=rf"data\.normalize: '{text}' {named}"):
+        with pytest.raises(InputError, match=f"'{text}' {word}"):
             load_split(DataRecipe("digits", normalize=text), "test", None)
 
 

@@ -149,7 +149,7 @@ def test_a_network_that_the_engine_cannot_run_is_refused_before_the_first_epoch(
 def test_weights_of_a_library_bring_their_mean_and_std():
     pytest.importorskip("timm")
     lite = finetune_recipe("timm:tf_efficientnet_lite0", "pretrained", "photos")
-    assert lite.data.normalize == "0.5 0.5 0.5 / 0.5 0.5 0.5"
+    assert lite.data.normalize == "0.5,0.5,0.5/0.5,0.5,0.5"
     assert finetune_recipe("torchvision:resnet18", "pretrained", "photos").data.normalize == "imagenet"
     assert finetune_recipe("torchvision:resnet18", "mine.pt", "photos").data.normalize is None
 

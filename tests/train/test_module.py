@@ -122,7 +122,7 @@ def test_a_nan_loss_ends_the_run_and_leaves_no_checkpoint(tmp_path):
     recipe = replace(RECIPE, optimizer=OptimizerRecipe(lr=1e30), epochs=2)
     with pytest.raises(RunError, match=r"^loss: not finite at epoch 1, step [2-4], .* optimizer\.lr \(1e\+30\)$"):
         run(recipe, tmp_path / "run", progress=False)
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["recipe.yaml"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["data.json", "recipe.yaml"]
 
 
 def test_frozen_batch_norm_keeps_its_statistics(tmp_path):

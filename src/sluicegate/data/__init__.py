@@ -7,3 +7,4 @@ from sluicegate.data.batches import Batches as Batches
 from sluicegate.data.images import ImageSet as ImageSet
 from sluicegate.data.sources import known_statistics as known_statistics
 from sluicegate.data.sources import load as load
+from sluicegate.data.spec import DataSpec as DataSpec

@@ -19,6 +19,11 @@ from sluicegate.train.finetuning import finetune_recipe as finetune_recipe
 from sluicegate.train.fitting import Contributions as Contributions
 from sluicegate.train.fitting import Fit as Fit
 from sluicegate.train.fitting import fit_gates as fit_gates
+from sluicegate.train.folder import Best as Best
+from sluicegate.train.folder import Result as Result
+from sluicegate.train.folder import read_result as read_result
+from sluicegate.train.folder import read_run_recipe as read_run_recipe
+from sluicegate.train.folder import read_run_spec as read_run_spec
 from sluicegate.train.loop import Tuning as Tuning
 from sluicegate.train.loop import TuningOptions as TuningOptions
 from sluicegate.train.losses import Distillation as Distillation
@@ -39,11 +44,7 @@ from sluicegate.train.recipe import from_yaml as from_yaml
 from sluicegate.train.recipe import override as override
 from sluicegate.train.recipe import read_recipe as read_recipe
 from sluicegate.train.recipe import to_yaml as to_yaml
-from sluicegate.train.run import Best as Best
-from sluicegate.train.run import Result as Result
 from sluicegate.train.run import load_run as load_run
-from sluicegate.train.run import read_result as read_result
-from sluicegate.train.run import read_run_recipe as read_run_recipe
 from sluicegate.train.run import run as run
 from sluicegate.train.stages import run_recipe as run_recipe
 from sluicegate.train.sweep import sweep_recipes as sweep_recipes

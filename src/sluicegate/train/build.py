@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sluicegate import methods
 from sluicegate.convert import GatedModel, GatedOutput, gate_model
 from sluicegate.costs import MacModel
-from sluicegate.data import ImageSet, known_statistics, load
+from sluicegate.data import DataSpec, ImageSet, known_statistics, load
 from sluicegate.errors import InputError, one_line
 from sluicegate.gates import GateRecord, GateRecords
 from sluicegate.methods import Method
@@ -29,6 +29,7 @@ from sluicegate.train.budget import add_targets
 from sluicegate.train.losses import Distillation
 from sluicegate.train.recipe import DataRecipe, MethodRecipe, NetRecipe, Recipe
 from sluicegate.train.weights import load_weights
+from sluicegate_runtime.preprocess import parse_preprocessing
 
 PRETRAINED = "pretrained"
 """In place of a file: the weights that a network's own library has."""
@@ -65,8 +66,8 @@ class Subject(NamedTuple):
         return list(self.net.parameters()), []
 
 
-def _example(images: ImageSet) -> Tensor:
-    return torch.zeros(1, *images.images.shape[1:])
+def _example(images: ImageSet | DataSpec) -> Tensor:
+    return torch.zeros(1, *images.shape)
 
 
 def _detached(record: GateRecord) -> GateRecord:
@@ -95,26 +96,23 @@ def load_split(recipe: DataRecipe, split: Literal["train", "test"], root: str | 
     limit = recipe.limit_train if split == "train" else recipe.limit_test
     source = "train" if recipe.holdout else split
     first = recipe.limit_train if recipe.holdout else limit
-    images = load(recipe.name, source, root=None if root is None else Path(root), limit=first, size=recipe.size)
+    images = load(recipe.name, source, None if root is None else Path(root), limit=first, size=recipe.size)
     if recipe.holdout:
         images = _half(images, split, recipe.holdout, recipe.limit_test)
     if recipe.normalize is None:
         return images
-    mean, std = _statistics(recipe.normalize, images.images.shape[1])
+    mean, std = _statistics(recipe.normalize, images.shape[0])
     return replace(images, mean=mean, std=std)
 
 
 def _statistics(text: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std by a name, or as numbers: "0.5 0.5 0.5 / 0.25 0.25 0.25"."""
-    if "/" not in text:
-        found = known_statistics(text)
+    """Mean and std by a name, or as numbers: "0.5,0.5,0.5/0.25,0.25,0.25"."""
+    if "/" in text:
+        given = parse_preprocessing(text)
+        found = (given.mean, given.std)
     else:
-        try:
-            mean, std = (tuple(map(float, part.split())) for part in text.split("/"))
-        except ValueError as error:
-            raise InputError(f"data.normalize: {text!r} is no mean and std; the form is '0.5 0.5 / 0.2 0.2'") from error
-        found = (mean, std)
-    if {len(values) for values in found} != {channels}:
+        found = known_statistics(text)
+    if len(found[0]) != channels:
         raise InputError(f"data.normalize: {text!r} is not of {channels} channels, which the images have")
     return found
 
@@ -127,13 +125,13 @@ def _half(images: ImageSet, split: str, holdout: int, limit_test: int | None) ->
     return images.subset(order[holdout:] if split == "train" else order[:holdout][:limit_test])
 
 
-def as_subject(net: nn.Module, images: ImageSet) -> Subject:
+def as_subject(net: nn.Module, images: ImageSet | DataSpec) -> Subject:
     """A network to be measured on such images."""
     macs = net.macs if isinstance(net, GatedModel) else MacModel(net, _example(images))
     return Subject(net, macs)
 
 
-def build_subject(recipe: Recipe, images: ImageSet, read_files: bool = True) -> Subject:
+def build_subject(recipe: Recipe, images: ImageSet | DataSpec, read_files: bool = True) -> Subject:
     """The network of a recipe for such images, its gates inserted, initialised from the recipe's seed.
 
     Args:
@@ -152,7 +150,7 @@ def build_subject(recipe: Recipe, images: ImageSet, read_files: bool = True) -> 
     return _begun(recipe, images, net, method, subject) if read_files else subject
 
 
-def _begun(recipe: Recipe, images: ImageSet, net: nn.Module, method: Method, subject: Subject) -> Subject:
+def _begun(recipe: Recipe, images: ImageSet | DataSpec, net: nn.Module, method: Method, subject: Subject) -> Subject:
     """A subject as training begins with it: weights that it starts from, targets, teacher."""
     for part, path in method.weights.items():
         load_weights(subject.net.get_submodule(part), path, surplus=True)  # a gater has lost its last layer
@@ -167,7 +165,9 @@ def _begun(recipe: Recipe, images: ImageSet, net: nn.Module, method: Method, sub
     )
 
 
-def build_plain(recipe: NetRecipe, images: ImageSet, read_files: bool = True, whole: bool = False) -> nn.Module:
+def build_plain(
+    recipe: NetRecipe, images: ImageSet | DataSpec, read_files: bool = True, whole: bool = False
+) -> nn.Module:
     """The network that a recipe names for such images, with its weights if it names any and files are to be read.
 
     Args:
@@ -185,7 +185,7 @@ def build_plain(recipe: NetRecipe, images: ImageSet, read_files: bool = True, wh
     return net
 
 
-def build_distillation(recipe: Recipe, images: ImageSet, net: nn.Module) -> Distillation | None:
+def build_distillation(recipe: Recipe, images: ImageSet | DataSpec, net: nn.Module) -> Distillation | None:
     """The teacher that a recipe names, or `net`, the network as it came, if it names none; None without distillation.
 
     Raises:
@@ -252,8 +252,8 @@ def _checked(
         raise InputError(f"method.options: {name}: {one_line(error)}") from error
 
 
-def _net_options(recipe: NetRecipe, images: ImageSet) -> dict[str, Any]:
+def _net_options(recipe: NetRecipe, images: ImageSet | DataSpec) -> dict[str, Any]:
     """The recipe's options over what the data set demands: its classes, and its channels if they are not three."""
-    channels = images.images.shape[1]
+    channels = images.shape[0]
     demanded = {"classes": len(images.classes)} | ({} if channels == 3 else {"in_channels": channels})
     return demanded | recipe.options

@@ -19,7 +19,9 @@ from sluicegate.nets import statistics_of
 from sluicegate.train import provenance
 from sluicegate.train.build import PRETRAINED, build_plain, build_subject, load_split
 from sluicegate.train.evaluate import evaluate
-from sluicegate.train.products import export_net, export_run, timed_pixels
+from sluicegate.train.exporting import export_net
+from sluicegate.train.folder import check_folder, is_finished
+from sluicegate.train.products import timed_pixels
 from sluicegate.train.recipe import (
     AugmentRecipe,
     BudgetRecipe,
@@ -91,7 +93,7 @@ def finetune_recipe(
         size: of images that are not all alike, pixels.
         normalize: whose mean and std to use; ImageNet's for pretrained weights, else the data set's own.
         teacher: NET=WEIGHTS of another network, or "none"; the network as it came if None.
-        table: measured by `sluicegate bench RUN --table`.
+        table: measured by `sluicegate profile RUN`.
 
     Raises:
         InputError: a value outside its range.
@@ -123,7 +125,7 @@ def finetune(
     recipe: Recipe,
     folder: Path,
     resume: bool = False,
-    data_root: Path | None = None,
+    data_dir: Path | None = None,
     threads: int = 1,
     progress: bool = True,
     note: Callable[[str], None] = lambda line: None,
@@ -133,7 +135,7 @@ def finetune(
     Args:
         recipe: such as `finetune_recipe` makes.
         folder: the run folder.
-        resume, data_root, progress: as for `run`.
+        resume, data_dir, progress: as for `run`.
         threads: of the engine, for milliseconds.
         note: is told what happens, in lines.
 
@@ -141,17 +143,15 @@ def finetune(
         InputError, RunError: as `run`; or the engine has no op for a part of the network, which is known before the
             first epoch.
     """
-    done = folder / "finetune.json"
-    if resume and done.exists():
+    done, file = folder / "finetune.json", folder / "model.sluice"
+    check_folder(folder, recipe, resume)
+    if resume and done.exists() and is_finished(folder, recipe):
         return read_finetuned(folder)
-    test = load_split(recipe.data, "test", data_root)
-    accuracy, dense = 0.0, 0.0
-    if resume or not (folder / "recipe.yaml").exists():  # else `run` refuses the folder
-        _check_exportable(recipe, test)
-        accuracy, dense = _as_it_came(recipe, test)
-        note(f"as it came: accuracy {accuracy:.2%}, {dense / 1e6:.2f} million MACs")
-    result = run(recipe, folder, resume, data_root, progress)
-    file = export_run(folder, test, folder / "model.sluice")
+    test = load_split(recipe.data, "test", data_dir)
+    _check_exportable(recipe, test)
+    accuracy, dense = _as_it_came(recipe, test)
+    note(f"as it came: accuracy {accuracy:.2%}, {dense / 1e6:.2f} million MACs")
+    result = run(recipe, folder, resume, data_dir, progress)
     ms = _milliseconds(recipe, test, file, threads)
     found = Finetuned(
         name=recipe.name,
@@ -195,7 +195,7 @@ def _statistics(net: str, weights: str, asked: str | None) -> str | None:
         return asked
     if (known := statistics_of(net)) not in (None, _IMAGENET):
         assert known is not None
-        return " / ".join(" ".join(f"{value:g}" for value in values) for values in known)
+        return "/".join(",".join(f"{value:g}" for value in values) for values in known)
     return "imagenet"
 
 

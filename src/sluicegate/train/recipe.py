@@ -53,7 +53,7 @@ class DataRecipe:
     """A data set and its batches. `batch_size` is that of all processes together.
 
     `normalize`: whose mean and std to use, where a trained network wants those: `imagenet`, a known data set, or the
-    numbers, "0.5 0.5 0.5 / 0.25 0.25 0.25"; the set's own if None. `holdout`: so many training images, drawn once for
+    numbers, "0.5,0.5,0.5/0.25,0.25,0.25"; the set's own if None. `holdout`: so many training images, drawn once for
     all, are measured on in place of the test images and not trained on: settings are chosen on them.
     """
 
@@ -185,7 +185,7 @@ class FitRecipe:
 class LatencyRecipe:
     """Train towards `ms` milliseconds for an image on the machine that `table` was measured on (docs/latency.md).
 
-    The objective is added to the method's own, at `weight`. `sluicegate bench RECIPE --table` writes the table.
+    The objective is added to the method's own, at `weight`. `sluicegate profile RECIPE` writes the table.
     `start` (a share of the plain network's milliseconds), `tighten` and `shape` are those of a `BudgetRecipe`.
     """
 

@@ -20,9 +20,9 @@ from typing import Any
 from sluicegate.errors import InputError
 from sluicegate.files import write_text
 from sluicegate.train import provenance
+from sluicegate.train.folder import Result
 from sluicegate.train.recipe import Recipe, StageRecipe, from_values, read_recipe, to_yaml
-from sluicegate.train.run import Result, load_run, run
-from sluicegate.train.weights import save_weights
+from sluicegate.train.run import run
 
 FINAL = "final.safetensors"
 _MARK = "stage:"
@@ -32,13 +32,13 @@ def run_recipe(
     recipe: Recipe,
     folder: str | os.PathLike[str],
     resume: bool = False,
-    data_root: str | os.PathLike[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Result:
     """Train by a recipe into a folder, stage by stage if it has any (see the file's head).
 
     Args:
-        recipe, folder, resume, data_root, progress: as for `run`; resumed, finished stages are not run again.
+        recipe, folder, resume, data_dir, progress: as for `run`; resumed, finished stages are not run again.
 
     Returns:
         The result of the last stage.
@@ -51,14 +51,13 @@ def run_recipe(
     """
     folder = Path(folder)
     if not recipe.stages:
-        return run(recipe, folder, resume, data_root, progress)
+        return run(recipe, folder, resume, data_dir, progress)
     trainings = stage_recipes(recipe, folder)
     _claim(recipe, folder, resume)
     *earlier, last = trainings.items()
     for place, one in earlier:
-        run(one, place, resume or not (place / "recipe.yaml").exists(), data_root, progress)
-        _keep_final(place)
-    return run(last[1], last[0], resume, data_root, progress)
+        run(one, place, resume or not (place / "recipe.yaml").exists(), data_dir, progress)
+    return run(last[1], last[0], resume, data_dir, progress)
 
 
 def stage_recipes(recipe: Recipe, folder: Path) -> dict[Path, Recipe]:
@@ -125,9 +124,3 @@ def _claim(recipe: Recipe, folder: Path, resume: bool) -> None:
             f"resume: the run in {str(folder)!r} was begun with another recipe; give the one in its stages.yaml"
         )
     write_text(known, to_yaml(recipe))
-
-
-def _keep_final(folder: Path) -> None:
-    """The weights of a finished stage as a file."""
-    if provenance.is_first_process() and not (folder / FINAL).exists():
-        save_weights(load_run(folder)[1], folder / FINAL)

@@ -21,9 +21,9 @@ from typing import Any
 from sluicegate.analysis import save_frontier
 from sluicegate.errors import InputError, RunError, SluicegateError
 from sluicegate.files import write_json, write_text
+from sluicegate.train.folder import read_result
 from sluicegate.train.products import run_series
 from sluicegate.train.recipe import Recipe, override, to_yaml
-from sluicegate.train.run import read_result
 from sluicegate.train.stages import run_recipe
 
 
@@ -59,7 +59,7 @@ def sweep(
     over: Sequence[str],
     folder: Path,
     resume: bool = False,
-    data_root: Path | None = None,
+    data_dir: Path | None = None,
     jobs: int = 1,
     note: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def sweep(
         recipe, over: as for `sweep_recipes`.
         folder: for the points' run folders and the results.
         resume: go on in a folder that a sweep was begun in.
-        data_root: folder of the data set.
+        data_dir: folder of the data set.
         jobs: trainings at a time; more than one are processes of their own.
         note: is told what happens, in lines.
 
@@ -88,7 +88,7 @@ def sweep(
     found: dict[str, Any] = {}
     failed: dict[str, str] = {}
     write_json(folder / "results.json", found)
-    train = partial(_train_here if jobs == 1 else _train_apart, folder=folder, data_root=data_root)
+    train = partial(_train_here if jobs == 1 else _train_apart, folder=folder, data_dir=data_dir)
     for name, outcome in _outcomes(train, points, jobs):
         if isinstance(outcome, SluicegateError):
             failed[name] = str(outcome)
@@ -146,16 +146,16 @@ def _outcome(train: Train, name: str, recipe: Recipe) -> dict[str, Any] | Sluice
         return error
 
 
-def _train_here(name: str, recipe: Recipe, folder: Path, data_root: Path | None) -> dict[str, Any]:
-    return asdict(run_recipe(recipe, folder / name, resume=(folder / name).exists(), data_root=data_root))
+def _train_here(name: str, recipe: Recipe, folder: Path, data_dir: Path | None) -> dict[str, Any]:
+    return asdict(run_recipe(recipe, folder / name, resume=(folder / name).exists(), data_dir=data_dir))
 
 
-def _train_apart(name: str, recipe: Recipe, folder: Path, data_root: Path | None) -> dict[str, Any]:
+def _train_apart(name: str, recipe: Recipe, folder: Path, data_dir: Path | None) -> dict[str, Any]:
     """In a process of its own, which reads the recipe from a file."""
     write_text(folder / "recipes" / f"{name}.yaml", to_yaml(recipe))
     command = [sys.executable, "-m", "sluicegate", "train", str(folder / "recipes" / f"{name}.yaml")]
     command += ["--out", str(folder / name), "--resume", "--json"]
-    command += ["--data-dir", str(data_root)] if data_root else []
+    command += ["--data-dir", str(data_dir)] if data_dir else []
     done = subprocess.run(command, capture_output=True, text=True, env=_environment())
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
