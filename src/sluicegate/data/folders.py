@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sluicegate.data.paths import PathList
 from sluicegate.errors import InputError
 
 IMAGE_SUFFIXES = {
@@ -24,7 +25,7 @@ UNREADABLE_SUFFIXES = {
 NOT_OURS = {"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 
 
-def read_image_folder(folder: Path, train: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
+def read_image_folder(folder: Path, train: Path) -> tuple[PathList, np.ndarray, tuple[str, ...]]:
     """The files of a split in the order of their classes, a label for each, and the classes.
 
     Args:
@@ -43,14 +44,14 @@ def read_image_folder(folder: Path, train: Path) -> tuple[list[Path], np.ndarray
         raise InputError(f"data: {str(folder)!r} has class {unknown[0]!r}, which {str(train)!r} has not")
     files = [members.get(name, []) for name in classes]
     labels = np.repeat(np.arange(len(classes)), np.array([len(some) for some in files], np.int64))
-    return [file for some in files for file in some], labels, tuple(classes)
+    return PathList(file for some in files for file in some), labels, tuple(classes)
 
 
 def _class_names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not is_foreign(entry.name))
 
 
-def _all_with_images(folder: Path, members: Mapping[str, list[Path]]) -> list[str]:
+def _all_with_images(folder: Path, members: Mapping[str, list[str]]) -> list[str]:
     if not members:
         raise InputError(f"data: {str(folder)!r} holds no images; it must hold a folder for each class")
     if empty := [name for name, files in members.items() if not files]:
@@ -58,14 +59,14 @@ def _all_with_images(folder: Path, members: Mapping[str, list[Path]]) -> list[st
     return list(members)
 
 
-def _image_files(folder: Path) -> list[Path]:
+def _image_files(folder: Path) -> list[str]:
     found, seen = [], set()
     for place, folders, names in os.walk(folder, followlinks=True, onerror=_pass_on):
         real = os.path.realpath(place)
         folders[:] = [name for name in folders if real not in seen and not is_foreign(name)]
-        found += [Path(place, name) for name in names if real not in seen and _is_image(place, name)]
+        found += [os.path.join(place, name) for name in names if real not in seen and _is_image(place, name)]
         seen.add(real)  # a link may lead back to where it lies
-    return sorted(found)
+    return sorted(found, key=lambda path: path.split(os.sep))
 
 
 def _pass_on(error: OSError) -> None:

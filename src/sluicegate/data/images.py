@@ -76,6 +76,10 @@ class ImageSet:
         """See `Batches`; the whole set goes to the device at once."""
         return Batches(self.to(device), batch_size, shuffle, seed, drop_last, rank, world)
 
+    def plain(self) -> "ImageSet":
+        """The same images, none of them augmented, which in memory none is."""
+        return self
+
     def subset(self, indices: Tensor | Sequence[int]) -> "ImageSet":
         """The images of these indices, in their order."""
         chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.images.device)

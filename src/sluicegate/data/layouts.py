@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluicegate.data.folders import is_foreign, read_image_folder
+from sluicegate.data.paths import PathList
 from sluicegate.data.pixels import Encoded, channels_of, decode_images
 from sluicegate.errors import InputError, RunError, one_line
 
@@ -44,8 +45,13 @@ class Listing:
         """At most `limit` images at equal distances, so that a listing sorted by class keeps them all."""
         if limit is None or limit >= len(self.images):
             return self
-        chosen = [i * len(self.images) // limit for i in range(limit)]
-        return replace(self, images=[self.images[i] for i in chosen], labels=self.labels[chosen])
+        return self.take(np.arange(limit) * len(self.images) // limit)
+
+    def take(self, indices: np.ndarray) -> "Listing":
+        """The images of these indices, in their order."""
+        chosen: Sequence[Encoded] = [self.images[i] for i in indices.tolist()]
+        packed = PathList(map(str, chosen)) if isinstance(self.images, PathList) else chosen
+        return replace(self, images=packed, labels=self.labels[indices])
 
 
 def read_listing(folder: Path, split: str) -> Listing:

@@ -13,9 +13,11 @@ import huggingface_hub
 import numpy as np
 import torch
 
+from sluicegate.data.draws import Augment
 from sluicegate.data.images import ImageSet
 from sluicegate.data.layouts import SPLIT_NAMES, Listing, decode, read_listing
 from sluicegate.data.pixels import channels_of
+from sluicegate.data.stream import StreamedSet
 from sluicegate.errors import InputError, one_line
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
@@ -93,6 +95,38 @@ def load(
         found.classes,
         *found.statistics,
     )
+
+
+def stream(
+    name: str,
+    split: str,
+    data_dir: str | Path | None = None,
+    limit: int | None = None,
+    size: int | None = None,
+    workers: int = 2,
+    augment: Augment | None = None,
+) -> StreamedSet:
+    """A split of a data set that is decoded while it is used: for image folders that are larger than memory.
+
+    Args:
+        name, split, data_dir, limit: see `load`.
+        size: of the images that come out; needed.
+        workers: processes that decode; 0: the caller's own.
+        augment: what is drawn for each image; None: the largest centred square, resized, which is what `load` gives.
+
+    Raises:
+        InputError, RunError: see `load` and `StreamedSet`.
+
+    Example:
+        train = stream("photos", "train", "folder/of/photos", size=224, augment=Augment())
+        for images, labels in train.batches(64, shuffle=True):  # uint8 [64, 3, 224, 224], int64 [64]
+            ...
+    """
+    size = SOURCES.get(name, Source()).size if size is None else size
+    if size is None:
+        raise InputError(f"size: None, but images of {name} that are streamed must all be resized to one")
+    found = find_split(name, split, data_dir, limit, size)
+    return StreamedSet(found.listing, size, found.classes, *found.statistics, workers, augment)
 
 
 def find_split(name: str, split: str, data_dir: str | Path | None, limit: int | None, size: int | None) -> Split:
