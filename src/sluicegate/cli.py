@@ -50,8 +50,8 @@ from sluicegate.train import (
     spread,
 )
 from sluicegate.train import evaluate as measure
+from sluicegate.train.finetuning import TABLE, finetune_recipe, run_name
 from sluicegate.train.finetuning import finetune as finetuned
-from sluicegate.train.finetuning import finetune_recipe
 from sluicegate.train.products import engine_milliseconds, export_run, run_series
 from sluicegate.train.stages import run_recipe
 from sluicegate.train.sweep import sweep as sweep_points
@@ -111,10 +111,13 @@ def train(config: jsonargparse.Namespace) -> None:
 def finetune(config: jsonargparse.Namespace) -> None:
     """Give a trained network gates, and train it to do with less; measure it before and after."""
     options = ("net", "weights", "data", "target", "kind", "epochs", "size", "normalize", "teacher", "table")
-    wanted = override(finetune_recipe(**{name: config[name] for name in options}), config.overrides)
-    folder = Path(config.data) if Path(config.data).is_dir() else config.data_dir
-    out = config.out or Path("runs") / wanted.name
-    found = finetuned(wanted, out, config.resume, folder, config.threads, note=_note)
+    asked = {name: config[name] for name in options}
+    out = config.out or Path("runs") / run_name(config.net, config.data, config.target)
+    if config.kind == "ms" and config.table is None:
+        asked["table"] = str(out / TABLE)
+    wanted = override(finetune_recipe(**asked), config.overrides)
+    data_dir = Path(config.data) if Path(config.data).is_dir() else config.data_dir
+    found = finetuned(wanted, out, config.resume, data_dir, config.threads, note=_note)
     if provenance.is_first_process():
         _show(config, asdict(found), finetune_table(found), f"run folder: {out}", f"file: {found.file}")
 
@@ -270,7 +273,7 @@ def _finetune_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=str, required=True, help="a data set's name, or a folder of images")
     parser.add_argument("--target", type=float, default=0.5, help="share of MACs, or what --kind says")
     parser.add_argument("--kind", choices=["macs", "rate", "ms"], default="macs", help="what the target is of")
-    parser.add_argument("--table", type=str | None, help="latency table, for a target in ms")
+    parser.add_argument("--table", type=str | None, help="latency table for a target in ms; measured if left out")
     parser.add_argument("--teacher", type=str | None, help="NET=WEIGHTS, or none; the network as it came if left out")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--size", type=int | None, help="resize and crop images to this size")

@@ -1,5 +1,6 @@
 """The verb `finetune`, in this process and, killed, in one of its own."""
 
+import dataclasses
 import json
 import os
 import random
@@ -16,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from sluicegate.cli import main
 from sluicegate.errors import InputError
 from sluicegate.nets import build_net
-from sluicegate.train import finetune_recipe, load_run, read_run_recipe
-from sluicegate_runtime import Session
+from sluicegate.train import finetune_recipe, finetuning, load_run, read_run_recipe
+from sluicegate_runtime import Session, read_table
 
 QUICK = (
     "net.options.width=0.25", "data.limit_train=256", "data.limit_test=50", "data.batch_size=32",
@@ -111,13 +112,29 @@ def test_a_teacher_of_its_own(capsys, workplace):
     assert read_run_recipe("alone").distillation.weight == 0
 
 
+def test_milliseconds_are_a_target_whose_table_is_measured_first(capsys, monkeypatch):
+    """So small a network hardly gains by closed gates, so its dense time is set higher than it is."""
+    measure = finetuning.measure_latency
+
+    def slow_when_dense(*args):
+        table = measure(*args)
+        return dataclasses.replace(table, dense=10 * table.dense)
+
+    monkeypatch.setattr(finetuning, "measure_latency", slow_when_dense)
+    printed(capsys, *asked("--kind", "ms", "--target", "0.1", epochs="1"))
+    begun = read_run_recipe("run")
+    assert (begun.latency.table, begun.latency.ms) == ("run/latency.json", 0.1)
+    assert begun.budget.macs is None
+    assert read_table("run/latency.json").threads == 1
+
+
 @pytest.mark.parametrize(
     ("more", "named"),
     [
         (("--weights", "gone.safetensors"), "gone.safetensors"),
         (("--data", "nowhere"), "'nowhere' is not a data set"),
         (("--kind", "watts"), "watts"),
-        (("--kind", "ms"), "latency: table None, ms 0.5"),
+        (("--kind", "ms", "--table", "gone.json"), "table: 'gone.json' is no latency table"),
         (("--teacher", "resnet56"), "teacher: 'resnet56' must be NET=WEIGHTS"),
         (("--teacher", "resnet14=gone.pt"), "gone.pt"),
         (("--normalize", "mars"), "normalize: 'mars' has no known mean and std"),

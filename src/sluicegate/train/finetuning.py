@@ -8,13 +8,13 @@
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sluicegate.data import ImageSet
 from sluicegate.errors import InputError, one_line
-from sluicegate.files import write_json
+from sluicegate.files import write_json, write_text
 from sluicegate.nets import statistics_of
 from sluicegate.train import provenance
 from sluicegate.train.build import PRETRAINED, build_plain, build_subject, load_split
@@ -35,10 +35,11 @@ from sluicegate.train.recipe import (
     Recipe,
 )
 from sluicegate.train.run import run
-from sluicegate_runtime import Session, time_sessions
+from sluicegate_runtime import Session, load, measure_latency, time_sessions
 
 TargetKind = Literal["macs", "rate", "ms"]
 
+TABLE = "latency.json"  # in the run folder, if the caller names no table
 WEIGHT = 100.0  # of a target; at 10 a run of one epoch stayed at 0.69 of the MACs where 0.5 were wanted
 TIGHTEN = 0.3  # share of the training
 _IMAGENET = statistics_of("torchvision:")
@@ -104,9 +105,9 @@ def finetune_recipe(
     """
     if kind not in get_args(TargetKind):
         raise InputError(f"kind: {kind!r} must be one of {', '.join(get_args(TargetKind))}")
-    name = Path(data).name if Path(data).is_dir() else data
+    name = _data_name(data)
     return Recipe(
-        name=f"finetune-{net.replace(':', '-')}-{name}-{target:g}",
+        name=run_name(net, data, target),
         data=DataRecipe(name, 128, _augmentation(name), size=size, normalize=_statistics(net, weights, normalize)),
         net=NetRecipe(net, weights=weights),
         method=MethodRecipe("budgeted", {"noise": "linear(1, 0, 0, 0.7)"}),
@@ -119,6 +120,11 @@ def finetune_recipe(
         average=0.999,
         epochs=epochs,
     )
+
+
+def run_name(net: str, data: str, target: float) -> str:
+    """What a fine-tune is called, if nobody names it."""
+    return f"finetune-{net.replace(':', '-')}-{_data_name(data)}-{target:g}"
 
 
 def finetune(
@@ -148,7 +154,7 @@ def finetune(
     if resume and done.exists() and is_finished(folder, recipe):
         return read_finetuned(folder)
     test = load_split(recipe.data, "test", data_dir)
-    _check_exportable(recipe, test)
+    _check_exportable(recipe, test, folder, threads)
     accuracy, dense = _as_it_came(recipe, test)
     note(f"as it came: accuracy {accuracy:.2%}, {dense / 1e6:.2f} million MACs")
     result = run(recipe, folder, resume, data_dir, progress)
@@ -180,6 +186,10 @@ def read_finetuned(folder: Path) -> Finetuned:
         return Finetuned(**both, **values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"run: {str(path)!r} is not what finetune wrote: {one_line(error)}") from error
+
+
+def _data_name(data: str) -> str:
+    return Path(data).resolve().name if Path(data).is_dir() else data
 
 
 def _augmentation(name: str) -> AugmentRecipe:
@@ -228,10 +238,17 @@ def _as_it_came(recipe: Recipe, test: ImageSet) -> tuple[float, float]:
     return measured.accuracy, measured.macs.mean
 
 
-def _check_exportable(recipe: Recipe, test: ImageSet) -> None:
-    """Refuse before the first epoch what could not be exported after the last."""
+def _check_exportable(recipe: Recipe, test: ImageSet, folder: Path, threads: int) -> None:
+    """Refuse before the first epoch what could not be exported after the last; and while the file is there, measure
+    the latency table that a target in milliseconds needs, unless the caller has one."""
+    table = folder / TABLE
     with tempfile.TemporaryDirectory() as scratch:
-        export_net(build_subject(recipe, test).net.eval(), test, Path(scratch) / "model.sluice")
+        untrained = build_subject(recipe, test, read_files=False).net.eval()
+        file = export_net(untrained, test, Path(scratch) / "model.sluice")
+        if recipe.latency.table == str(table) and not table.exists():
+            write_text(
+                table, replace(measure_latency(load(file), threads), came_from=provenance.provenance()).to_json()
+            )
 
 
 def _milliseconds(recipe: Recipe, test: ImageSet, file: Path, threads: int) -> dict[str, float]:
