@@ -41,7 +41,8 @@ def _staged(whole: Callable[[], Recipe], name: str) -> Recipe:
     """The same as two trainings: gates straight-through to the end of the first, a policy all through the second."""
     made = whole()
     begin, optimizer = made.method.options["begin"], made.optimizer
-    before = tuple(at for at in optimizer.milestones if at < begin)
+    before, after = ([at for at in optimizer.milestones if (at < begin) is first] for first in (True, False))
+    later = [(at - begin) / (1 - begin) for at in after if at > begin]
     policy = max(1, round(made.epochs * (1 - begin)))
     supervised = {
         "epochs": made.epochs - policy,
@@ -52,8 +53,8 @@ def _staged(whole: Callable[[], Recipe], name: str) -> Recipe:
         "epochs": policy,
         "start": "stage:supervised",
         "method.options.begin": 0.0,
-        "optimizer.lr": optimizer.lr * optimizer.gamma ** len(optimizer.milestones),
-        "optimizer.milestones": [],
+        "optimizer.lr": optimizer.lr * optimizer.gamma ** (len(optimizer.milestones) - len(later)),
+        "optimizer.milestones": later,
     }
     stages = (StageRecipe("supervised", supervised), StageRecipe("reinforce", reinforced))
     return replace(made, name=name, stages=stages)
