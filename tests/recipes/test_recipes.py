@@ -77,9 +77,13 @@ def test_skipnet_in_two_stages_is_skipnet_in_one(kind, tmp_path):
     begin = whole.method.options["begin"]
     assert first.epochs / whole.epochs == pytest.approx(begin, abs=1 / whole.epochs)
     assert (first.method.options["begin"], second.method.options["begin"]) == (1.0, 0.0)
+    last = begin + 0.99 * (1 - begin)
     for one, at, in_whole in (
-        (first, 0.0, 0.0), (first, 0.99, 0.99 * begin), (second, 0.0, begin), (second, 0.99, begin + 0.99 * (1 - begin)),
-    ):  # fmt: skip
+        (first, 0.0, 0.0),
+        (first, 0.99, 0.99 * begin),
+        (second, 0.0, begin),
+        (second, 0.99, last),
+    ):
         rate = rate_factor(one.optimizer)(at) * one.optimizer.lr
         assert rate == pytest.approx(rate_factor(whole.optimizer)(in_whole) * whole.optimizer.lr)
 
