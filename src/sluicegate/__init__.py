@@ -19,6 +19,7 @@ from sluicegate.gates import AlwaysOn as AlwaysOn
 from sluicegate.gates import BinConcrete as BinConcrete
 from sluicegate.gates import ConvHead as ConvHead
 from sluicegate.gates import Ensemble as Ensemble
+from sluicegate.gates import FadingNoise as FadingNoise
 from sluicegate.gates import FreeLogits as FreeLogits
 from sluicegate.gates import GateRecord as GateRecord
 from sluicegate.gates import GateRecords as GateRecords

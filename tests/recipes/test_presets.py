@@ -28,6 +28,8 @@ METHODS = {
     "gaternet": recipe("gaternet-digits").method,
     "fbs": recipe("fbs-digits").method,
     "skipnet": MethodRecipe("skipnet", {"pressure": 0.1}),
+    "budgeted": MethodRecipe("budgeted", {"noise": "linear(1, 0, 0, 0.7)"}),
+    "budgeted-static-layers": MethodRecipe("budgeted", {"conditional": False, "layers": True, "noise": 0.0}),
 }
 
 

@@ -7,6 +7,7 @@ from sluicegate.gates.estimators import ImprovedSemHash as ImprovedSemHash
 from sluicegate.gates.estimators import StraightThrough as StraightThrough
 from sluicegate.gates.estimators import StraightThroughPolicy as StraightThroughPolicy
 from sluicegate.gates.estimators import TopK as TopK
+from sluicegate.gates.fading import FadingNoise as FadingNoise
 from sluicegate.gates.gate import OPEN_LOGIT as OPEN_LOGIT
 from sluicegate.gates.gate import Decision as Decision
 from sluicegate.gates.gate import Gate as Gate

@@ -1,6 +1,6 @@
 """One training step, as Lightning wants it.
 
-    loss = cross entropy + objective(gates, progress) [+ reward of sampled gates],
+    loss = cross entropy [beside a teacher's word] + objective(gates, progress) [+ reward of sampled gates],
     progress = optimizer steps done / all of them
 
 Nothing here waits for the device: what is logged stays a tensor there, and a loss that is not finite leaves the
@@ -10,6 +10,7 @@ Legend: N images, C channels, H W pixels, K classes.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from sluicegate.convert import GatedModel
@@ -75,8 +76,11 @@ class Classifier(LightningModule):
         images, labels = batch
         if isinstance(self.net, GatedModel):
             self.net.set_progress(self.progress)
-        output, gates = self.subject.run(self._prepared(self.augment(images)))
-        loss = cross_entropy(output, labels)
+        inputs = self._prepared(self.augment(images))
+        output, gates = self.subject.run(inputs)
+        loss = cross_entropy(output, labels, label_smoothing=self.recipe.label_smoothing)
+        if self.subject.distillation is not None:
+            loss = self.subject.distillation(loss, output, inputs)
         if self.objective is not None:
             loss = loss + self.objective(gates, self.progress)
         if self.subject.reward is not None:
@@ -98,8 +102,9 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.subject, self.recipe.optimizer)
-        factor, total = rate_factor(self.recipe.optimizer), self.steps_per_epoch * self.recipe.epochs
-        scheduler = LambdaLR(optimizer, lambda step: factor(step / total))
+        total = self.steps_per_epoch * self.recipe.epochs
+        of_groups = [rate_factor(self.recipe.optimizer, group["warm_up"], total) for group in optimizer.param_groups]
+        scheduler = LambdaLR(optimizer, [partial(_at_step, factor, total) for factor in of_groups])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def train_dataloader(self) -> Batches:
@@ -112,6 +117,13 @@ class Classifier(LightningModule):
             self.batches.set_epoch(epoch)
             for images, _ in self.batches:
                 yield self._prepared(self.augment(images))
+
+    def plain_inputs(self) -> Iterator[Tensor]:
+        """Without end: training inputs [N, C, H, W] as they are, whole batches, alike on every process."""
+        images = self.images.train.to(self.device)
+        for epoch in count():
+            for found, _ in Batches(images, self.recipe.data.batch_size, True, self.recipe.seed + epoch, True):
+                yield self._prepared(found)
 
     def val_dataloader(self) -> Batches:
         return self._batches(self.images.test, shuffle=False)
@@ -149,12 +161,16 @@ class Classifier(LightningModule):
 
 
 def build_optimizer(subject: Subject, recipe: OptimizerRecipe) -> Optimizer:
-    """SGD over two groups: the network, and its gates by rules of their own (see `OptimizerRecipe`)."""
+    """SGD or AdamW over two groups: the network, and its gates by rules of their own (see `OptimizerRecipe`)."""
     network, gates = subject.parameter_groups()
-    groups = [{"params": network, "weight_decay": recipe.weight_decay, "lr": recipe.lr}]
+    groups: list[dict[str, Any]] = [
+        {"params": network, "weight_decay": recipe.weight_decay, "lr": recipe.lr, "warm_up": recipe.warm_up}
+    ]
     if gates:
         decay, rate = _gate_decay(subject, recipe), recipe.lr * recipe.gate_lr_scale
-        groups.append({"params": gates, "weight_decay": decay, "lr": rate})
+        groups.append({"params": gates, "weight_decay": decay, "lr": rate, "warm_up": recipe.gate_warm_up})
+    if recipe.kind == "adamw":
+        return AdamW(groups, lr=recipe.lr, betas=recipe.betas)
     return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 
@@ -165,8 +181,21 @@ def _gate_decay(subject: Subject, recipe: OptimizerRecipe) -> float:
     return recipe.weight_decay * 20 / sum(site.gates for site in subject.net.sites.values())
 
 
-def rate_factor(recipe: OptimizerRecipe) -> Schedule:
-    """What the learning rates are multiplied with, as a function of progress."""
+def rate_factor(recipe: OptimizerRecipe, warm_up: float = 0.0, total: int = 1) -> Schedule:
+    """What a learning rate is multiplied with, as a function of progress.
+
+    Args:
+        recipe: its schedule.
+        warm_up: share of the training over which the rate climbs from 0.
+        total: steps of the training; the first step of a climb is one step up, not 0.
+    """
+    schedule = _schedule(recipe)
+    if not warm_up:
+        return schedule
+    return lambda progress: schedule(progress) * min(1.0, (progress + 1 / total) / warm_up)
+
+
+def _schedule(recipe: OptimizerRecipe) -> Schedule:
     match recipe.schedule:
         case "step":
             return steps({0.0: 1.0} | {at: recipe.gamma**n for n, at in enumerate(recipe.milestones, 1)})
@@ -175,6 +204,10 @@ def rate_factor(recipe: OptimizerRecipe) -> Schedule:
         case "one-cycle":
             climb, fall = linear(_COLD, 1, finish=_WARM_UP), cosine(1, 0, begin=_WARM_UP)
             return lambda progress: climb(progress) * fall(progress)
+
+
+def _at_step(factor: Schedule, total: int, step: int) -> float:
+    return factor(step / total)
 
 
 def _augmentation(recipe: AugmentRecipe) -> nn.Sequential:

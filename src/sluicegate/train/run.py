@@ -129,9 +129,11 @@ def _callbacks(
         callbacks.EpochSeed(recipe.seed),
         *([callbacks.FrozenBatchNorm()] if recipe.batch_norm == "frozen" else []),
         callbacks.FiniteLoss(),
-        *([callbacks.Recalibration(recipe.recalibration)] if recipe.recalibration else []),
+        *([callbacks.FittedGates(recipe.fit)] if recipe.fit.steps else []),
         metrics,
         best,
+        *([callbacks.AveragedWeights(recipe.average)] if recipe.average else []),
+        *([callbacks.Recalibration(recipe.recalibration)] if recipe.recalibration else []),
         *([callbacks.ProgressLines()] if progress else []),
         callbacks.LastCheckpoint(checkpoint),
     ]
