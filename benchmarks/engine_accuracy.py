@@ -32,9 +32,9 @@ from torch import Tensor
 from sluicegate.convert import GatedModel, GatedOutput
 from sluicegate.data import Batches, ImageSet, Normalize
 from sluicegate.errors import InputError
-from sluicegate.lowering import export
 from sluicegate.files import write_json
 from sluicegate.gates import Threshold
+from sluicegate.lowering import export
 from sluicegate.train import load_run, load_split, provenance, read_run_recipe
 from sluicegate_runtime import Result, Session
 

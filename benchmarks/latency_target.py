@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sluicegate.data import ImageSet, Normalize
-from sluicegate.lowering import lower
 from sluicegate.files import write_json, write_text
+from sluicegate.lowering import lower
 from sluicegate.train import (
     AugmentRecipe,
     DataRecipe,
@@ -39,13 +39,11 @@ from sluicegate.train import (
     run,
 )
 from sluicegate_runtime import (
-    Artifact,
     LatencyTable,
     Session,
-    without_gates,
-    measure_latency,
-    LatencyTable,
     benchmark,
+    measure_latency,
+    without_gates,
 )
 
 IMAGES = 50  # timed

@@ -23,14 +23,13 @@ import torch
 from sluicegate.analysis.peers import PEERS_F32, dense_peers
 from sluicegate.analysis.peers import versions as peer_versions
 from sluicegate.errors import InputError, SluicegateError, one_line
-from sluicegate.lowering import lift, lower
 from sluicegate.files import whole_file
+from sluicegate.lowering import lift, lower
 from sluicegate.recipes import recipe
 from sluicegate.train import DataRecipe, build_subject, load_split, provenance, read_run_recipe
 from sluicegate.train.exporting import export_net
 from sluicegate.train.products import TIMED, export_run, timed_pixels
 from sluicegate_runtime import (
-    Artifact,
     LatencyTable,
     Preprocessing,
     Program,

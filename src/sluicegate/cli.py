@@ -1,4 +1,4 @@
-"""The command line: sluicegate demo | train | evaluate | export | predict | bench | profile | frontier | recipes.
+"""The command line: sluicegate VERB; the verbs are in the table `_VERBS`.
 
 Results go to standard output, as tables or, with `--json`, as one JSON object; everything else goes to standard error.
 Exit status: 0, 1 (the run failed), 2 (bad usage). An error is one line.
@@ -25,12 +25,12 @@ from sluicegate.analysis import save_frontier
 from sluicegate.analysis.peers import missing_peers
 from sluicegate.bench import as_file, came_from, compare, predicted, save_latency_table, what_to_time
 from sluicegate.convert import GatedModel
-from sluicegate.data import DataSpec, ImageSet, known_statistics
+from sluicegate.data import DataSpec, Images, known_statistics
 from sluicegate.errors import InputError
 from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Strategy, Threshold
 from sluicegate.recipes import demo as demo_recipes
 from sluicegate.recipes import paper, recipe, recipes
-from sluicegate.tables import bench_table, recipe_table, result_tables, speed_table, spread_line
+from sluicegate.tables import bench_table, finetune_table, recipe_table, result_tables, speed_table, spread_line
 from sluicegate.train import (
     DataRecipe,
     Evaluation,
@@ -43,20 +43,26 @@ from sluicegate.train import (
     load_split,
     override,
     provenance,
+    read_result,
     read_run_recipe,
     read_run_spec,
     run,
     spread,
 )
 from sluicegate.train import evaluate as measure
+from sluicegate.train.finetuning import TABLE, finetune_recipe, run_name
+from sluicegate.train.finetuning import finetune as finetuned
 from sluicegate.train.products import engine_milliseconds, export_run, run_series
+from sluicegate.train.stages import run_recipe
+from sluicegate.train.sweep import sweep as sweep_points
 from sluicegate_runtime import LatencyTable, prediction
 from sluicegate_runtime.command import exit_status
 from sluicegate_runtime.preprocess import parse_preprocessing
 
 _NOTES = Console(stderr=True, highlight=False)
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
-_TAKES_VALUE = ("--out", "--data-dir")
+_TAKES_VALUE = ("--out", "-o", "--data-dir", "--weights", "--data", "--teacher", "--table", "--over")
+_WITH_OVERRIDES = ("train", "finetune", "sweep")
 _STRATEGIES: dict[str, Callable[[jsonargparse.Namespace], Strategy]] = {
     "threshold": lambda config: Threshold(*config.threshold or ()),
     "stochastic": lambda config: Stochastic(),
@@ -97,9 +103,36 @@ def train(config: jsonargparse.Namespace) -> None:
     """Train by a recipe into a run folder."""
     wanted = override(recipe(config.recipe), config.overrides)
     out = config.out or Path("runs") / wanted.name
-    result = run(wanted, out, resume=config.resume, data_dir=config.data_dir)
+    result = run_recipe(wanted, out, resume=config.resume, data_dir=config.data_dir)
     if provenance.is_first_process():
         _show(config, asdict(result), *result_tables({result.name: result}), f"run folder: {out}")
+
+
+def finetune(config: jsonargparse.Namespace) -> None:
+    """Give a trained network gates, and train it to do with less; measure it before and after."""
+    options = ("net", "weights", "data", "target", "kind", "epochs", "size", "normalize", "teacher", "table")
+    asked = {name: config[name] for name in options}
+    out = config.out or Path("runs") / run_name(config.net, config.data, config.target)
+    if config.kind == "ms" and config.table is None:
+        asked["table"] = str(out / TABLE)
+    wanted = override(finetune_recipe(**asked), config.overrides)
+    data_dir = Path(config.data) if Path(config.data).is_dir() else config.data_dir
+    found = finetuned(wanted, out, config.resume, data_dir, config.threads, note=_note)
+    if provenance.is_first_process():
+        _show(config, asdict(found), finetune_table(found), f"run folder: {out}", f"file: {found.file}")
+
+
+def sweep(config: jsonargparse.Namespace) -> None:
+    """Train a recipe at several values of its options, one after another or side by side."""
+    wanted = override(recipe(config.recipe), config.overrides)
+    out = config.out or Path("runs") / f"sweep-{wanted.name}"
+    found = sweep_points(wanted, config.over or [], out, config.resume, config.data_dir, config.jobs, _note)
+    results = {name: read_result(out / name) for name in found}
+    _show(config, found, *result_tables(results), f"results: {out / 'results.json'}")
+
+
+def _note(line: str) -> None:
+    _NOTES.print(line, soft_wrap=True)
 
 
 def evaluate(config: jsonargparse.Namespace) -> None:
@@ -191,6 +224,8 @@ def list_recipes(config: jsonargparse.Namespace) -> None:
 _VERBS: dict[str, Callable[[jsonargparse.Namespace], int | None]] = {
     "demo": demo,
     "train": train,
+    "finetune": finetune,
+    "sweep": sweep,
     "evaluate": evaluate,
     "export": export,
     "predict": predict,
@@ -228,6 +263,36 @@ def _train_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="e.g. epochs=3 optimizer.lr=0.05")
     parser.add_argument("--out", type=Path | None, help="run folder; runs/NAME if left out")
     parser.add_argument("--resume", action="store_true", help="go on where the run stopped; epochs may grow")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
+
+
+def _finetune_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    parser.add_argument("net", help="resnet20, torchvision:resnet18, timm:resnet18, your.module:function")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="of the recipe, as for train")
+    parser.add_argument("--weights", type=str, required=True, help="a file, or 'pretrained' for the library's own")
+    parser.add_argument("--data", type=str, required=True, help="a data set's name, or a folder of images")
+    parser.add_argument("--target", type=float, default=0.5, help="share of MACs, or what --kind says")
+    parser.add_argument("--kind", choices=["macs", "rate", "ms"], default="macs", help="what the target is of")
+    parser.add_argument("--table", type=str | None, help="latency table for a target in ms; measured if left out")
+    parser.add_argument("--teacher", type=str | None, help="NET=WEIGHTS, or none; the network as it came if left out")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--size", type=int | None, help="resize and crop images to this size")
+    parser.add_argument("--normalize", type=str | None, help="'imagenet' or a data set, whose mean and std to use")
+    parser.add_argument("-o", "--out", type=Path | None, help="run folder; runs/NAME if left out")
+    parser.add_argument("--resume", action="store_true", help="go on where the run in the folder was cut off")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of a data set that is given by name")
+    parser.add_argument("--threads", type=int, default=1, help="of the engine, for milliseconds")
+
+
+def _sweep_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", help="a recipe's name, or a YAML file")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="of the recipe, as for train")
+    parser.add_argument(
+        "--over", action="append", metavar="key=value,value", help="what is varied; several make a grid"
+    )
+    parser.add_argument("--out", type=Path | None, help="folder for the points; runs/sweep-NAME if left out")
+    parser.add_argument("--resume", action="store_true", help="go on where the sweep in the folder was cut off")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
 
 
@@ -294,6 +359,8 @@ def _no_arguments(parser: jsonargparse.ArgumentParser) -> None:
 _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "demo": _demo_arguments,
     "train": _train_arguments,
+    "finetune": _finetune_arguments,
+    "sweep": _sweep_arguments,
     "evaluate": _evaluate_arguments,
     "export": _export_arguments,
     "predict": prediction.add_arguments,
@@ -305,19 +372,20 @@ _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
 
 
 def _parse(arguments: list[str]) -> jsonargparse.Namespace:
-    """`key=value` may stand anywhere after `train`; argparse takes repeated positionals in one piece only."""
-    if arguments[:1] != ["train"]:
+    """`key=value` may stand anywhere after `train` and its like; argparse takes repeated positionals in one piece
+    only."""
+    if not arguments or arguments[0] not in _WITH_OVERRIDES:
         return _parser().parse_args(arguments)
     before = ["", *arguments]
     overrides = [
         a for a, left in zip(arguments, before, strict=False) if _OVERRIDE.match(a) and left not in _TAKES_VALUE
     ]
     config = _parser().parse_args([a for a in arguments if a not in overrides])
-    config.train.overrides += overrides
+    config[config.verb].overrides += overrides
     return config
 
 
-def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, ImageSet]:
+def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Images]:
     """The name, the network and the images that `evaluate` is asked for."""
     folder = Path(config.target)
     if folder.is_dir():
@@ -336,7 +404,7 @@ def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Im
     return config.target, build_subject(wanted, images).net, images
 
 
-def _as_trained_on(images: ImageSet, spec: DataSpec) -> ImageSet:
+def _as_trained_on(images: Images, spec: DataSpec) -> Images:
     """The images with the mean and std that the network was trained with."""
     if images.classes != spec.classes:
         only = sorted(set(images.classes) ^ set(spec.classes))
@@ -370,7 +438,7 @@ def _strategies(config: jsonargparse.Namespace, name: str, net: nn.Module) -> di
     return {name: _STRATEGIES[kind](config)}
 
 
-def _measured(config: jsonargparse.Namespace, subject: Subject, images: ImageSet) -> Evaluation:
+def _measured(config: jsonargparse.Namespace, subject: Subject, images: Images) -> Evaluation:
     return measure(
         subject,
         images,

@@ -6,9 +6,9 @@ import torchvision
 from torch import nn
 
 import sluicegate as sg
-from sluicegate.ops import read_network
 from sluicegate.methods import gaternet
 from sluicegate.nets import build_net
+from sluicegate.ops import read_network
 
 
 def _gated(net: nn.Module, size: int = 32, **options) -> sg.GatedModel:

@@ -8,8 +8,8 @@ from torch import fx, nn
 
 import sluicegate as sg
 from sluicegate.convert import Gating, Placement
-from sluicegate.lowering import lower
 from sluicegate.gates import GateRecords, LstmCell
+from sluicegate.lowering import lower
 from sluicegate.nets import build_net
 from sluicegate_runtime import run_reference
 

@@ -7,14 +7,15 @@ from sluicegate.gates.estimators import ImprovedSemHash as ImprovedSemHash
 from sluicegate.gates.estimators import StraightThrough as StraightThrough
 from sluicegate.gates.estimators import StraightThroughPolicy as StraightThroughPolicy
 from sluicegate.gates.estimators import TopK as TopK
+from sluicegate.gates.fading import FadingNoise as FadingNoise
 from sluicegate.gates.gate import OPEN_LOGIT as OPEN_LOGIT
 from sluicegate.gates.gate import Decision as Decision
 from sluicegate.gates.gate import Gate as Gate
 from sluicegate.gates.gate import on_minus_off as on_minus_off
 from sluicegate.gates.heads import Constant as Constant
 from sluicegate.gates.heads import ConvHead as ConvHead
-from sluicegate.gates.heads import LearnedLogits as LearnedLogits
 from sluicegate.gates.heads import Head as Head
+from sluicegate.gates.heads import LearnedLogits as LearnedLogits
 from sluicegate.gates.heads import LogitHead as LogitHead
 from sluicegate.gates.heads import MemoryHead as MemoryHead
 from sluicegate.gates.heads import PooledHead as PooledHead

@@ -4,13 +4,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from sluicegate.errors import InputError, one_line
 from sluicegate.graph.evaluate import for_images, values_of, without_data
-from sluicegate.graph.leaves import Forwards, class_name, core_of, stays_whole, standard_forwards
+from sluicegate.graph.leaves import Forwards, class_name, core_of, standard_forwards, stays_whole
 from sluicegate.graph.modes import first_difference
 from sluicegate.graph.nodes import note_constant
 from sluicegate.graph.proxies import ShapedProxy

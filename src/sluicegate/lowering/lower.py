@@ -24,8 +24,8 @@ from sluicegate.costs import liveness
 from sluicegate.errors import InputError
 from sluicegate.gates import Gate, GateSite, Strategy, Threshold, TopK
 from sluicegate.gates.estimators import Estimator
-from sluicegate.graph import copies, is_constant, module_of, output_of, path_of, shape, shape_text
-from sluicegate.lowering.fusion import Fused, fuse, is_vector_layer
+from sluicegate.graph import copies, is_constant, module_of, path_of, shape, shape_text
+from sluicegate.lowering.fusion import fuse, is_vector_layer
 from sluicegate.lowering.outputs import outputs_of
 from sluicegate.lowering.program_builder import ProgramBuilder
 from sluicegate.lowering.weights import as_tensors, folded_weights

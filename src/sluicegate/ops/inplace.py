@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import fx, nn
+from torch import fx
 
 from sluicegate.errors import InputError
 from sluicegate.graph import module_of, path_of

@@ -8,7 +8,6 @@ no room knows is opaque: it may stand in a network that is trained, no gate look
 from collections.abc import Collection
 from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
 
 from sluicegate.gates.heads import pool, pool_sizes
@@ -16,7 +15,7 @@ from sluicegate.gates.recurrent import hidden_of
 from sluicegate.graph import Spellings, class_name, is_constant, is_hooked, module_of, shape, trace
 from sluicegate.ops.identity import handed_on
 from sluicegate.ops.inplace import make_pure
-from sluicegate.ops.layout import Layout, default_layout, layout_of
+from sluicegate.ops.layout import default_layout, layout_of
 from sluicegate.ops.table import WHOLE, module_parser, parsed
 
 

@@ -18,7 +18,6 @@ from sluicegate.ops.layout import (
     Layout,
     axis,
     channel_count,
-    channel_sides,
     default_layout,
     layout_of,
     pixel_count,

@@ -1,5 +1,7 @@
 """Training: a recipe in, a run folder out."""
 
+from sluicegate.train.averaging import WeightAverage as WeightAverage
+from sluicegate.train.budget import tightening as tightening
 from sluicegate.train.build import ImageSets as ImageSets
 from sluicegate.train.build import Subject as Subject
 from sluicegate.train.build import as_subject as as_subject
@@ -12,22 +14,38 @@ from sluicegate.train.evaluate import Evaluation as Evaluation
 from sluicegate.train.evaluate import MacStatistics as MacStatistics
 from sluicegate.train.evaluate import evaluate as evaluate
 from sluicegate.train.evaluate import spread as spread
+from sluicegate.train.finetuning import Finetuned as Finetuned
+from sluicegate.train.finetuning import finetune_recipe as finetune_recipe
+from sluicegate.train.fitting import Contributions as Contributions
+from sluicegate.train.fitting import Fit as Fit
+from sluicegate.train.fitting import fit_gates as fit_gates
 from sluicegate.train.folder import Best as Best
 from sluicegate.train.folder import Result as Result
 from sluicegate.train.folder import read_result as read_result
 from sluicegate.train.folder import read_run_recipe as read_run_recipe
 from sluicegate.train.folder import read_run_spec as read_run_spec
+from sluicegate.train.loop import Tuning as Tuning
+from sluicegate.train.loop import TuningOptions as TuningOptions
+from sluicegate.train.losses import Distillation as Distillation
+from sluicegate.train.losses import distillation_loss as distillation_loss
 from sluicegate.train.recalibrate import recalibrate as recalibrate
 from sluicegate.train.recipe import AugmentRecipe as AugmentRecipe
+from sluicegate.train.recipe import BudgetRecipe as BudgetRecipe
 from sluicegate.train.recipe import DataRecipe as DataRecipe
+from sluicegate.train.recipe import DistillationRecipe as DistillationRecipe
+from sluicegate.train.recipe import FitRecipe as FitRecipe
 from sluicegate.train.recipe import LatencyRecipe as LatencyRecipe
 from sluicegate.train.recipe import MethodRecipe as MethodRecipe
 from sluicegate.train.recipe import NetRecipe as NetRecipe
 from sluicegate.train.recipe import OptimizerRecipe as OptimizerRecipe
 from sluicegate.train.recipe import Recipe as Recipe
+from sluicegate.train.recipe import StageRecipe as StageRecipe
 from sluicegate.train.recipe import from_yaml as from_yaml
 from sluicegate.train.recipe import override as override
 from sluicegate.train.recipe import read_recipe as read_recipe
 from sluicegate.train.recipe import to_yaml as to_yaml
 from sluicegate.train.run import load_run as load_run
 from sluicegate.train.run import run as run
+from sluicegate.train.stages import run_recipe as run_recipe
+from sluicegate.train.sweep import sweep_recipes as sweep_recipes
+from sluicegate.train.weights import read_weights as read_weights

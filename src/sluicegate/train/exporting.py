@@ -5,12 +5,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sluicegate.data import DataSpec, ImageSet
+from sluicegate.data import DataSpec, Images
 from sluicegate.lowering import export
 from sluicegate_runtime import Preprocessing
 
 
-def export_net(net: nn.Module, images: ImageSet | DataSpec, file: Path) -> Path:
+def export_net(net: nn.Module, images: Images | DataSpec, file: Path) -> Path:
     """Write a network for such images as a file for the engine.
 
     Raises:

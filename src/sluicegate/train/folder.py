@@ -132,8 +132,8 @@ def check_spec(folder: Path, spec: DataSpec) -> None:
     Raises:
         InputError: it does not; the first thing that differs is named.
     """
-    if not (folder / "data.json").exists():
-        return
+    if not all((folder / name).exists() for name in ("data.json", "recipe.yaml")):
+        return  # or the run was killed while it wrote the two
     if difference := _difference(_rounded(spec), _rounded(read_run_spec(folder))):
         raise InputError(f"resume: the data's {difference} in the run in {str(folder)!r}; give it the same data set")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from sluicegate.analysis import Point, Series
 from sluicegate.convert import GatedModel
-from sluicegate.data import ImageSet, Normalize
+from sluicegate.data import Images, Normalize
 from sluicegate.errors import InputError
 from sluicegate.gates import Threshold
 from sluicegate.train.build import load_split
@@ -41,7 +41,7 @@ def export_run(folder: Path, file: Path, weights: Path | None = None, threshold:
     return export_net(net, read_run_spec(folder), file)
 
 
-def timed_pixels(images: ImageSet) -> np.ndarray:
+def timed_pixels(images: Images) -> np.ndarray:
     """[N, C, H, W] float32: the first images as a network takes them."""
     first, _ = next(iter(images.batches(TIMED)))
     return Normalize(images.mean, images.std)(first).numpy()

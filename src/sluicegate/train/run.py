@@ -15,7 +15,7 @@ from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from sluicegate.data import DataSpec
+from sluicegate.data import DataSpec, worker_errors
 from sluicegate.errors import InputError, SluicegateError, one_line
 from sluicegate.files import write_json
 from sluicegate.train import callbacks, provenance
@@ -79,7 +79,8 @@ def run(
         if provenance.is_first_process():
             check_spec(folder, images.train.spec)
             claim(folder, recipe, images.train.spec)
-        trainer.fit(module, ckpt_path=checkpoint if resume and checkpoint.exists() else None)
+        with worker_errors():
+            trainer.fit(module, ckpt_path=checkpoint if resume and checkpoint.exists() else None)
         device = trainer.strategy.root_device
     return _finish(recipe, folder, subject, images, device, metrics, best)
 
@@ -128,9 +129,11 @@ def _callbacks(
         callbacks.EpochSeed(recipe.seed),
         *([callbacks.FrozenBatchNorm()] if recipe.batch_norm == "frozen" else []),
         callbacks.FiniteLoss(),
-        *([callbacks.Recalibration(recipe.recalibration)] if recipe.recalibration else []),
+        *([callbacks.FittedGates(recipe.fit)] if recipe.fit.steps else []),
         metrics,
         best,
+        *([callbacks.AveragedWeights(recipe.average)] if recipe.average else []),
+        *([callbacks.Recalibration(recipe.recalibration)] if recipe.recalibration else []),
         *([callbacks.ProgressLines()] if progress else []),
         callbacks.LastCheckpoint(checkpoint),
     ]

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sluicegate.data.draws import Augment
+from sluicegate.data.images import ImageSet
 from sluicegate.data.layouts import Listing
 from sluicegate.data.order import Order
 from sluicegate.data.pixels import fit, read_pixels
@@ -137,8 +138,7 @@ class StreamedBatches:
 
     def _loader(self) -> DataLoader[Any]:
         workers = self.images.workers
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # the caller chose how many
+        with _any_number_of_workers():
             return DataLoader(
                 _Decoder(self.images, self.order.seed),
                 sampler=_Tickets(self.order),
@@ -164,23 +164,32 @@ def worker_errors() -> Iterator[None]:
     except SluicegateError:
         raise
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if not any(word in str(error) for word in ("DataLoader worker", "Pin memory thread")):
             raise
         hint = "did memory, or shared memory (/dev/shm), run out? fewer data.workers, or smaller batches, need less"
         raise RunError(f"data: a process that decodes images died ({one_line(error, limit=160)}); {hint}") from error
+
+
+@contextmanager
+def _any_number_of_workers() -> Iterator[None]:
+    """Without torch's warning of more of them than cores: the caller chose how many."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+        yield
 
 
 def _until_a_worker_dies(loader: DataLoader[Any]) -> Iterator[Any]:
     """What the workers made; if it is not asked for to its end, or cannot be had, they are stopped."""
     batches = None
     try:
-        batches = iter(loader)
-        for left in reversed(range(len(loader))):
-            found = _next(batches)
-            if not left:
-                _next(batches)  # there is none: so the workers are free before the last batch is handed out
-                batches = None
-            yield found
+        with _any_number_of_workers():
+            batches = iter(loader)
+        for _ in range(len(loader) - 1):
+            yield _next(batches)
+        last = _next(batches)
+        _next(batches)  # there is none: so the workers are free before the last batch is handed out
+        batches = None
+        yield last
     except OSError as error:
         raise RunError(f"data: {loader.num_workers} workers cannot be started: {one_line(error)}") from error
     finally:
@@ -194,6 +203,10 @@ def _next(batches: Iterator[Any]) -> Any:
             return next(batches, None)
         except (OSError, EOFError) as error:  # what comes of reading from a worker that is no more
             raise RuntimeError(f"DataLoader worker: {one_line(error)}") from error
+
+
+Images = ImageSet | StreamedSet
+"""A set of labelled images, held in memory or decoded as it is wanted."""
 
 
 class _Tickets(Sampler[Ticket]):
