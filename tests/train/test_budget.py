@@ -4,6 +4,7 @@ import torch
 from sluicegate.convert import ChannelGating, gate_model
 from sluicegate.errors import InputError
 from sluicegate.nets import build_net
+from sluicegate.objectives import GateL1
 from sluicegate.train import BudgetRecipe, DataRecipe, NetRecipe, Recipe
 from sluicegate.train.budget import add_targets, tightening
 
