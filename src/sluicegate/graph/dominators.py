@@ -2,10 +2,12 @@
 
 from torch import fx
 
+from sluicegate.graph.nodes import is_constant
+
 
 def immediate_dominators(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
     """For each node the last node that lies on every path to it from the inputs (one pass: the graph is a DAG in
-    order)."""
+    order). Parameters, and what is computed of them alone, are on no path."""
     order = {node: i for i, node in enumerate(graph.nodes)}
     dominator: dict[fx.Node, fx.Node | None] = {}
 
@@ -20,7 +22,7 @@ def immediate_dominators(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
         return a
 
     for node in graph.nodes:
-        sources = [n for n in node.all_input_nodes if n.op != "get_attr"]
+        sources = [n for n in node.all_input_nodes if not is_constant(n)]
         common: fx.Node | None = sources[0] if sources else None
         for source in sources[1:]:
             common = meet(common, source)
@@ -29,11 +31,11 @@ def immediate_dominators(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
 
 
 def between(fork: fx.Node, end: fx.Node) -> set[fx.Node]:
-    """Every node on a path from the fork (excluded) to the end (included)."""
+    """Every node on a path from the fork (excluded) to the end (included), parameters left out."""
     found: set[fx.Node] = set()
     waiting = [] if end is fork else [end]
     while waiting:
         node = waiting.pop()
         found.add(node)
-        waiting.extend(n for n in node.all_input_nodes if n is not fork and n not in found)
+        waiting.extend(n for n in node.all_input_nodes if n is not fork and n not in found and not is_constant(n))
     return found

@@ -64,9 +64,13 @@ def output_of(graph: fx.Graph) -> fx.Node:
 
 def is_constant(node: fx.Node) -> bool:
     """Whether a node's value is made of parameters and buffers alone."""
-    return node.op == "get_attr" or (
-        node.op.startswith("call_") and bool(node.all_input_nodes) and all(map(is_constant, node.all_input_nodes))
-    )
+    return node.op == "get_attr" or bool(node.meta.get("constant"))
+
+
+def note_constant(node: fx.Node) -> None:
+    """Note whether a node is constant, once those that it reads have been noted."""
+    reads = node.all_input_nodes
+    node.meta["constant"] = node.op.startswith("call_") and bool(reads) and all(map(is_constant, reads))
 
 
 def constant_value(graph_module: nn.Module, node: fx.Node) -> Tensor:
