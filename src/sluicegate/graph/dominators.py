@@ -7,7 +7,7 @@ from sluicegate.graph.nodes import is_constant
 
 def immediate_dominators(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
     """For each node the last node that lies on every path to it from the inputs (one pass: the graph is a DAG in
-    order)."""
+    order). Parameters, and what is computed of them alone, are on no path."""
     order = {node: i for i, node in enumerate(graph.nodes)}
     dominator: dict[fx.Node, fx.Node | None] = {}
 
@@ -31,7 +31,7 @@ def immediate_dominators(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
 
 
 def between(fork: fx.Node, end: fx.Node) -> set[fx.Node]:
-    """Every node on a path from the fork (excluded) to the end (included)."""
+    """Every node on a path from the fork (excluded) to the end (included), parameters left out."""
     found: set[fx.Node] = set()
     waiting = [] if end is fork else [end]
     while waiting:

@@ -76,14 +76,14 @@ def output_of(graph: fx.Graph) -> fx.Node:
 
 
 def is_constant(node: fx.Node) -> bool:
-    """Whether a node's value is made of parameters and buffers alone, as tracing noted."""
-    return bool(node.meta.get("constant"))
+    """Whether a node's value is made of parameters and buffers alone."""
+    return node.op == "get_attr" or bool(node.meta.get("constant"))
 
 
 def note_constant(node: fx.Node) -> None:
-    """Note of a new node whether it is constant."""
+    """Note whether a node is constant, once those that it reads have been noted."""
     reads = node.all_input_nodes
-    node.meta["constant"] = node.op == "get_attr" or (node.op.startswith("call_") and bool(reads) and all(map(is_constant, reads)))
+    node.meta["constant"] = node.op.startswith("call_") and bool(reads) and all(map(is_constant, reads))
 
 
 def constant_value(graph_module: nn.Module, node: fx.Node) -> Tensor:
