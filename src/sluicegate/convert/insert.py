@@ -16,9 +16,9 @@ from torch import Tensor, fx, nn
 from sluicegate.convert.exits import EXITS
 from sluicegate.convert.gating import Gating, Masked, Placement
 from sluicegate.convert.model import GatedModel
-from sluicegate.errors import InputError, one_line
+from sluicegate.errors import InputError
 from sluicegate.gates import Gate, GateSite, SiteKind, leave, mask_channels, mask_layer, on_minus_off
-from sluicegate.graph import computed_tensor, copy_in, example_of, note_shape, output_of
+from sluicegate.graph import cannot_be_copied, check_same, copy_in, example_of, note_shape, output_of
 from sluicegate.ops import PLANE, VECTOR, call_of, layout_of, read_again, read_network, read_node
 
 _RANKS: tuple[SiteKind, ...] = ("channel", "layer", "exit")  # of gates that read the same value, the last comes first
@@ -44,12 +44,15 @@ def gate_model(
         The gated network; its plain modules keep their names under `.network`, its gates are in `.gates`.
 
     Raises:
-        InputError: the network cannot be traced, has gates already, or has no place for such gates; or two gatings put
-            gates of the same name.
+        InputError: the network cannot be traced, or computes something else than what tracing sees of it; it has gates
+            already, or no place for such gates; or two gatings put gates of the same name.
     """
     if isinstance(net, GatedModel) or hasattr(net, "gates"):
         raise InputError(f"net: {type(net).__name__} already has gates (an attribute `gates`)")
-    graph_module = read_network(copied(net), example_inputs, leaf_modules)
+    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    own = copied(net)
+    graph_module = read_network(own, inputs, leaf_modules)
+    check_same(own, graph_module, inputs)
     graph_module.add_submodule("gates", nn.ModuleDict())
     placements = _placements(graph_module, [gating] if isinstance(gating, Gating) else gating)
     surgery = _Surgery(graph_module)
@@ -61,8 +64,7 @@ def gate_model(
     _return_exits(graph_module, surgery.exits)
     graph_module.graph.lint()
     graph_module.recompile()
-    shapes = [tuple(x.shape) for x in ((example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs)]
-    return GatedModel(graph_module, shapes)
+    return GatedModel(graph_module, [tuple(x.shape) for x in inputs])
 
 
 def copied(net: nn.Module) -> nn.Module:
@@ -74,7 +76,7 @@ def copied(net: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(net)
     except Exception as error:
-        raise InputError(f"net: {type(net).__name__} cannot be copied{computed_tensor(net)}: {one_line(error)}") from error
+        raise cannot_be_copied(net, error) from error
 
 
 def _placements(graph_module: fx.GraphModule, gatings: Sequence[Gating]) -> list[Placement]:

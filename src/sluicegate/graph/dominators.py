@@ -7,7 +7,7 @@ from sluicegate.graph.nodes import is_constant
 
 def immediate_dominators(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
     """For each node the last node that lies on every path to it from the inputs (one pass: the graph is a DAG in
-    order)."""
+    order). Parameters, and what is computed of them alone, are on no path."""
     order = {node: i for i, node in enumerate(graph.nodes)}
     dominator: dict[fx.Node, fx.Node | None] = {}
 
@@ -22,7 +22,7 @@ def immediate_dominators(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
         return a
 
     for node in graph.nodes:
-        sources = [n for n in node.all_input_nodes if not is_constant(n)]  # weights may be computed
+        sources = [n for n in node.all_input_nodes if not is_constant(n)]
         common: fx.Node | None = sources[0] if sources else None
         for source in sources[1:]:
             common = meet(common, source)
@@ -31,7 +31,7 @@ def immediate_dominators(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
 
 
 def between(fork: fx.Node, end: fx.Node) -> set[fx.Node]:
-    """Every node on a path from the fork (excluded) to the end (included)."""
+    """Every node on a path from the fork (excluded) to the end (included), parameters left out."""
     found: set[fx.Node] = set()
     waiting = [] if end is fork else [end]
     while waiting:

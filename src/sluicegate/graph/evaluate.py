@@ -1,6 +1,7 @@
 """The values of a network's nodes without data, for two numbers of images (see `nodes.py`)."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -29,24 +30,57 @@ _KEEP_SHAPE = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Hardsigm
 
 @torch.no_grad()
 def values_of(bare: nn.Module, net: nn.Module, node: fx.Node) -> tuple[Any, Any]:
-    """What a node makes of the values of the nodes that it reads; `meta["hands_on"]` says that it is its first input.
+    """What a node makes of the values of the nodes that it reads.
+
+    `meta["hands_on"]` says whether that is its first input itself, `meta["writes"]` which of its inputs it writes into.
 
     Args:
         bare: the network `without_data`.
         net: the network itself, for what cannot be computed without data.
     """
-    if node.op == "call_module" and type(bare.get_submodule(str(node.target))) in _KEEP_SHAPE:
-        node.meta["hands_on"] = False
+    node.meta.update(hands_on=False, writes=())
+    if node.op == "call_module" and type(module := bare.get_submodule(str(node.target))) in _KEEP_SHAPE:
+        node.meta["writes"] = (node.args[0],) if getattr(module, "inplace", False) else ()
         first, second = (value.new_empty(value.shape) for value in node.args[0].meta["values"])  # type: ignore[union-attr]
         return first, second
     try:
-        first, second = (call(bare, node, lambda read, k=k: read.meta["values"][k]) for k in (0, 1))
+        first, second = _called(bare, node, lambda value: value)
     except (NotImplementedError, AttributeError):  # no data is not enough; or a constant that tracing put into the net
-        first, second = (call(net, node, lambda read, k=k: _filled(read.meta["values"][k])) for k in (0, 1))
+        first, second = _called(net, node, _filled)
     else:
         given = node.args[0] if node.args else None
-        node.meta["hands_on"] = isinstance(given, fx.Node) and first is given.meta["values"][0]
+        if isinstance(given, fx.Node) and first is given.meta["values"][0]:
+            node.meta["hands_on"] = True
+            if _may_write(bare, node):  # in training, as a dropout
+                node.meta["writes"] = (given,)
     return _bare(first), _bare(second)
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """The tensors that a value is made of."""
+    found: list[Tensor] = []
+    _mapped(value, found.append)
+    return found
+
+
+def _called(root: nn.Module, node: fx.Node, given: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """What a node makes for both numbers of images; torch counts how often a tensor's memory is written to."""
+    made = []
+    for k in (0, 1):
+        values = {read: given(read.meta["values"][k]) for read in node.all_input_nodes}
+        before = {read: _writings(value) for read, value in values.items()}
+        made.append(call(root, node, values.__getitem__))
+        node.meta["writes"] = tuple(read for read, value in values.items() if _writings(value) != before[read])
+    return made[0], made[1]
+
+
+def _may_write(root: nn.Module, node: fx.Node) -> bool:
+    module = root.get_submodule(str(node.target)) if node.op == "call_module" else None
+    return bool(node.kwargs.get("inplace") or getattr(module, "inplace", False))
+
+
+def _writings(value: Any) -> list[int]:
+    return [tensor._version for tensor in tensors_in(value)]
 
 
 def _empty_like(tensor: Tensor) -> Tensor:

@@ -19,18 +19,24 @@ _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _HARMLESS = {"__init__", "__repr__", "extra_repr", "reset_parameters", "__deepcopy__", "__getstate__", "__setstate__"}
 _HARMLESS |= {"__module__", "__doc__", "__annotations__", "__constants__", "__qualname__", "_load_from_state_dict"}
+_HARMLESS |= {"_check_input_dim"}  # of a batch norm: it raises, or does nothing
 _INHERITED_FORWARDS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear, _BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 def standard_type(module: nn.Module) -> type[nn.Module] | None:
     """The class of torch.nn whose behaviour a module has; None where a subclass, or a hook, changes it."""
     cls = _closest_standard(module)
-    return cls if cls and not _changes(type(module), cls) and not is_hooked(module) else None
+    return cls if cls and not _changes(module, cls) and not is_hooked(module) else None
 
 
 def class_name(module: nn.Module) -> str:
     """The full name of a module's class."""
     return f"{type(module).__module__}.{type(module).__qualname__}"
+
+
+def own_methods(module: nn.Module) -> set[str]:
+    """The methods of its class that were replaced in one module alone: `module.forward = ...`."""
+    return {name for name, value in vars(module).items() if callable(value) and hasattr(type(module), name)}
 
 
 def is_hooked(module: nn.Module) -> bool:
@@ -43,7 +49,7 @@ def stays_whole(module: nn.Module) -> bool:
     cls = _closest_standard(module)
     if cls is None or cls in _CONTAINERS or cls is nn.Module:
         return False
-    return not _changes(type(module), cls)
+    return not _changes(module, cls)
 
 
 @contextmanager
@@ -58,7 +64,8 @@ def standard_forwards(emit: Callable[[nn.Module, type[nn.Module], tuple[Any, ...
 def core_of(module: nn.Module, cls: type[nn.Module]) -> nn.Module:
     """The standard module in a subclass: same parameters, buffers and children, the standard forward."""
     core = cls.__new__(cls)
-    core.__dict__.update(module.__dict__)
+    own = own_methods(module)
+    core.__dict__.update({name: value for name, value in vars(module).items() if name not in own})
     return core
 
 
@@ -66,7 +73,7 @@ def _emitting(forward: Forward, emit: Callable[..., Any]) -> Forward:
     def replaced(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         cls = _closest_standard(self)
         traced = any(isinstance(arg, fx.Proxy) for arg in args) and not kwargs
-        if traced and cls and not is_hooked(self) and _changes(type(self), cls) == {"forward"}:
+        if traced and cls and not is_hooked(self) and _changes(self, cls) == {"forward"}:
             return emit(self, cls, args)
         return forward(self, *args, **kwargs)
 
@@ -77,10 +84,12 @@ def _closest_standard(module: nn.Module) -> type[nn.Module] | None:
     return next((cls for cls in type(module).__mro__ if cls.__module__.startswith("torch.nn.modules")), None)
 
 
-def _changes(cls: type, standard: type) -> set[str]:
-    """The methods of a standard class that a subclass has replaced."""
+def _changes(module: nn.Module, standard: type) -> set[str]:
+    """The methods of a standard class that a module's class, or the module itself, has replaced."""
+    cls = type(module)
     between = cls.__mro__[: cls.__mro__.index(standard)]
-    return {name for part in between for name in vars(part) if name not in _HARMLESS and hasattr(standard, name)}
+    by_class = {name for part in between for name in vars(part)} - _HARMLESS
+    return {name for name in by_class if hasattr(standard, name)} | own_methods(module)
 
 
 Forwards = Mapping[str, Forward]

@@ -34,12 +34,21 @@ def first_difference(evaluated: fx.Graph, trained: fx.Graph) -> Difference | Non
             reached += 1
         else:
             last = last or node
-    return Difference(_inside(last), last.format_node() or last.name) if last else None
+    return Difference(_inside(last), _said(last)) if last else None
 
 
 def _signature(node: fx.Node, place: dict[fx.Node, int]) -> Any:
     reads = fx.map_arg((node.args, dict(node.kwargs)), lambda n: place.get(n, -1))
     return node.op, str(node.target), str(reads)
+
+
+def _said(node: fx.Node) -> str:
+    """A node in the words of the network's code."""
+    if node.op == "output":
+        return "what it returns"
+    if not isinstance(node.target, str):
+        return f"{getattr(node.target, '__name__', node.name)}()"
+    return f".{node.target}()" if node.op == "call_method" else repr(node.target)
 
 
 def _returned(output: fx.Node, place: dict[fx.Node, int]) -> Any:

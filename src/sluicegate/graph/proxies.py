@@ -4,6 +4,7 @@
 depends on the number of images stays symbolic, so that `x.view(x.size(0), -1)` serves any number of them.
 """
 
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,9 +78,27 @@ class ShapedProxy(fx.Proxy):
     def __iter__(self) -> Iterator["fx.Proxy"]:
         return iter([self[i] for i in range(len(self))])
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError("it writes into a part of a value, `x[...] = y`, which no graph can follow; use torch.cat or torch.where")
+
     def _side(self, dim: int) -> Any:
         first, second = (value.shape[dim] for value in self.known)
         return first if first == second else self.tracer.create_proxy("call_method", "size", (self, dim), {})
+
+
+def _in_place(name: str) -> Any:
+    """`x += y`: of a tensor in place, so that who reads x later sees it; of a number not."""
+
+    def method(self: ShapedProxy, other: Any) -> Any:
+        if isinstance(self.known[0], Tensor):
+            return self.tracer.create_proxy("call_function", getattr(operator, f"i{name}"), (self, other), {})
+        return getattr(operator, name)(self, other)
+
+    return method
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
+    setattr(ShapedProxy, f"__i{_name}__", _in_place(_name))
 
 
 def _known(sides: tuple[Any, ...]) -> tuple[Any, ...]:

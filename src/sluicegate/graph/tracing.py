@@ -10,8 +10,9 @@ from torch import Tensor, fx, nn
 
 from sluicegate.errors import InputError, one_line
 from sluicegate.graph.evaluate import for_images, values_of, without_data
-from sluicegate.graph.leaves import Forwards, class_name, core_of, stays_whole, standard_forwards
+from sluicegate.graph.leaves import Forwards, class_name, core_of, is_hooked, own_methods, standard_forwards, stays_whole
 from sluicegate.graph.modes import first_difference
+from sluicegate.graph.nodes import note_constant
 from sluicegate.graph.proxies import ShapedProxy
 
 _DROPOUTS = {
@@ -62,6 +63,8 @@ def trace(
     """
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     _refuse_empty(inputs)
+    if is_hooked(net):
+        raise InputError(f"net: a hook listens to {type(net).__name__} as a whole, and a graph has none; remove it first")
     with kept_modes(net) as modes:
         graph_module = _Tracing(net, inputs, tuple(leaf_modules), spellings).run(in_both_modes)
     for path, module in graph_module.named_modules():
@@ -98,7 +101,7 @@ class _Tracing:
         try:
             self.bare = without_data(net)
         except Exception as error:  # a hook that computes a weight leaves a tensor that cannot be copied
-            raise InputError(f"net: {type(net).__name__} cannot be copied{computed_tensor(net)}: {one_line(error)}") from error
+            raise cannot_be_copied(net, error) from error
         self.values = [for_images(x) for x in inputs]
         self.opaque: dict[str, str] = {}
 
@@ -169,7 +172,9 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         known = self._tracing
         named = class_name(m)
-        if module_qualified_name in known.opaque or isinstance(m, known.leaf_modules) or named in known.spellings.whole:
+        if module_qualified_name in known.opaque or isinstance(m, known.leaf_modules):
+            return True
+        if named in known.spellings.whole and not own_methods(m):
             return True
         return stays_whole(m) and named not in known.spellings.forwards
 
@@ -198,8 +203,9 @@ class _Tracer(fx.Tracer):
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **more: Any) -> fx.Proxy:
         if target in _DROPOUTS:
-            args, kwargs = _without_mode(*args, **kwargs)
+            args, kwargs = _without_mode(self._tracing.net.training, *args, **kwargs)
         proxy = super().create_proxy(kind, target, args, kwargs, *rest, **more)
+        note_constant(proxy.node)
         proxy.node.meta["values"] = self._values(proxy.node)
         return proxy
 
@@ -213,9 +219,10 @@ class _Tracer(fx.Tracer):
             self._computing = False
 
 
-def _without_mode(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> tuple[Any, Any]:
-    """A functional dropout's arguments; whether it is active is the module's affair that it becomes."""
-    return (x,), {"p": p}
+def _without_mode(mode: bool, x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> tuple[Any, Any]:
+    """A functional dropout's arguments, the same in both modes where it is active in training alone: it becomes a
+    module, which follows the mode by itself."""
+    return (x,), {"p": p, "training": training == mode, "inplace": inplace}
 
 
 def _tidy(graph_module: fx.GraphModule, node: fx.Node) -> None:
@@ -224,7 +231,8 @@ def _tidy(graph_module: fx.GraphModule, node: fx.Node) -> None:
         graph_module.graph.erase_node(node)
     elif node.op == "call_function" and node.target in _DROPOUTS:
         name = f"{node.name}_drop"
-        graph_module.add_submodule(name, _DROPOUTS[node.target](node.kwargs["p"]))
+        dropout = _DROPOUTS[node.target](node.kwargs["p"], node.kwargs["inplace"])
+        graph_module.add_submodule(name, dropout)
         node.op, node.target, node.kwargs = "call_module", name, {}
 
 
@@ -234,11 +242,20 @@ def _refuse_empty(inputs: Sequence[Tensor]) -> None:
             raise InputError(f"example_inputs: {type(x).__name__} is not a tensor [N, ...]")
 
 
-def computed_tensor(net: nn.Module) -> str:
-    """Where a tensor is an attribute that something computed, if there is one."""
+def cannot_be_copied(net: nn.Module, error: Exception) -> InputError:
+    """Why a network cannot be copied, in its own words; else in those of the error."""
+    computed = next(_computed_tensors(net), None)
+    if computed is None:
+        return InputError(f"net: {type(net).__name__} cannot be copied: {one_line(error)}")
+    return InputError(
+        f"net: a hook computes {computed!r} anew at each call; make it permanent (prune.remove, remove_weight_norm, "
+        "remove_spectral_norm), or use torch.nn.utils.parametrizations"
+    )
+
+
+def _computed_tensors(net: nn.Module) -> Iterator[str]:
+    """Where a tensor is an attribute that something computed."""
     for path, module in net.named_modules():
         for name, value in vars(module).items():
             if isinstance(value, Tensor) and value.grad_fn is not None:
-                hint = "torch.nn.utils.parametrizations, or make it permanent (prune.remove, remove_weight_norm)"
-                return f" (a hook computes {path}.{name}; use {hint})"
-    return ""
+                yield f"{path}.{name}" if path else name

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import fx, nn
 
-from sluicegate.graph import class_name, standard_type
+from sluicegate.graph import class_name, own_methods, standard_type
 from sluicegate.ops import (
     activation,
     adaptive_pool,
@@ -93,6 +93,8 @@ def keeps_zero(node: fx.Node) -> bool:
 
 def module_parser(module: nn.Module) -> ModuleParser | None:
     """How a module is read: by its exact class, or that of torch.nn of which it changes nothing."""
+    if own_methods(module):
+        return None
     return MODULES.get(type(module)) or MODULES.get(class_name(module)) or MODULES.get(standard_type(module))
 
 

@@ -51,8 +51,10 @@ def find_branches(graph_module: fx.GraphModule) -> list[Branch]:
 
 
 def _is_summand(node: fx.Node) -> bool:
-    """Whether a sum is only part of a larger one."""
-    return len(node.users) == 1 and kind_of(next(iter(node.users))) == "add"
+    """Whether a sum is only part of a larger one, which adds it once."""
+    if len(node.users) != 1 or kind_of(total := next(iter(node.users))) != "add":
+        return False
+    return call_of(total).inputs.count(node) == 1  # type: ignore[union-attr]
 
 
 def _summands(total: fx.Node) -> list[tuple[fx.Node, fx.Node]]:
@@ -61,7 +63,7 @@ def _summands(total: fx.Node) -> list[tuple[fx.Node, fx.Node]]:
     assert call is not None
     found: list[tuple[fx.Node, fx.Node]] = []
     for x in call.inputs:
-        found += _summands(x) if kind_of(x) == "add" and len(x.users) == 1 else [(x, total)]
+        found += _summands(x) if kind_of(x) == "add" and _is_summand(x) else [(x, total)]
     return found
 
 
