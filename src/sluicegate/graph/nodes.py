@@ -6,7 +6,7 @@ A network is traced with two numbers of images at once. `meta["values"]` holds a
 data; a side that differs between them depends on the number of images, all others are fixed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -113,14 +113,15 @@ def _attribute(root: nn.Module, path: str) -> Any:
     return getattr(root.get_submodule(owner), name)
 
 
-def _in_order(node: fx.Node) -> Iterator[fx.Node]:
-    seen: set[fx.Node] = set()
-
-    def visit(part: fx.Node) -> Iterator[fx.Node]:
-        if part not in seen:
-            seen.add(part)
-            for before in part.all_input_nodes:
-                yield from visit(before)
-            yield part
-
-    return visit(node)
+def _in_order(node: fx.Node) -> list[fx.Node]:
+    """A node and all that it is made of, what is read before who reads it."""
+    found: dict[fx.Node, None] = {}
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        missing = [before for before in part.all_input_nodes if before not in found]
+        if missing:
+            waiting += [part, *missing]
+        else:
+            found[part] = None
+    return list(found)

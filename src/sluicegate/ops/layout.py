@@ -95,3 +95,12 @@ def without(layout: Layout, gone: set[int]) -> Layout:
     """A layout when some sides are gone."""
     kept = [side for side in sorted((0, *layout.channels, *layout.pixels)) if side not in gone]
     return renumbered(layout, {side: i for i, side in enumerate(kept)})
+
+
+def with_sides(x: fx.Node, place: dict[int, int], rank: int) -> Layout:
+    """The layout of x when its sides go to `place`, and all others of `rank` are new and of length 1."""
+    layout = renumbered(layout_of(x), place)
+    new = [side for side in range(1, rank) if side not in place.values()]
+    last = max(layout.channels)
+    pixels = tuple(sorted((*layout.pixels, *(side for side in new if side > last))))
+    return Layout((*(side for side in new if side < last), *layout.channels), pixels)
