@@ -135,7 +135,9 @@ def test_a_product_without_a_formula_is_refused() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.einsum("nc,nc->n", x, x)
 
-    with pytest.raises(sg.InputError, match=r"net: no MAC formula for 'einsum': einsum is used in a way that no op covers"):
+    with pytest.raises(
+        sg.InputError, match=r"net: no MAC formula for 'einsum': einsum is used in a way that no op covers"
+    ):
         MacModel(Net(), torch.zeros(1, 4))
 
 

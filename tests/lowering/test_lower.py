@@ -244,9 +244,18 @@ def test_a_plain_network_lowers_too(build) -> None:
 @pytest.mark.parametrize(
     ("net", "message"),
     [
-        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.LocalResponseNorm(2)), "'1' cannot be exported: .*LocalResponseNorm is no op"),
-        (nn.Sequential(nn.Conv2d(3, 4, 3, padding_mode="reflect", padding=1)), "'0' cannot .*: Conv2d is used in a way"),
-        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)), "'1' cannot .*: BatchNorm2d is used in a way"),
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 3), nn.LocalResponseNorm(2)),
+            "'1' cannot be exported: .*LocalResponseNorm is no op",
+        ),
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 3, padding_mode="reflect", padding=1)),
+            "'0' cannot .*: Conv2d is used in a way",
+        ),
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)),
+            "'1' cannot .*: BatchNorm2d is used in a way",
+        ),
         (nn.Sequential(nn.Upsample(scale_factor=1.3, mode="bilinear")), "'0' cannot .*: Upsample is used in a way"),
         (Computed(lambda x: torch.add(x, x.relu(), alpha=0.5)), "'add' cannot .*: add is used in a way"),
         (Computed(lambda x: torch.add(nn.functional.relu(x), x, alpha=2)), "'add' cannot .*: add is used in a way"),

@@ -219,7 +219,13 @@ def test_looking_at_a_value_would_be_noticed() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize(
     "objective",
-    [sg.BatchShaping(), sg.BatchShaping(shaped="sample"), sg.GateL0(), sg.GateL1(), BatchActivation(VariableTarget(0.5))],
+    [
+        sg.BatchShaping(),
+        sg.BatchShaping(shaped="sample"),
+        sg.GateL0(),
+        sg.GateL1(),
+        BatchActivation(VariableTarget(0.5)),
+    ],
     ids=lambda objective: type(objective).__name__,
 )
 def test_never_waits_for_a_device(objective: nn.Module) -> None:

@@ -4,10 +4,10 @@ Legend: N images, C channels, H W pixels, K classes, e exits in order of executi
 
     output = sum_e  (1 - z_e) prod_{e' < e} z_e'  y_e
 
-z_e is the decision of exit e's gate, open (1) where the image goes on, y_e what its classifier says; behind the last exit
-comes the network itself, z = 0. (The paper's gate is open where the image leaves: its z is 1 - z here, so that a higher
-threshold is less work for every kind of gate.) Of this sum one summand alone is not zero, the first exit that is closed;
-its gradient reaches every gate.
+z_e is the decision of exit e's gate, open (1) where the image goes on, y_e what its classifier says; behind the last
+exit comes the network itself, z = 0. (The paper's gate is open where the image leaves: its z is 1 - z here, so that a
+higher threshold is less work for every kind of gate.) Of this sum one summand alone is not zero, the first exit that is
+closed; its gradient reaches every gate.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,8 @@
 """gate_model(): the surgery that puts gates into a network's graph.
 
-For each gate the graph gets the nodes of its head and a call of the gate right after the value that the head reads, and a
-mask after each value that the gate closes; what the gates decided leaves the graph beside the network's own output. An
-exit's classifier stands right behind its gate, so that whatever comes after it in the graph is work not done for an
+For each gate the graph gets the nodes of its head and a call of the gate right after the value that the head reads, and
+a mask after each value that the gate closes; what the gates decided leaves the graph beside the network's own output.
+An exit's classifier stands right behind its gate, so that whatever comes after it in the graph is work not done for an
 image that leaves.
 """
 
@@ -137,7 +137,9 @@ class _Surgery:
         for i, estimator in enumerate(gate.estimators):
             if estimator.logits_per_gate == 2:
                 with self.graph.inserting_after(_last(self.graph, said)):
-                    said[i] = self._noted(self.graph.call_function(on_minus_off, (said[i],)), said[i], gate.sites[i].gates)
+                    said[i] = self._noted(
+                        self.graph.call_function(on_minus_off, (said[i],)), said[i], gate.sites[i].gates
+                    )
         with self.graph.inserting_after(_last(self.graph, said)):
             decisions = self.graph.call_module(target, tuple(said))
         self._read_between(reads, decisions)

@@ -23,7 +23,19 @@ from sluicegate.ops.reading import why_opaque
 from sluicegate.ops.room import call_of
 
 NETWORK = ("conv", "linear", "matmul")
-_PRODUCTS = ("einsum", "tensordot", "bilinear", "multi_dot", "chain_matmul", "cdist", "kron", "outer", "inner", "dot", "vdot")
+_PRODUCTS = (
+    "einsum",
+    "tensordot",
+    "bilinear",
+    "multi_dot",
+    "chain_matmul",
+    "cdist",
+    "kron",
+    "outer",
+    "inner",
+    "dot",
+    "vdot",
+)
 
 Opens = Mapping[str, Tensor]
 """Site -> [N, G]."""

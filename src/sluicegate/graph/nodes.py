@@ -2,8 +2,8 @@
 
 Legend: N images, C channels, H W pixels.
 
-A network is traced with two numbers of images at once. `meta["values"]` holds a node's value for both, as tensors without
-data; a side that differs between them depends on the number of images, all others are fixed.
+A network is traced with two numbers of images at once. `meta["values"]` holds a node's value for both, as tensors
+without data; a side that differs between them depends on the number of images, all others are fixed.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def module_of(graph_module: nn.Module, node: fx.Node) -> nn.Module | None:
 
 
 def label(node: fx.Node) -> str:
-    """A short name: the path of the module that a node calls, or its own; in a part that was copied in, below that's."""
+    """A short name: the path of the module that a node calls, or its own; below the name of a part that it is in."""
     if node.op == "call_module":
         return str(node.target)
     part = node.meta.get("part")

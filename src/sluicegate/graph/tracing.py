@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch.nn.functional as F
@@ -9,7 +10,15 @@ from torch import Tensor, fx, nn
 
 from sluicegate.errors import InputError, one_line
 from sluicegate.graph.evaluate import for_images, values_of, without_data
-from sluicegate.graph.leaves import Forwards, class_name, core_of, is_hooked, own_methods, standard_forwards, stays_whole
+from sluicegate.graph.leaves import (
+    Forwards,
+    class_name,
+    core_of,
+    is_hooked,
+    own_methods,
+    standard_forwards,
+    stays_whole,
+)
 from sluicegate.graph.modes import first_difference
 from sluicegate.graph.nodes import note_constant
 from sluicegate.graph.proxies import ShapedProxy
@@ -34,15 +43,18 @@ class Spellings(NamedTuple):
     """
 
     whole: frozenset[str] = frozenset()
-    forwards: Forwards = {}
+    forwards: Forwards = MappingProxyType({})
     functions: tuple[Callable[..., Any], ...] = ()
+
+
+NO_SPELLINGS = Spellings()
 
 
 def trace(
     net: nn.Module,
     example_inputs: Tensor | tuple[Tensor, ...],
     leaf_modules: Collection[type[nn.Module]] = (),
-    spellings: Spellings = Spellings(),
+    spellings: Spellings = NO_SPELLINGS,
     in_both_modes: bool = True,
 ) -> fx.GraphModule:
     """Trace a network and note the shape of every value.
@@ -63,7 +75,9 @@ def trace(
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     _refuse_empty(inputs)
     if is_hooked(net):
-        raise InputError(f"net: a hook listens to {type(net).__name__} as a whole, and a graph has none; remove it first")
+        raise InputError(
+            f"net: a hook listens to {type(net).__name__} as a whole, and a graph has none; remove it first"
+        )
     with kept_modes(net) as modes:
         graph_module = _Tracing(net, inputs, tuple(leaf_modules), spellings).run(in_both_modes)
     for path, module in graph_module.named_modules():

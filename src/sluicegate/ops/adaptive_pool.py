@@ -14,7 +14,9 @@ from sluicegate.ops.links import Link, each
 from sluicegate.ops.room import Call, Room, Work
 
 
-def _function(maximum: bool, node: fx.Node, input: fx.Node, output_size: Any, return_indices: bool = False) -> Call | None:
+def _function(
+    maximum: bool, node: fx.Node, input: fx.Node, output_size: Any, return_indices: bool = False
+) -> Call | None:
     if not is_plane(input) or return_indices:
         return None
     if pixel_count(node) == 1:

@@ -42,7 +42,7 @@ def by_constant(node: fx.Node, kind: str, x: fx.Node, constant: fx.Node) -> Call
 
 
 def fits_channels(x: fx.Node, sides: tuple[int, ...]) -> bool:
-    """Whether a constant of these sides is one figure for each channel of x, or one for all, when torch broadcasts it."""
+    """Whether torch broadcasts a constant of these sides as one figure for each channel of x, or one for all."""
     rank, layout = len(shape(x)), layout_of(x)
     if len(sides) > rank:
         return False

@@ -53,7 +53,9 @@ def _module(node: fx.Node, module: nn.Module, x: fx.Node) -> Call | None:
     if module.padding_mode != "zeros":
         return None
     names = ("kernel", "stride", "padding", "dilation", "groups")
-    has = dict(zip(names, (module.kernel_size, module.stride, module.padding, module.dilation, module.groups)))
+    has = dict(
+        zip(names, (module.kernel_size, module.stride, module.padding, module.dilation, module.groups), strict=True)
+    )
     tensors = of_module(node, module, "weight", "bias")
     return window(tensors.pop("weight"), node, x, has, tensors)
 

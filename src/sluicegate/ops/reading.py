@@ -1,8 +1,9 @@
 """Reading a network: nn.Module -> fx graph in normal form.
 
-Every node knows its value's shape and layout (`graph`, `layout.py`) and, where a room knows the op, its `Call`, whatever
-torch spells it. In-place ops have become pure: who reads an operand later reads the result, as torch's memory says. What
-no room knows is opaque: it may stand in a network that is trained, no gate looks through it, and export refuses it.
+Every node knows its value's shape and layout (`graph`, `layout.py`) and, where a room knows the op, its `Call`,
+whatever torch spells it. In-place ops have become pure: who reads an operand later reads the result, as torch's memory
+says. What no room knows is opaque: it may stand in a network that is trained, no gate looks through it, and export
+refuses it.
 """
 
 from collections.abc import Collection

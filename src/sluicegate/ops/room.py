@@ -1,7 +1,7 @@
 """A room: all that is known of one op, in one file of this folder.
 
-How torch spells it (functions, methods, modules), what it does to channels, what it costs, and how it becomes an op of a
-program. Reading a network (`reading.py`) gives every node its `Call`; whoever comes later asks the call's room and
+How torch spells it (functions, methods, modules), what it does to channels, what it costs, and how it becomes an op of
+a program. Reading a network (`reading.py`) gives every node its `Call`; whoever comes later asks the call's room and
 never the class of a module.
 """
 

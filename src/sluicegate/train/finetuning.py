@@ -247,7 +247,8 @@ def _check_exportable(recipe: Recipe, test: Images, folder: Path, threads: int) 
         file = export_net(untrained, test, Path(scratch) / "model.sluice")
         if recipe.latency.table == str(table) and not table.exists():
             write_text(
-                table, replace(measure_latency(load_program(file), threads), came_from=provenance.provenance()).to_json()
+                table,
+                replace(measure_latency(load_program(file), threads), came_from=provenance.provenance()).to_json(),
             )
 
 
