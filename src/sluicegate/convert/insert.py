@@ -249,12 +249,17 @@ def _closed_with_layers(
     live = liveness(graph_module)
     for name, (logits, is_open) in records.items():
         for layer in sorted(live.sites_when.get(name, ())):
-            if records[layer][1].args[0].args[0] is not is_open.args[0].args[0]:  # a joint gate does it itself
+            if _gate_of(records[layer][0]) is not _gate_of(logits):  # a joint gate does it itself
                 with graph_module.graph.inserting_before(output_of(graph_module.graph)):
                     is_open = graph_module.graph.call_function(closed_with, (is_open, records[layer][1]))
                 is_open.meta["is_wrapped"] = True  # see _noted
         found[name] = (logits, is_open)
     return found
+
+
+def _gate_of(unpacked: fx.Node) -> fx.Node:
+    """The gate of whose decisions a node unpacks a part."""
+    return unpacked.all_input_nodes[0].all_input_nodes[0]
 
 
 def _return_records(graph_module: fx.GraphModule, records: dict[str, tuple[fx.Node, fx.Node]]) -> None:
@@ -272,7 +277,7 @@ def _return_exits(graph_module: fx.GraphModule, exits: Sequence[tuple[fx.Node, f
     order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
     for early, is_open in sorted(exits, key=lambda found: order[found[0]], reverse=True):
         with graph_module.graph.inserting_before(output):
-            later, result = result, graph_module.graph.call_function(leave, (early, is_open, result))
-        result.meta.update(values=later.meta["values"], is_wrapped=True)  # see _noted
+            result = graph_module.graph.call_function(leave, (early, is_open, result))
+        result.meta.update(values=early.meta["values"], is_wrapped=True)  # see _noted
         read_node(graph_module, result)
     output.args = ((result, records),)

@@ -76,7 +76,7 @@ class ShapedProxy(fx.Proxy):
         return first
 
     def __iter__(self) -> Iterator["fx.Proxy"]:
-        return iter([self[i] for i in range(len(self))])
+        return iter([self[i] for i in range(len(self))])  # pyright: ignore[reportIndexIssue]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(

@@ -23,7 +23,7 @@ from sluicegate.graph.modes import first_difference
 from sluicegate.graph.nodes import note_constant
 from sluicegate.graph.proxies import ShapedProxy
 
-_DROPOUTS = {
+_DROPOUTS: dict[Any, type[nn.Module]] = {
     F.dropout: nn.Dropout,
     F.dropout1d: nn.Dropout1d,
     F.dropout2d: nn.Dropout2d,

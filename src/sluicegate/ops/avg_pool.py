@@ -49,7 +49,7 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
 
 ROOM = Room(
     "avg_pool",
-    functions={F.avg_pool2d: _function, torch._C._nn.avg_pool2d: _function},
+    functions={F.avg_pool2d: _function, torch._C._nn.avg_pool2d: _function},  # pyright: ignore[reportAttributeAccessIssue]
     modules={nn.AvgPool2d: _module},
     links=_links,
     zeros="each",

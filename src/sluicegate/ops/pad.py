@@ -43,7 +43,7 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
 
 ROOM = Room(
     "pad",
-    functions={F.pad: _function, torch._C._nn.pad: _function},
+    functions={F.pad: _function, torch._C._nn.pad: _function},  # pyright: ignore[reportAttributeAccessIssue]
     modules={
         **dict.fromkeys((nn.ZeroPad2d, nn.ConstantPad2d), partial(_module, "constant")),
         nn.ReflectionPad2d: partial(_module, "reflect"),

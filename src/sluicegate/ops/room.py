@@ -144,4 +144,4 @@ def same_sides(a: fx.Node, b: fx.Node) -> bool:
 
 def zeros_of(room: Room, node: fx.Node, call: Call) -> Zeros:
     """Where a room's op makes zeros of zeros."""
-    return room.zeros if isinstance(room.zeros, str) else room.zeros(node, call)
+    return room.zeros(node, call) if callable(room.zeros) else room.zeros
