@@ -43,7 +43,7 @@ def values_of(bare: nn.Module, net: nn.Module, node: fx.Node) -> tuple[Any, Any]
         return known
     try:
         first, second = _called(bare, node, lambda value: value)
-    except (NotImplementedError, AttributeError):  # no data is not enough; or a constant that tracing put into the net
+    except Exception:  # no data is not enough; or a constant that tracing put into the net
         first, second = _called(net, node, _filled)
     else:
         given = node.args[0] if node.args else None

@@ -104,6 +104,10 @@ class _Failure(Exception):
         self.path = path
 
 
+class _Unfit(Exception):
+    """An op does not accept the values that it is given."""
+
+
 class _Tracing:
     """Traces until the graph is the same in both modes; what stands in the way becomes opaque."""
 
@@ -144,6 +148,10 @@ class _Tracing:
         try:
             with standard_forwards(tracer.standard):
                 tracer.trace(self.net)
+        except _Unfit as error:
+            shapes = ", ".join(str((1, *values[0].shape[1:])) for values in self.values)
+            name = type(self.net).__name__
+            raise InputError(f"example_inputs: {name} does not accept inputs of shape {shapes}: {error}") from error
         except Exception as error:  # whatever the network's own code raises on a proxy
             raise _Failure(tracer.failed or "", error) from error
         finally:
@@ -229,6 +237,8 @@ class _Tracer(fx.Tracer):
         self._computing = True
         try:
             return values_of(self._tracing.bare, self._tracing.net, node)
+        except Exception as error:
+            raise _Unfit(one_line(error)) from error
         finally:
             self._computing = False
 
