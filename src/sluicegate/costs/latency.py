@@ -102,7 +102,7 @@ class LatencyModel(nn.Module):
         shares = torch.stack([*rates, torch.ones_like(rates[0]), torch.zeros_like(rates[0])], dim=1)  # [N, S + 2]
         reached = shares[:, self.exits].prod(1)  # [N, K]
         runs = shares[:, self.layers].prod(1) * (1 - shares[:, self.unless]).prod(1)
-        ms = self._between(shares @ self.reads.T, shares @ self.writes.T)
+        ms = self._between(*(shares @ weights.T.to(shares.dtype) for weights in (self.reads, self.writes)))
         return self.overhead + (reached * (self.skipped + runs * (ms - self.skipped))).sum(1)
 
     def _between(self, reads: Tensor, writes: Tensor) -> Tensor:

@@ -217,8 +217,12 @@ class Lowering:
             self.names[member] = value
 
     def difference(self, node: fx.Node, call: Call) -> None:
-        """Two logits a gate that no linear layer made."""
-        raise InputError(f"net: logits of {node.name!r} come in pairs that no linear layer makes; the engine needs one")
+        """Two logits a gate become one: those of a linear layer went into its weights, learned ones are known here."""
+        said = call_of(call.inputs[0])
+        if said is None or said.kind != "constant":
+            raise InputError(f"net: logits of {node.name!r} come in pairs that no linear layer makes; the engine needs one")
+        pairs = said.tensors["bias"].read(self.graph_module)
+        self.emit(node, "constant", (), {}, {"bias": pairs[1::2] - pairs[::2]})
 
     def fold(self, node: fx.Node, call: Call) -> None:
         """A sum of slices."""
@@ -285,7 +289,7 @@ class Lowering:
         elif node in self.fused:
             if node is self.fused[node].tail:
                 self.convolution(node, call)  # type: ignore[arg-type]
-        elif room and call and room.lower and (node.users or kind_of(node) == "gate"):
+        elif room and call and room.lower and _is_read(node):
             room.lower(self, node, call)
         if node in self.live.exits:
             gate = self.live.exits[node].name
@@ -343,6 +347,8 @@ class Lowering:
         """The names of what an op reads, with the maps that it must have for what it makes."""
         room, call = room_of(node), call_of(node)
         assert room and call
+        if not inputs:
+            return ()
         reads = [self.plane(x, self.names[x]) if planes else self.names[x] for x in inputs]
         if len(reads) > 1 and len({len(self.program.values[name].shape) for name in reads}) > 1:
             reads = [self.plane(x, name) for x, name in zip(inputs, reads, strict=True)]
@@ -434,6 +440,13 @@ class Lowering:
         }
         for mask, site in self.live.masks.items():
             mask.meta["boosted"] = site.name in boosting
+
+
+def _is_read(node: fx.Node) -> bool:
+    """Whether anybody needs a node's value in the program."""
+    only = next(iter(node.users)) if len(node.users) == 1 else None
+    halved = kind_of(node) == "constant" and only is not None and kind_of(only) == "difference"
+    return kind_of(node) == "gate" or (bool(node.users) and not halved)
 
 
 def _gates(graph_module: fx.GraphModule) -> list[tuple[fx.Node, Gate]]:
