@@ -33,8 +33,9 @@ def probability(net, images):
 def tested(trained):
     """The network and its test images, prepared."""
     made, net = load_run(trained[0])
-    images = load_split(made.data, "test", None)
-    return net, Normalize(images.mean, images.std)(images.images)
+    found = load_split(made.data, "test", None)
+    images, _ = next(iter(found.batches(len(found))))
+    return net, Normalize(found.mean, found.std)(images)
 
 
 def test_it_learns_digits_and_rewards_close_gates(trained, tested, tmp_path):

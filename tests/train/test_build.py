@@ -12,6 +12,7 @@ from sluicegate.gates import GateRecords
 from sluicegate.nets import build_net
 from sluicegate.schedule import linear
 from sluicegate.train import (
+    AugmentRecipe,
     DataRecipe,
     DistillationRecipe,
     FitRecipe,
@@ -173,16 +174,33 @@ def test_a_gater_refuses_the_weights_of_another_network(tmp_path):
         build_subject(made, images())
 
 
-def test_held_out_images_are_not_trained_on():
+def pictures(images):
+    """What the images look like, without their order."""
+    return {image.numpy().tobytes() for batch, _ in images.batches(100) for image in batch}
+
+
+@pytest.mark.parametrize("workers", [None, 0])
+def test_held_out_images_are_not_trained_on(workers):
     whole = load_split(DataRecipe("digits"), "train", None)
-    made = DataRecipe("digits", holdout=300, limit_test=100)
+    made = DataRecipe("digits", holdout=300, limit_test=100, workers=workers)
     train, held = (load_split(made, split, None) for split in ("train", "test"))
     assert (len(train), len(held)) == (len(whole) - 300, 100)
-    keys = [{image.numpy().tobytes() for image in images.images} for images in (train, held)]
+    keys = [pictures(train), pictures(held)]
     assert not keys[0] & keys[1], "an image is in both"
-    assert keys[0] | keys[1] <= {image.numpy().tobytes() for image in whole.images}
+    assert keys[0] | keys[1] <= pictures(whole)
     with pytest.raises(InputError, match=r"data\.holdout: 5000 must be less than the 1442 training images"):
         load_split(DataRecipe("digits", holdout=5000), "train", None)
+
+
+def test_only_training_images_are_augmented_by_workers():
+    drawn = AugmentRecipe(flip=True, crop_scale=(0.2, 0.5))
+    for holdout in (None, 50):
+        made = DataRecipe("digits", workers=0, holdout=holdout, augment=drawn, limit_train=200, limit_test=20)
+        plain = replace(made, augment=AugmentRecipe())
+        train, test, plain_train, plain_test = (
+            pictures(load_split(one, split, None)) for one in (made, plain) for split in ("train", "test")
+        )
+        assert test == plain_test and train != plain_train
 
 
 def test_mean_and_std_can_be_anothers():

@@ -10,7 +10,7 @@ from sluicegate.data.sources import known_statistics as known_statistics
 from sluicegate.data.sources import load as load
 from sluicegate.data.sources import stream as stream
 from sluicegate.data.spec import DataSpec as DataSpec
-from sluicegate.data.stream import Images as Images
-from sluicegate.data.stream import StreamedBatches as StreamedBatches
-from sluicegate.data.stream import StreamedSet as StreamedSet
-from sluicegate.data.stream import worker_errors as worker_errors
+from sluicegate.data.streaming import Images as Images
+from sluicegate.data.streaming import StreamedBatches as StreamedBatches
+from sluicegate.data.streaming import StreamedSet as StreamedSet
+from sluicegate.data.streaming import worker_errors as worker_errors

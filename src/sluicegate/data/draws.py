@@ -88,7 +88,7 @@ def _cropped(read: np.ndarray, box: tuple[int, int, int, int], size: int) -> np.
 
 
 def _recoloured(fitted: np.ndarray, augment: Augment, rng: np.random.Generator) -> np.ndarray:
-    image = torch.from_numpy(np.ascontiguousarray(fitted.transpose(2, 0, 1)))  # [C, h, w]
+    image = torch.from_numpy(np.array(fitted.transpose(2, 0, 1), order="C"))  # [C, h, w], ours to write to
     with torch.random.fork_rng(devices=[]):  # torchvision draws from torch's own generator
         torch.manual_seed(int(rng.integers(2**63)))
         for change in _changes(augment):

@@ -17,7 +17,7 @@ from sluicegate.data.draws import Augment
 from sluicegate.data.images import ImageSet
 from sluicegate.data.layouts import SPLIT_NAMES, Listing, decode, read_listing
 from sluicegate.data.pixels import channels_of
-from sluicegate.data.stream import StreamedSet
+from sluicegate.data.streaming import StreamedSet
 from sluicegate.errors import InputError, one_line
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sluicegate import methods
 from sluicegate.convert import GatedModel, GatedOutput, gate_model
 from sluicegate.costs import MacModel
-from sluicegate.data import DataSpec, ImageSet, known_statistics, load
+from sluicegate.data import Augment, DataSpec, Images, known_statistics, load, stream
 from sluicegate.errors import InputError, one_line
 from sluicegate.gates import GateRecord, GateRecords
 from sluicegate.methods import Method
@@ -27,7 +27,7 @@ from sluicegate.objectives import Objective, Reinforce
 from sluicegate.schedule import Schedule, parse_schedule
 from sluicegate.train.budget import add_targets
 from sluicegate.train.losses import Distillation
-from sluicegate.train.recipe import DataRecipe, MethodRecipe, NetRecipe, Recipe
+from sluicegate.train.recipe import AugmentRecipe, DataRecipe, MethodRecipe, NetRecipe, Recipe
 from sluicegate.train.weights import load_weights
 from sluicegate_runtime.preprocess import parse_preprocessing
 
@@ -66,7 +66,7 @@ class Subject(NamedTuple):
         return list(self.net.parameters()), []
 
 
-def _example(images: ImageSet | DataSpec) -> Tensor:
+def _example(images: Images | DataSpec) -> Tensor:
     return torch.zeros(1, *images.shape)
 
 
@@ -77,8 +77,8 @@ def _detached(record: GateRecord) -> GateRecord:
 class ImageSets(NamedTuple):
     """The images to train on, and those to measure on."""
 
-    train: ImageSet
-    test: ImageSet
+    train: Images
+    test: Images
 
 
 def load_images(recipe: DataRecipe, root: str | os.PathLike[str] | None) -> ImageSets:
@@ -86,7 +86,7 @@ def load_images(recipe: DataRecipe, root: str | os.PathLike[str] | None) -> Imag
     return ImageSets(load_split(recipe, "train", root), load_split(recipe, "test", root))
 
 
-def load_split(recipe: DataRecipe, split: Literal["train", "test"], root: str | os.PathLike[str] | None) -> ImageSet:
+def load_split(recipe: DataRecipe, split: Literal["train", "test"], root: str | os.PathLike[str] | None) -> Images:
     """One half of a recipe's data set; `root` is `--data-dir`.
 
     Raises:
@@ -96,13 +96,24 @@ def load_split(recipe: DataRecipe, split: Literal["train", "test"], root: str | 
     limit = recipe.limit_train if split == "train" else recipe.limit_test
     source = "train" if recipe.holdout else split
     first = recipe.limit_train if recipe.holdout else limit
-    images = load(recipe.name, source, None if root is None else Path(root), limit=first, size=recipe.size)
+    augment = recipe.augment if split == "train" else AugmentRecipe()
+    images = _read(recipe, augment, source, None if root is None else Path(root), first)
     if recipe.holdout:
         images = _half(images, split, recipe.holdout, recipe.limit_test)
     if recipe.normalize is None:
         return images
     mean, std = _statistics(recipe.normalize, images.shape[0])
     return replace(images, mean=mean, std=std)
+
+
+def _read(recipe: DataRecipe, augment: AugmentRecipe, split: str, root: Path | None, limit: int | None) -> Images:
+    if recipe.workers is None:
+        return load(recipe.name, split, root, limit, recipe.size)
+    try:
+        drawn = Augment(augment.crop_scale, augment.flip, augment.jitter, augment.rand_augment)
+    except InputError as error:
+        raise InputError(f"data.augment: {error}") from error
+    return stream(recipe.name, split, root, limit, recipe.size, recipe.workers, drawn)
 
 
 def _statistics(text: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -117,7 +128,7 @@ def _statistics(text: str, channels: int) -> tuple[tuple[float, ...], tuple[floa
     return found
 
 
-def _half(images: ImageSet, split: str, holdout: int, limit_test: int | None) -> ImageSet:
+def _half(images: Images, split: str, holdout: int, limit_test: int | None) -> Images:
     """The training images but for those that are held out, or these."""
     if holdout >= len(images):
         raise InputError(f"data.holdout: {holdout} must be less than the {len(images)} training images")
@@ -125,13 +136,13 @@ def _half(images: ImageSet, split: str, holdout: int, limit_test: int | None) ->
     return images.subset(order[holdout:] if split == "train" else order[:holdout][:limit_test])
 
 
-def as_subject(net: nn.Module, images: ImageSet | DataSpec) -> Subject:
+def as_subject(net: nn.Module, images: Images | DataSpec) -> Subject:
     """A network to be measured on such images."""
     macs = net.macs if isinstance(net, GatedModel) else MacModel(net, _example(images))
     return Subject(net, macs)
 
 
-def build_subject(recipe: Recipe, images: ImageSet | DataSpec, read_files: bool = True) -> Subject:
+def build_subject(recipe: Recipe, images: Images | DataSpec, read_files: bool = True) -> Subject:
     """The network of a recipe for such images, its gates inserted, initialised from the recipe's seed.
 
     Args:
@@ -150,7 +161,7 @@ def build_subject(recipe: Recipe, images: ImageSet | DataSpec, read_files: bool 
     return _begun(recipe, images, net, method, subject) if read_files else subject
 
 
-def _begun(recipe: Recipe, images: ImageSet | DataSpec, net: nn.Module, method: Method, subject: Subject) -> Subject:
+def _begun(recipe: Recipe, images: Images | DataSpec, net: nn.Module, method: Method, subject: Subject) -> Subject:
     """A subject as training begins with it: weights that it starts from, targets, teacher."""
     for part, path in method.weights.items():
         load_weights(subject.net.get_submodule(part), path, surplus=True)  # a gater has lost its last layer
@@ -166,7 +177,7 @@ def _begun(recipe: Recipe, images: ImageSet | DataSpec, net: nn.Module, method: 
 
 
 def build_plain(
-    recipe: NetRecipe, images: ImageSet | DataSpec, read_files: bool = True, whole: bool = False
+    recipe: NetRecipe, images: Images | DataSpec, read_files: bool = True, whole: bool = False
 ) -> nn.Module:
     """The network that a recipe names for such images, with its weights if it names any and files are to be read.
 
@@ -185,7 +196,7 @@ def build_plain(
     return net
 
 
-def build_distillation(recipe: Recipe, images: ImageSet | DataSpec, net: nn.Module) -> Distillation | None:
+def build_distillation(recipe: Recipe, images: Images | DataSpec, net: nn.Module) -> Distillation | None:
     """The teacher that a recipe names, or `net`, the network as it came, if it names none; None without distillation.
 
     Raises:
@@ -252,7 +263,7 @@ def _checked(
         raise InputError(f"method.options: {name}: {one_line(error)}") from error
 
 
-def _net_options(recipe: NetRecipe, images: ImageSet | DataSpec) -> dict[str, Any]:
+def _net_options(recipe: NetRecipe, images: Images | DataSpec) -> dict[str, Any]:
     """The recipe's options over what the data set demands: its classes, and its channels if they are not three."""
     channels = images.shape[0]
     demanded = {"classes": len(images.classes)} | ({} if channels == 3 else {"in_channels": channels})

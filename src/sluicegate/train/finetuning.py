@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from sluicegate.data import ImageSet
+from sluicegate.data import Images
 from sluicegate.errors import InputError, one_line
 from sluicegate.files import write_json, write_text
 from sluicegate.nets import statistics_of
@@ -232,13 +232,13 @@ def _distillation(teacher: str | None) -> DistillationRecipe:
     return DistillationRecipe(0.9, 4.0, name, weights)
 
 
-def _as_it_came(recipe: Recipe, test: ImageSet) -> tuple[float, float]:
+def _as_it_came(recipe: Recipe, test: Images) -> tuple[float, float]:
     """Accuracy and MACs of the network before anything is done to it."""
     measured = evaluate(build_plain(recipe.net, test), test)
     return measured.accuracy, measured.macs.mean
 
 
-def _check_exportable(recipe: Recipe, test: ImageSet, folder: Path, threads: int) -> None:
+def _check_exportable(recipe: Recipe, test: Images, folder: Path, threads: int) -> None:
     """Refuse before the first epoch what could not be exported after the last; and while the file is there, measure
     the latency table that a target in milliseconds needs, unless the caller has one."""
     table = folder / TABLE
@@ -251,7 +251,7 @@ def _check_exportable(recipe: Recipe, test: ImageSet, folder: Path, threads: int
             )
 
 
-def _milliseconds(recipe: Recipe, test: ImageSet, file: Path, threads: int) -> dict[str, float]:
+def _milliseconds(recipe: Recipe, test: Images, file: Path, threads: int) -> dict[str, float]:
     """Of one image, of the network as it came and of a file, measured in turns."""
     with tempfile.TemporaryDirectory() as scratch:
         dense = export_net(build_plain(recipe.net, test).eval(), test, Path(scratch) / "dense.sluice")

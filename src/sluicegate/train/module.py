@@ -22,13 +22,13 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from sluicegate.convert import GatedModel
-from sluicegate.data import Batches, HorizontalFlip, ImageSet, Normalize, PadCrop
+from sluicegate.data import Batches, HorizontalFlip, Images, Normalize, PadCrop, StreamedBatches
 from sluicegate.errors import InputError
 from sluicegate.gates import GateRecords, SiteKind
 from sluicegate.schedule import Schedule, cosine, linear, steps
 from sluicegate.train.build import ImageSets, Subject
 from sluicegate.train.evaluate import Evaluation, Tally
-from sluicegate.train.recipe import AugmentRecipe, OptimizerRecipe, Recipe
+from sluicegate.train.recipe import DataRecipe, OptimizerRecipe, Recipe
 
 MEASURE_EVERY = (
     10  # steps; open rates and MACs of training batches are for the eye, and cost some hundred small kernels
@@ -43,7 +43,7 @@ class Classifier(LightningModule):
 
     Args:
         subject: the network, its costs and its objective.
-        images: what to train and measure on, moved to the training device as a whole.
+        images: what to train and measure on; held in memory, it is moved to the training device as a whole.
         recipe: batch size, augmentation, optimizer and epochs.
 
     Attributes:
@@ -57,7 +57,7 @@ class Classifier(LightningModule):
         self.net, self.objective = subject.net, subject.objective
         self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # a fifth faster to train
         self.prepare = Normalize(images.train.mean, images.train.std)
-        self.augment = _augmentation(recipe.data.augment)
+        self.augment = _augmentation(recipe.data)
         self.tally = Tally(subject, len(images.test.classes), sync=True)
         self.evaluation: Evaluation | None = None
         self.register_buffer("first_bad_step", torch.tensor(torch.inf), persistent=False)
@@ -107,7 +107,7 @@ class Classifier(LightningModule):
         scheduler = LambdaLR(optimizer, [partial(_at_step, factor, total) for factor in of_groups])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def train_dataloader(self) -> Batches:
+    def train_dataloader(self) -> Batches | StreamedBatches:
         self.batches = self._batches(self.images.train, shuffle=True)
         return self.batches
 
@@ -120,23 +120,25 @@ class Classifier(LightningModule):
 
     def plain_inputs(self) -> Iterator[Tensor]:
         """Without end: training inputs [N, C, H, W] as they are, whole batches, alike on every process."""
-        images = self.images.train.to(self.device)
+        seed, size = self.recipe.seed, self.recipe.data.batch_size
+        batches = self.images.train.plain().batches(size, shuffle=True, seed=seed, drop_last=True, device=self.device)
         for epoch in count():
-            for found, _ in Batches(images, self.recipe.data.batch_size, True, self.recipe.seed + epoch, True):
+            batches.set_epoch(epoch)
+            for found, _ in batches:
                 yield self._prepared(found)
 
-    def val_dataloader(self) -> Batches:
+    def val_dataloader(self) -> Batches | StreamedBatches:
         return self._batches(self.images.test, shuffle=False)
 
-    def _batches(self, images: ImageSet, shuffle: bool) -> Batches:
-        return Batches(
-            images.to(self.trainer.strategy.root_device),
+    def _batches(self, images: Images, shuffle: bool) -> Batches | StreamedBatches:
+        return images.batches(
             self.recipe.data.batch_size,
             shuffle=shuffle,
             seed=self.recipe.seed,
             drop_last=shuffle,
             rank=self.trainer.global_rank,
             world=self.trainer.world_size,
+            device=self.trainer.strategy.root_device,
         )
 
     def _prepared(self, images: Tensor) -> Tensor:
@@ -210,9 +212,11 @@ def _at_step(factor: Schedule, total: int, step: int) -> float:
     return factor(step / total)
 
 
-def _augmentation(recipe: AugmentRecipe) -> nn.Sequential:
-    crop = [PadCrop(recipe.pad_crop)] if recipe.pad_crop else []
-    return nn.Sequential(*crop, *([HorizontalFlip()] if recipe.flip else []))
+def _augmentation(recipe: DataRecipe) -> nn.Sequential:
+    """On the training device; where workers decode, they mirror images, too."""
+    crop = [PadCrop(recipe.augment.pad_crop)] if recipe.augment.pad_crop else []
+    flips = recipe.augment.flip and recipe.workers is None
+    return nn.Sequential(*crop, *([HorizontalFlip()] if flips else []))
 
 
 def _open_rate(gates: GateRecords) -> Tensor:

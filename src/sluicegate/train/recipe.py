@@ -39,10 +39,16 @@ def _positive(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class AugmentRecipe:
-    """Random changes to the training images, drawn for each image: `pad_crop` pixels of padding, `flip` left-right."""
+    """Random changes to the training images, drawn for each image: `pad_crop` pixels of padding, `flip` left-right.
+
+    `crop_scale`, `jitter` and `rand_augment` are those of `sluicegate.data.Augment`, and need `data.workers`.
+    """
 
     pad_crop: int = 0
     flip: bool = False
+    crop_scale: tuple[float, float] | None = None
+    jitter: float = 0.0
+    rand_augment: int | None = None
 
     def __post_init__(self) -> None:
         _at_least("data.augment.pad_crop", self.pad_crop, 0)
@@ -54,7 +60,8 @@ class DataRecipe:
 
     `normalize`: whose mean and std to use, where a trained network wants those: `imagenet`, a known data set, or the
     numbers, "0.5,0.5,0.5/0.25,0.25,0.25"; the set's own if None. `holdout`: so many training images, drawn once for
-    all, are measured on in place of the test images and not trained on: settings are chosen on them.
+    all, are measured on in place of the test images and not trained on: settings are chosen on them. `workers`: of a
+    set larger than memory, how many processes decode it while it is used; None: it is held in memory.
     """
 
     name: str
@@ -65,9 +72,15 @@ class DataRecipe:
     size: int | None = None
     normalize: str | None = None
     holdout: int | None = None
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         _at_least("data.batch_size", self.batch_size, 1)
+        if self.workers is not None:
+            _at_least("data.workers", self.workers, 0)
+        for name, none in (("crop_scale", None), ("jitter", 0), ("rand_augment", None)):
+            if self.workers is None and (given := getattr(self.augment, name)) != none:
+                raise InputError(f"data.augment.{name}: {given} needs data.workers: it is they who draw it")
         for name in ("limit_train", "limit_test", "size", "holdout"):
             if getattr(self, name) is not None:
                 _at_least(f"data.{name}", getattr(self, name), 1)

@@ -164,7 +164,7 @@ def worker_errors() -> Iterator[None]:
     except SluicegateError:
         raise
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if not any(word in str(error) for word in ("DataLoader worker", "Pin memory thread")):
             raise
         hint = "did memory, or shared memory (/dev/shm), run out? fewer data.workers, or smaller batches, need less"
         raise RunError(f"data: a process that decodes images died ({one_line(error, limit=160)}); {hint}") from error
