@@ -16,7 +16,7 @@ from sluicegate.train.sweep import sweep as sweep_points
 
 def finetune(config: jsonargparse.Namespace) -> None:
     """Give a trained network gates, and train it to do with less; measure it before and after."""
-    options = ("net", "weights", "data", "target", "kind", "epochs", "size", "normalize", "teacher", "table")
+    options = ("net", "weights", "data", "target", "kind", "epochs", "size", "normalize", "teacher", "table", "workers")
     asked = {name: config[name] for name in options}
     out = config.out or Path("runs") / run_name(config.net, config.data, config.target)
     if config.kind == "ms" and config.table is None:
@@ -49,6 +49,7 @@ def finetune_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--teacher", type=str | None, help="NET=WEIGHTS, or none; the network as it came if left out")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--size", type=int | None, help="resize and crop images to this size")
+    parser.add_argument("--workers", type=int | None, help="decode images while they are used, by so many processes")
     parser.add_argument("--normalize", type=str | None, help="'imagenet' or a data set, whose mean and std to use")
     parser.add_argument("-o", "--out", type=Path | None, help="run folder; runs/NAME if left out")
     parser.add_argument("--resume", action="store_true", help="go on where the run in the folder was cut off")

@@ -81,6 +81,7 @@ def finetune_recipe(
     normalize: str | None = None,
     teacher: str | None = None,
     table: str | None = None,
+    workers: int | None = None,
 ) -> Recipe:
     """The recipe by which a trained network gets gates and learns to do with less (docs/finetune.md says why so).
 
@@ -95,6 +96,7 @@ def finetune_recipe(
         normalize: whose mean and std to use; ImageNet's for pretrained weights, else the data set's own.
         teacher: NET=WEIGHTS of another network, or "none"; the network as it came if None.
         table: measured by `sluicegate profile RUN`.
+        workers: processes that decode images while they are used; None to hold all in memory.
 
     Raises:
         InputError: a value outside its range.
@@ -108,7 +110,14 @@ def finetune_recipe(
     name = _data_name(data)
     return Recipe(
         name=run_name(net, data, target),
-        data=DataRecipe(name, 128, _augmentation(name), size=size, normalize=_statistics(net, weights, normalize)),
+        data=DataRecipe(
+            name,
+            128,
+            _augmentation(name, workers),
+            size=size,
+            normalize=_statistics(net, weights, normalize),
+            workers=workers,
+        ),
         net=NetRecipe(net, weights=weights),
         method=MethodRecipe("budgeted", {"noise": "linear(1, 0, 0, 0.7)"}),
         optimizer=OptimizerRecipe(lr=0.02, gate_lr_scale=10, schedule="cosine", warm_up=0.03),
@@ -192,8 +201,10 @@ def _data_name(data: str) -> str:
     return Path(data).resolve().name if Path(data).is_dir() else data
 
 
-def _augmentation(name: str) -> AugmentRecipe:
-    """Shifts for the sets of small images, mirror images for those that are not digits."""
+def _augmentation(name: str, workers: int | None) -> AugmentRecipe:
+    """Crops for what is streamed, shifts for the sets in memory, mirror images for those that are not digits."""
+    if workers is not None:
+        return AugmentRecipe(crop_scale=(0.35, 1.0), flip=True)
     if name in ("digits", "mnist"):
         return AugmentRecipe(pad_crop=2)
     return AugmentRecipe(pad_crop=4, flip=True)
