@@ -21,17 +21,15 @@ from sluicegate.train.build import PRETRAINED, build_plain, build_subject, load_
 from sluicegate.train.evaluate import evaluate
 from sluicegate.train.exporting import export_net
 from sluicegate.train.folder import check_folder, is_finished
+from sluicegate.train.loop import TuningOptions
 from sluicegate.train.products import timed_pixels
 from sluicegate.train.recipe import (
     AugmentRecipe,
     BudgetRecipe,
     DataRecipe,
     DistillationRecipe,
-    FitRecipe,
     LatencyRecipe,
-    MethodRecipe,
     NetRecipe,
-    OptimizerRecipe,
     Recipe,
 )
 from sluicegate.train.run import run
@@ -40,8 +38,7 @@ from sluicegate_runtime import Session, load, measure_latency, time_sessions
 TargetKind = Literal["macs", "rate", "ms"]
 
 TABLE = "latency.json"  # in the run folder, if the caller names no table
-WEIGHT = 100.0  # of a target; at 10 a run of one epoch stayed at 0.69 of the MACs where 0.5 were wanted
-TIGHTEN = 0.3  # share of the training
+_HOW = TuningOptions()
 _IMAGENET = statistics_of("torchvision:")
 
 
@@ -119,14 +116,14 @@ def finetune_recipe(
             workers=workers,
         ),
         net=NetRecipe(net, weights=weights),
-        method=MethodRecipe("budgeted", {"noise": "linear(1, 0, 0, 0.7)"}),
-        optimizer=OptimizerRecipe(lr=0.02, gate_lr_scale=10, schedule="cosine", warm_up=0.03),
+        method=_HOW.method,
+        optimizer=_HOW.optimizer,
         budget=_budget(target, kind),
-        latency=LatencyRecipe(table, target, WEIGHT, tighten=TIGHTEN) if kind == "ms" else LatencyRecipe(),
+        latency=_latency(table, target) if kind == "ms" else LatencyRecipe(),
         distillation=_distillation(teacher),
-        fit=FitRecipe(steps=200, open_rate=_between(0.2, target) if kind != "ms" else 0.6),
-        recalibration=100,
-        average=0.999,
+        fit=_HOW.fit if kind == "ms" else replace(_HOW.fit, open_rate=_between(0.2, target)),
+        recalibration=_HOW.recalibration,
+        average=_HOW.average,
         epochs=epochs,
     )
 
@@ -229,18 +226,22 @@ def _budget(target: float, kind: TargetKind) -> BudgetRecipe:
     if kind == "ms":
         return BudgetRecipe()
     macs, rate = (target if kind == one else None for one in ("macs", "rate"))
-    return BudgetRecipe(macs, rate, WEIGHT, start=_between(0.3, target), tighten=TIGHTEN)
+    return replace(_HOW.budget, macs=macs, rate=rate, start=_between(0.3, target))
+
+
+def _latency(table: str | None, ms: float) -> LatencyRecipe:
+    return LatencyRecipe(table, ms, _HOW.budget.weight, tighten=_HOW.budget.tighten)
 
 
 def _distillation(teacher: str | None) -> DistillationRecipe:
     if teacher == "none":
         return DistillationRecipe()
     if teacher is None:
-        return DistillationRecipe(0.9, 4.0)
+        return _HOW.distillation
     name, _, weights = teacher.partition("=")
     if not (name and weights):
         raise InputError(f"teacher: {teacher!r} must be NET=WEIGHTS, such as resnet56=resnet56.safetensors, or none")
-    return DistillationRecipe(0.9, 4.0, name, weights)
+    return replace(_HOW.distillation, teacher=name, teacher_weights=weights)
 
 
 def _as_it_came(recipe: Recipe, test: Images) -> tuple[float, float]:
