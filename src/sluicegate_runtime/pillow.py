@@ -16,7 +16,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .errors import InputError, one_line
 from .exif import ORIENTATION, upright
@@ -36,6 +36,8 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF, an
 
 def decode_with_pillow(content: bytes) -> np.ndarray:
     """uint8 [H, W, C] of a file's bytes. InputError, one line, where they are no picture that can be read."""
+    if not content:
+        raise InputError("is not a readable image (it is empty)")
     try:
         with _opened(io.BytesIO(content)) as picture:
             grey = _has_grey(picture)
@@ -43,6 +45,8 @@ def decode_with_pillow(content: bytes) -> np.ndarray:
             return upright(_eight_bits(picture, grey), _orientation(picture))
     except InputError:
         raise
+    except UnidentifiedImageError:  # whose words are of a stream at some address
+        raise InputError("is not a readable image (of no known kind, or damaged where it begins)") from None
     except Exception as error:  # Pillow raises whatever its readers stumble over
         raise InputError(f"is not a readable image ({one_line(error)})") from None
 

@@ -109,13 +109,18 @@ def _softmax(scores: np.ndarray) -> np.ndarray:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("model", type=Path, help=".sluice file")
+    parser.add_argument("model", type=Path, metavar="MODEL|RUN", help=".sluice file, or a run folder that holds one")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
     parser.add_argument("--threads", type=int, default=2, help="of the engine")
     parser.add_argument("--threshold", type=float, help="a gate is open where its probability is above; in [0, 1]")
     parser.add_argument("--preprocessing", help="none, imagenet or MEAN/STD; what the file says if left out")
     parser.add_argument("--tune", action="store_true", help="measure the fastest algorithms first, once a machine")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, which is what is printed anyway")
+
+
+def _file(model: Path) -> Path:
+    """The file of a run folder, or the file that was named."""
+    return model / "model.sluice" if model.is_dir() else model
 
 
 def command(options: Any) -> int:
@@ -127,7 +132,7 @@ def command(options: Any) -> int:
         complain(error)
 
     preprocessing = None if options.preprocessing is None else parse_preprocessing(options.preprocessing)
-    session = Session(options.model, threads=options.threads, tune=options.tune)
+    session = Session(_file(options.model), threads=options.threads, tune=options.tune)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # on odd notes of a camera, which nobody asked for
         for found in predict(session, options.images, options.threshold, preprocessing, pass_over):

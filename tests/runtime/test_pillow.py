@@ -101,7 +101,8 @@ def test_a_palette_with_transparency_is_read_without_a_warning() -> None:
         (file(Image.merge("LAB", RGB.split()), "TIFF"), "mode 'LAB'; only 8 and 16 bits are read"),
         (file(GREY_16, "TIFF", tiffinfo={262: 0}), "16 bits with 0 for white"),
         (file(RGB, "EPS"), "not a readable image"),
-        (b"nothing", "not a readable image"),
+        (b"nothing", "not a readable image \\(of no known kind, or damaged where it begins\\)$"),
+        (b"", "not a readable image \\(it is empty\\)$"),
     ],
 )
 def test_what_cannot_be_read_right_is_refused(content: bytes, message: str) -> None:

@@ -85,6 +85,14 @@ def test_one_bad_image_does_not_keep_the_others_from_their_answers(model: Path, 
         assert line.startswith(f"sluicegate: error: image: {path} ")
 
 
+def test_a_run_folder_stands_for_its_file(model: Path, image: Path, capsys) -> None:
+    assert main(["predict", str(model.parent), str(image)]) == 0
+    assert json.loads(capsys.readouterr().out)["class"] in ("cat", "dog")
+    (model.parent / "empty").mkdir()
+    assert main(["predict", str(model.parent / "empty"), str(image)]) == 2
+    assert "empty/model.sluice: cannot be read: No such file" in capsys.readouterr().err
+
+
 def test_in_python_the_first_bad_image_ends_it_unless_someone_is_told(model: Path, image: Path) -> None:
     session, told = Session(model), []
     with pytest.raises(InputError, match=r"image: gone\.png cannot be read"):

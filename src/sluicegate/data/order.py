@@ -32,7 +32,9 @@ class Order:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        if batch_size < 1 or batch_size % world:
+        if batch_size < 1:
+            raise InputError(f"batch_size: {batch_size} must be 1 or more")
+        if batch_size % world:
             raise InputError(f"batch_size: {batch_size} must be a multiple of the {world} processes")
         if not 0 <= rank < world:
             raise InputError(f"rank: {rank} must lie in 0..{world - 1}")

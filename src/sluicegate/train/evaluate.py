@@ -98,7 +98,7 @@ class Tally(nn.Module):
 
     def finish(self) -> Evaluation:
         """The sum so far; counting starts anew."""
-        opened, macs = self.costs.compute()
+        opened, macs = (figures.reshape(-1) for figures in self.costs.compute())  # of one, torchmetrics makes a scalar
         accuracy = self.accuracy.compute()
         evaluation = Evaluation(
             accuracy=round(float(accuracy), 6),
