@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 TIERS = (
     {"errors"},
     {"files"},
-    {"schedule", "gates", "graph", "nets", "data"},
+    {"schedule", "gates", "graph", "nets", "data", "terminal"},
     {"ops"},
     {"sites"},
     {"costs"},
@@ -30,6 +30,7 @@ TIERS = (
     {"recipes"},
     {"bench"},
     {"tables"},
+    {"tuning"},
     {"cli"},
     {"__init__", "__main__"},  # the package's front: public names and `python -m sluicegate`
 )

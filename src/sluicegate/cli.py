@@ -4,23 +4,20 @@ Results go to standard output, as tables or, with `--json`, as one JSON object; 
 Exit status: 0, 1 (the run failed), 2 (bad usage). An error is one line.
 """
 
-import json
 import re
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import jsonargparse
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 
+from sluicegate import tuning
 from sluicegate.analysis import save_frontier
 from sluicegate.analysis.peers import missing_peers
 from sluicegate.bench import as_file, came_from, compare, predicted, save_latency_table, what_to_time
@@ -30,7 +27,8 @@ from sluicegate.errors import InputError
 from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Strategy, Threshold
 from sluicegate.recipes import demo as demo_recipes
 from sluicegate.recipes import paper, recipe, recipes
-from sluicegate.tables import bench_table, finetune_table, recipe_table, result_tables, speed_table, spread_line
+from sluicegate.tables import bench_table, recipe_table, result_tables, speed_table, spread_line
+from sluicegate.terminal import NOTES, note, show
 from sluicegate.train import (
     DataRecipe,
     Evaluation,
@@ -43,23 +41,18 @@ from sluicegate.train import (
     load_split,
     override,
     provenance,
-    read_result,
     read_run_recipe,
     read_run_spec,
     run,
     spread,
 )
 from sluicegate.train import evaluate as measure
-from sluicegate.train.finetuning import TABLE, finetune_recipe, run_name
-from sluicegate.train.finetuning import finetune as finetuned
 from sluicegate.train.products import engine_milliseconds, export_run, run_series
 from sluicegate.train.stages import run_recipe
-from sluicegate.train.sweep import sweep as sweep_points
 from sluicegate_runtime import LatencyTable, prediction
 from sluicegate_runtime.command import exit_status
 from sluicegate_runtime.preprocess import parse_preprocessing
 
-_NOTES = Console(stderr=True, highlight=False)
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
 _TAKES_VALUE = ("--out", "-o", "--data-dir", "--weights", "--data", "--teacher", "--table", "--over")
 _WITH_OVERRIDES = ("train", "finetune", "sweep")
@@ -88,15 +81,15 @@ def demo(config: jsonargparse.Namespace) -> None:
     """Train a small ResNet on digits, dense and at a few operating points, and draw the frontier."""
     results = {}
     for number, (point, name) in enumerate(demo_recipes.NAMES.items(), 1):
-        _NOTES.print(f"training {number} of {len(demo_recipes.NAMES)}: {name}", soft_wrap=True)
+        note(f"training {number} of {len(demo_recipes.NAMES)}: {name}")
         shutil.rmtree(config.out / name, ignore_errors=True)
-        results[point] = run(recipe(name), config.out / name, progress=_NOTES.is_terminal)
+        results[point] = run(recipe(name), config.out / name, progress=NOTES.is_terminal)
     folders = {point: config.out / name for point, name in demo_recipes.NAMES.items()}
     figure, _, _ = save_frontier(run_series(list(folders.values())), config.out / "frontier.png", "digits")
     milliseconds = engine_milliseconds(folders)
     points = {point: asdict(one) | {"milliseconds": milliseconds[point]} for point, one in results.items()}
     report = points["middle"] | {"points": list(points.values()), "figure": str(figure)}
-    _show(config, report, *result_tables(results), speed_table(milliseconds), f"figure: {figure}")
+    show(config.json, report, *result_tables(results), speed_table(milliseconds), f"figure: {figure}")
 
 
 def train(config: jsonargparse.Namespace) -> None:
@@ -105,34 +98,7 @@ def train(config: jsonargparse.Namespace) -> None:
     out = config.out or Path("runs") / wanted.name
     result = run_recipe(wanted, out, resume=config.resume, data_dir=config.data_dir)
     if provenance.is_first_process():
-        _show(config, asdict(result), *result_tables({result.name: result}), f"run folder: {out}")
-
-
-def finetune(config: jsonargparse.Namespace) -> None:
-    """Give a trained network gates, and train it to do with less; measure it before and after."""
-    options = ("net", "weights", "data", "target", "kind", "epochs", "size", "normalize", "teacher", "table")
-    asked = {name: config[name] for name in options}
-    out = config.out or Path("runs") / run_name(config.net, config.data, config.target)
-    if config.kind == "ms" and config.table is None:
-        asked["table"] = str(out / TABLE)
-    wanted = override(finetune_recipe(**asked), config.overrides)
-    data_dir = Path(config.data) if Path(config.data).is_dir() else config.data_dir
-    found = finetuned(wanted, out, config.resume, data_dir, config.threads, note=_note)
-    if provenance.is_first_process():
-        _show(config, asdict(found), finetune_table(found), f"run folder: {out}", f"file: {found.file}")
-
-
-def sweep(config: jsonargparse.Namespace) -> None:
-    """Train a recipe at several values of its options, one after another or side by side."""
-    wanted = override(recipe(config.recipe), config.overrides)
-    out = config.out or Path("runs") / f"sweep-{wanted.name}"
-    found = sweep_points(wanted, config.over or [], out, config.resume, config.data_dir, config.jobs, _note)
-    results = {name: read_result(out / name) for name in found}
-    _show(config, found, *result_tables(results), f"results: {out / 'results.json'}")
-
-
-def _note(line: str) -> None:
-    _NOTES.print(line, soft_wrap=True)
+        show(config.json, asdict(result), *result_tables({result.name: result}), f"run folder: {out}")
 
 
 def evaluate(config: jsonargparse.Namespace) -> None:
@@ -156,13 +122,13 @@ def evaluate(config: jsonargparse.Namespace) -> None:
         **provenance.provenance(),
     }
     repeated = found if config.repeats > 1 else {}
-    _show(config, report, *result_tables(first), *(spread_line(*item) for item in repeated.items()))
+    show(config.json, report, *result_tables(first), *(spread_line(*item) for item in repeated.items()))
 
 
 def export(config: jsonargparse.Namespace) -> None:
     """Write a run's network as a file for the engine."""
     file = export_run(config.run, config.output, config.weights, config.threshold)
-    _show(config, {"file": str(file), "bytes": file.stat().st_size}, f"file: {file}")
+    show(config.json, {"file": str(file), "bytes": file.stat().st_size}, f"file: {file}")
 
 
 def predict(config: jsonargparse.Namespace) -> int:
@@ -176,7 +142,7 @@ def profile(config: jsonargparse.Namespace) -> None:
         file, _ = as_file(config.model, Path(scratch), config.data_dir)
         table = save_latency_table(file, config.output, config.threads, config.tune)
     found = {"dense_ms": table.dense, "overhead_ms": table.overhead, "ops": len(table.ops), "threads": table.threads}
-    _show(config, {"file": str(config.output), **found}, f"table: {config.output}", f"dense: {table.dense:.3f} ms")
+    show(config.json, {"file": str(config.output), **found}, f"table: {config.output}", f"dense: {table.dense:.3f} ms")
 
 
 def bench(config: jsonargparse.Namespace) -> None:
@@ -191,7 +157,7 @@ def _compare(config: jsonargparse.Namespace, scratch: Path) -> None:
     file, data = as_file(config.model, scratch, config.data_dir)
     pixels, source = what_to_time(file, config.files, data, config.data_dir, said)
     forecast = predicted(file, pixels, table, config.threads, config.tune) if table else None
-    _NOTES.print("preparing the other engines", soft_wrap=True)
+    note("preparing the other engines")
     timings = compare(file, pixels, config.threads, config.batch_size, config.repeats, config.tune)
     report = {
         "model": config.model,
@@ -205,27 +171,27 @@ def _compare(config: jsonargparse.Namespace, scratch: Path) -> None:
     notes = [f"left out: {peer}, {package} is not installed" for peer, package in absent.items()]
     if forecast is not None:
         notes.append(f"the latency table predicts {forecast:.3f} ms for an image, the median")
-    _show(config, report, bench_table(timings), f"timed on {source}, {config.batch_size} at a call", *notes)
+    show(config.json, report, bench_table(timings), f"timed on {source}, {config.batch_size} at a call", *notes)
 
 
 def frontier(config: jsonargparse.Namespace) -> None:
     """Draw accuracy against MACs for finished runs."""
     series = run_series(config.runs) + ([paper(config.paper)] if config.paper else [])
     files = [str(file) for file in save_frontier(series, config.output, config.title)]
-    _show(config, {"files": files, "series": [asdict(one) for one in series]}, *files)
+    show(config.json, {"files": files, "series": [asdict(one) for one in series]}, *files)
 
 
 def list_recipes(config: jsonargparse.Namespace) -> None:
     """List the recipes."""
     made = [make() for make in recipes().values()]
-    _show(config, {one.name: asdict(one) for one in made}, recipe_table(made))
+    show(config.json, {one.name: asdict(one) for one in made}, recipe_table(made))
 
 
 _VERBS: dict[str, Callable[[jsonargparse.Namespace], int | None]] = {
     "demo": demo,
     "train": train,
-    "finetune": finetune,
-    "sweep": sweep,
+    "finetune": tuning.finetune,
+    "sweep": tuning.sweep,
     "evaluate": evaluate,
     "export": export,
     "predict": predict,
@@ -263,36 +229,6 @@ def _train_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="e.g. epochs=3 optimizer.lr=0.05")
     parser.add_argument("--out", type=Path | None, help="run folder; runs/NAME if left out")
     parser.add_argument("--resume", action="store_true", help="go on where the run stopped; epochs may grow")
-    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
-
-
-def _finetune_arguments(parser: jsonargparse.ArgumentParser) -> None:
-    parser.add_argument("net", help="resnet20, torchvision:resnet18, timm:resnet18, your.module:function")
-    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="of the recipe, as for train")
-    parser.add_argument("--weights", type=str, required=True, help="a file, or 'pretrained' for the library's own")
-    parser.add_argument("--data", type=str, required=True, help="a data set's name, or a folder of images")
-    parser.add_argument("--target", type=float, default=0.5, help="share of MACs, or what --kind says")
-    parser.add_argument("--kind", choices=["macs", "rate", "ms"], default="macs", help="what the target is of")
-    parser.add_argument("--table", type=str | None, help="latency table for a target in ms; measured if left out")
-    parser.add_argument("--teacher", type=str | None, help="NET=WEIGHTS, or none; the network as it came if left out")
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--size", type=int | None, help="resize and crop images to this size")
-    parser.add_argument("--normalize", type=str | None, help="'imagenet' or a data set, whose mean and std to use")
-    parser.add_argument("-o", "--out", type=Path | None, help="run folder; runs/NAME if left out")
-    parser.add_argument("--resume", action="store_true", help="go on where the run in the folder was cut off")
-    parser.add_argument("--data-dir", type=Path | None, help="folder of a data set that is given by name")
-    parser.add_argument("--threads", type=int, default=1, help="of the engine, for milliseconds")
-
-
-def _sweep_arguments(parser: jsonargparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", help="a recipe's name, or a YAML file")
-    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="of the recipe, as for train")
-    parser.add_argument(
-        "--over", action="append", metavar="key=value,value", help="what is varied; several make a grid"
-    )
-    parser.add_argument("--out", type=Path | None, help="folder for the points; runs/sweep-NAME if left out")
-    parser.add_argument("--resume", action="store_true", help="go on where the sweep in the folder was cut off")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
 
 
@@ -359,8 +295,8 @@ def _no_arguments(parser: jsonargparse.ArgumentParser) -> None:
 _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "demo": _demo_arguments,
     "train": _train_arguments,
-    "finetune": _finetune_arguments,
-    "sweep": _sweep_arguments,
+    "finetune": tuning.finetune_arguments,
+    "sweep": tuning.sweep_arguments,
     "evaluate": _evaluate_arguments,
     "export": _export_arguments,
     "predict": prediction.add_arguments,
@@ -447,12 +383,3 @@ def _measured(config: jsonargparse.Namespace, subject: Subject, images: Images) 
         device=config.device or ("cuda" if torch.cuda.is_available() else "cpu"),
         progress=True,
     )
-
-
-def _show(config: jsonargparse.Namespace, report: Mapping[str, Any], *human: Table | str) -> None:
-    if config.json:
-        print(json.dumps(report))
-        return
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    for item in human:
-        console.print(item, soft_wrap=isinstance(item, str))

@@ -191,3 +191,13 @@ def test_known_sets_are_streamed_too() -> None:
     ((pixels, labels),) = stream("digits", "test", limit=10, workers=0).batches(10)
     held = load("digits", "test", limit=10)
     assert torch.equal(pixels, held.images) and torch.equal(labels, held.labels)
+
+
+@pytest.mark.data
+def test_imagenette_is_streamed_as_it_is_held(data_root: Path) -> None:
+    options = {"data_dir": data_root, "limit": 60, "size": 96}
+    held, flowing = load("imagenette160", "train", **options), stream("imagenette160", "train", workers=2, **options)
+    assert flowing.spec == held.spec
+    assert_equal(epoch(flowing, 1), epoch_of_memory(held, 1))
+    drawn = [epoch(stream("imagenette160", "train", workers=n, augment=DRAWS, **options), 1) for n in (0, 2)]
+    assert_equal(*drawn)

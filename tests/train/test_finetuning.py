@@ -1,6 +1,7 @@
 """The verb `finetune`, in this process and, killed, in one of its own."""
 
 import dataclasses
+import itertools
 import json
 import os
 import random
@@ -9,9 +10,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from commands import command, environment, only_line, sluicegate
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sluicegate.cli import main
@@ -102,6 +105,25 @@ def test_a_network_of_ones_own_by_its_path(capsys, workplace):
     found = printed(capsys, *arguments)
     assert found["name"] == "finetune-mine-small-digits-0.5"
     assert printed(capsys, "evaluate", "run")["accuracy"] == found["after"]["accuracy"]
+
+
+@pytest.mark.parametrize(("library", "net"), [("torchvision", "resnet18"), ("timm", "resnet10t")])
+def test_a_library_network_on_an_image_folder(library, net, capsys, workplace):
+    pytest.importorskip(library)
+    draw = np.random.default_rng(0)
+    for split, name, number in itertools.product(("train", "val"), ("cat", "dog"), range(4)):
+        (workplace / "pets" / split / name).mkdir(parents=True, exist_ok=True)
+        pixels = draw.integers(0, 256, (40, 36, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(workplace / "pets" / split / name / f"{number}.png")
+    torch.save(build_net(f"{library}:{net}", classes=2).state_dict(), "trained.pth")
+    found = printed(
+        capsys, "finetune", f"{library}:{net}", "--weights", "trained.pth", "--data", "pets", "--size", "32",
+        "--normalize", "imagenet", "-o", "run", "--epochs", "1", "data.batch_size=4", "fit.steps=2", "recalibration=1",
+        "accelerator=cpu",
+    )  # fmt: skip
+    assert found["name"] == f"finetune-{library}-{net}-pets-0.5" and found["images"] == 8
+    assert read_run_recipe("run").data.normalize == "imagenet"
+    assert Session("run/model.sluice").run(np.zeros((1, 3, 32, 32), np.float32)).output.shape == (1, 2)
 
 
 def test_a_teacher_of_its_own(capsys, workplace):

@@ -220,7 +220,9 @@ class Lowering:
         """Two logits a gate become one: those of a linear layer went into its weights, learned ones are known here."""
         said = call_of(call.inputs[0])
         if said is None or said.kind != "constant":
-            raise InputError(f"net: logits of {node.name!r} come in pairs that no linear layer makes; the engine needs one")
+            raise InputError(
+                f"net: logits of {node.name!r} come in pairs that no linear layer makes; the engine needs one"
+            )
         pairs = said.tensors["bias"].read(self.graph_module)
         self.emit(node, "constant", (), {}, {"bias": pairs[1::2] - pairs[::2]})
 

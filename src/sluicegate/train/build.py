@@ -27,6 +27,7 @@ from sluicegate.objectives import Objective, Reinforce
 from sluicegate.schedule import Schedule, parse_schedule
 from sluicegate.train.budget import add_targets
 from sluicegate.train.losses import Distillation
+from sluicegate.train.outputs import as_outputs
 from sluicegate.train.recipe import AugmentRecipe, DataRecipe, MethodRecipe, NetRecipe, Recipe
 from sluicegate.train.weights import load_weights
 from sluicegate_runtime.preprocess import parse_preprocessing
@@ -100,6 +101,8 @@ def load_split(recipe: DataRecipe, split: Literal["train", "test"], root: str | 
     images = _read(recipe, augment, source, None if root is None else Path(root), first)
     if recipe.holdout:
         images = _half(images, split, recipe.holdout, recipe.limit_test)
+    if recipe.outputs is not None and recipe.output_count is not None:
+        images = as_outputs(images, recipe.outputs, recipe.output_count)
     if recipe.normalize is None:
         return images
     mean, std = _statistics(recipe.normalize, images.shape[0])
@@ -154,7 +157,7 @@ def build_subject(recipe: Recipe, images: Images | DataSpec, read_files: bool = 
         InputError: an unknown network, method or option, or weights or a latency table that do not fit.
     """
     torch.manual_seed(recipe.seed)
-    teaches = recipe.distillation.weight > 0 and recipe.distillation.net is None
+    teaches = recipe.distillation.weight > 0 and recipe.distillation.teacher is None
     net = build_plain(recipe.net, images, read_files, whole=teaches)
     method = build_method(recipe.method)
     subject = gate_by(method, net, _example(images))
@@ -205,8 +208,9 @@ def build_distillation(recipe: Recipe, images: Images | DataSpec, net: nn.Module
     wanted = recipe.distillation
     if not wanted.weight:
         return None
-    if wanted.net is not None:
-        net = build_plain(wanted.net, images, whole=True)
+    if wanted.teacher is not None:
+        teacher = NetRecipe(wanted.teacher, wanted.teacher_options, wanted.teacher_weights)
+        net = build_plain(teacher, images, whole=True)
     elif recipe.net.weights is None:
         raise InputError("distillation: the network teaches itself, but net.weights is not given: it knows nothing yet")
     return Distillation(net, wanted.weight, wanted.temperature)

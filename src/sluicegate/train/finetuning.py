@@ -21,17 +21,15 @@ from sluicegate.train.build import PRETRAINED, build_plain, build_subject, load_
 from sluicegate.train.evaluate import evaluate
 from sluicegate.train.exporting import export_net
 from sluicegate.train.folder import check_folder, is_finished
+from sluicegate.train.loop import TuningOptions
 from sluicegate.train.products import timed_pixels
 from sluicegate.train.recipe import (
     AugmentRecipe,
     BudgetRecipe,
     DataRecipe,
     DistillationRecipe,
-    FitRecipe,
     LatencyRecipe,
-    MethodRecipe,
     NetRecipe,
-    OptimizerRecipe,
     Recipe,
 )
 from sluicegate.train.run import run
@@ -40,8 +38,7 @@ from sluicegate_runtime import Session, load_program, measure_latency, time_sess
 TargetKind = Literal["macs", "rate", "ms"]
 
 TABLE = "latency.json"  # in the run folder, if the caller names no table
-WEIGHT = 100.0  # of a target; at 10 a run of one epoch stayed at 0.69 of the MACs where 0.5 were wanted
-TIGHTEN = 0.3  # share of the training
+_HOW = TuningOptions()
 _IMAGENET = statistics_of("torchvision:")
 
 
@@ -81,6 +78,7 @@ def finetune_recipe(
     normalize: str | None = None,
     teacher: str | None = None,
     table: str | None = None,
+    workers: int | None = None,
 ) -> Recipe:
     """The recipe by which a trained network gets gates and learns to do with less (docs/finetune.md says why so).
 
@@ -95,6 +93,7 @@ def finetune_recipe(
         normalize: whose mean and std to use; ImageNet's for pretrained weights, else the data set's own.
         teacher: NET=WEIGHTS of another network, or "none"; the network as it came if None.
         table: measured by `sluicegate profile RUN`.
+        workers: processes that decode images while they are used; None to hold all in memory.
 
     Raises:
         InputError: a value outside its range.
@@ -108,16 +107,23 @@ def finetune_recipe(
     name = _data_name(data)
     return Recipe(
         name=run_name(net, data, target),
-        data=DataRecipe(name, 128, _augmentation(name), size=size, normalize=_statistics(net, weights, normalize)),
+        data=DataRecipe(
+            name,
+            128,
+            _augmentation(name, workers),
+            size=size,
+            normalize=_statistics(net, weights, normalize),
+            workers=workers,
+        ),
         net=NetRecipe(net, weights=weights),
-        method=MethodRecipe("budgeted", {"noise": "linear(1, 0, 0, 0.7)"}),
-        optimizer=OptimizerRecipe(lr=0.02, gate_lr_scale=10, schedule="cosine", warm_up=0.03),
+        method=_HOW.method,
+        optimizer=_HOW.optimizer,
         budget=_budget(target, kind),
-        latency=LatencyRecipe(table, target, WEIGHT, tighten=TIGHTEN) if kind == "ms" else LatencyRecipe(),
+        latency=_latency(table, target) if kind == "ms" else LatencyRecipe(),
         distillation=_distillation(teacher),
-        fit=FitRecipe(steps=200, open_rate=_between(0.2, target) if kind != "ms" else 0.6),
-        recalibration=100,
-        average=0.999,
+        fit=_HOW.fit if kind == "ms" else replace(_HOW.fit, open_rate=_between(0.2, target)),
+        recalibration=_HOW.recalibration,
+        average=_HOW.average,
         epochs=epochs,
     )
 
@@ -192,8 +198,10 @@ def _data_name(data: str) -> str:
     return Path(data).resolve().name if Path(data).is_dir() else data
 
 
-def _augmentation(name: str) -> AugmentRecipe:
-    """Shifts for the sets of small images, mirror images for those that are not digits."""
+def _augmentation(name: str, workers: int | None) -> AugmentRecipe:
+    """Crops for what is streamed, shifts for the sets in memory, mirror images for those that are not digits."""
+    if workers is not None:
+        return AugmentRecipe(crop_scale=(0.35, 1.0), flip=True)
     if name in ("digits", "mnist"):
         return AugmentRecipe(pad_crop=2)
     return AugmentRecipe(pad_crop=4, flip=True)
@@ -218,18 +226,22 @@ def _budget(target: float, kind: TargetKind) -> BudgetRecipe:
     if kind == "ms":
         return BudgetRecipe()
     macs, rate = (target if kind == one else None for one in ("macs", "rate"))
-    return BudgetRecipe(macs, rate, WEIGHT, start=_between(0.3, target), tighten=TIGHTEN)
+    return replace(_HOW.budget, macs=macs, rate=rate, start=_between(0.3, target))
+
+
+def _latency(table: str | None, ms: float) -> LatencyRecipe:
+    return LatencyRecipe(table, ms, _HOW.budget.weight, tighten=_HOW.budget.tighten)
 
 
 def _distillation(teacher: str | None) -> DistillationRecipe:
     if teacher == "none":
         return DistillationRecipe()
     if teacher is None:
-        return DistillationRecipe(0.9, 4.0)
+        return _HOW.distillation
     name, _, weights = teacher.partition("=")
     if not (name and weights):
         raise InputError(f"teacher: {teacher!r} must be NET=WEIGHTS, such as resnet56=resnet56.safetensors, or none")
-    return DistillationRecipe(0.9, 4.0, name, weights)
+    return replace(_HOW.distillation, teacher=name, teacher_weights=weights)
 
 
 def _as_it_came(recipe: Recipe, test: Images) -> tuple[float, float]:

@@ -25,16 +25,12 @@ import jsonargparse
 import yaml
 
 from sluicegate.errors import InputError, one_line
-
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if not value >= least:
-        raise InputError(f"{name}: {value} is below {least}")
-
-
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise InputError(f"{name}: {value} is not above 0")
+from sluicegate.train.ranges import at_least, positive
+from sluicegate.train.tuning_recipes import BudgetRecipe as BudgetRecipe
+from sluicegate.train.tuning_recipes import DistillationRecipe as DistillationRecipe
+from sluicegate.train.tuning_recipes import FitRecipe as FitRecipe
+from sluicegate.train.tuning_recipes import LatencyRecipe as LatencyRecipe
+from sluicegate.train.tuning_recipes import Shape as Shape
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ class AugmentRecipe:
     rand_augment: int | None = None
 
     def __post_init__(self) -> None:
-        _at_least("data.augment.pad_crop", self.pad_crop, 0)
+        at_least("data.augment.pad_crop", self.pad_crop, 0)
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,8 @@ class DataRecipe:
     `normalize`: whose mean and std to use, where a trained network wants those: `imagenet`, a known data set, or the
     numbers, "0.5,0.5,0.5/0.25,0.25,0.25"; the set's own if None. `holdout`: so many training images, drawn once for
     all, are measured on in place of the test images and not trained on: settings are chosen on them. `workers`: of a
-    set larger than memory, how many processes decode it while it is used; None: it is held in memory.
+    set larger than memory, how many processes decode it while it is used; None: it is held in memory. `outputs`: for a
+    network of more outputs (`output_count`) than the set has classes, which output stands for each class.
     """
 
     name: str
@@ -73,17 +70,23 @@ class DataRecipe:
     normalize: str | None = None
     holdout: int | None = None
     workers: int | None = None
+    outputs: tuple[int, ...] | None = None
+    output_count: int | None = None
 
     def __post_init__(self) -> None:
-        _at_least("data.batch_size", self.batch_size, 1)
+        at_least("data.batch_size", self.batch_size, 1)
         if self.workers is not None:
-            _at_least("data.workers", self.workers, 0)
+            at_least("data.workers", self.workers, 0)
         for name, none in (("crop_scale", None), ("jitter", 0), ("rand_augment", None)):
             if self.workers is None and (given := getattr(self.augment, name)) != none:
                 raise InputError(f"data.augment.{name}: {given} needs data.workers: it is they who draw it")
+        if (self.outputs is None) != (self.output_count is None):
+            raise InputError(
+                f"data: outputs {self.outputs}, output_count {self.output_count}; both must be given, or none"
+            )
         for name in ("limit_train", "limit_test", "size", "holdout"):
             if getattr(self, name) is not None:
-                _at_least(f"data.{name}", getattr(self, name), 1)
+                at_least(f"data.{name}", getattr(self, name), 1)
 
 
 @dataclass(frozen=True)
@@ -105,117 +108,6 @@ class MethodRecipe:
 
     name: str = "dense"
     options: dict[str, Any] = field(default_factory=dict)
-
-
-Shape = Literal["linear", "cosine"]
-"""How a target goes from its start to its end: in a straight line, or along half a cosine wave, which is LAUDNet's
-cos^2: (1 + cos(pi u)) / 2 = cos^2(pi u / 2)."""
-
-
-@dataclass(frozen=True)
-class BudgetRecipe:
-    """A share of the plain network's MACs (`macs`), or of all gates that are open (`rate`), to train towards.
-
-    The target falls from `start` to the share over the first `tighten` of the training (stochastic gates, S1.1, anneals
-    it in steps; LAUDNet by cos^2), and stays. The squared distance is added to the loss at `weight`; `free="below"`
-    lets a network be cheaper for nothing.
-    """
-
-    macs: float | None = None
-    rate: float | None = None
-    weight: float = 10.0
-    start: float = 1.0
-    tighten: float = 0.3
-    shape: Shape = "linear"
-    free: Literal["below"] | None = None
-
-    def __post_init__(self) -> None:
-        if self.macs is not None and self.rate is not None:
-            raise InputError(f"budget: macs {self.macs:g} and rate {self.rate:g}; one of them at most may be given")
-        for name in ("macs", "rate", "start"):
-            if (share := getattr(self, name)) is not None and not 0 < share <= 1:
-                raise InputError(f"budget.{name}: {share} is not in (0, 1]")
-        _positive("budget.weight", self.weight)
-        _check_tightening("budget", self.start, self.tighten)
-
-
-def _check_tightening(name: str, start: float, tighten: float) -> None:
-    _positive(f"{name}.start", start)
-    if not 0 <= tighten <= 1:
-        raise InputError(f"{name}.tighten: {tighten} is not in [0, 1], a share of the training")
-
-
-@dataclass(frozen=True)
-class DistillationRecipe:
-    """A teacher's word beside the labels (Hinton et al. 2015): loss = (1 - weight) task + weight T^2 KL(teacher, net).
-
-    `teacher`, `teacher_weights`, `teacher_options`: the network that teaches, as in a `NetRecipe`; the recipe's own
-    network as it came if None. It is frozen. A `weight` of 0 means none.
-    """
-
-    weight: float = 0.0
-    temperature: float = 4.0
-    teacher: str | None = None
-    teacher_weights: str | None = None
-    teacher_options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.weight <= 1:
-            raise InputError(f"distillation.weight: {self.weight} is not in [0, 1]")
-        _positive("distillation.temperature", self.temperature)
-        if (self.teacher is None) != (self.teacher_weights is None):
-            raise InputError(
-                f"distillation: teacher {self.teacher}, teacher_weights {self.teacher_weights}; "
-                "both must be given, or none"
-            )
-
-    @property
-    def net(self) -> NetRecipe | None:
-        """The teacher, if one is named."""
-        if self.teacher is None:
-            return None
-        return NetRecipe(self.teacher, self.teacher_options, self.teacher_weights)
-
-
-@dataclass(frozen=True)
-class FitRecipe:
-    """Gates fitted to what channels contribute, before the first epoch (`train/fitting.py`); `steps` 0 means not."""
-
-    steps: int = 0
-    open_rate: float = 0.6
-    lr: float = 0.01
-    softness: float = 0.0
-
-    def __post_init__(self) -> None:
-        _at_least("fit.steps", self.steps, 0)
-        if not 0 < self.open_rate < 1:
-            raise InputError(f"fit.open_rate: {self.open_rate} is not in (0, 1)")
-        _positive("fit.lr", self.lr)
-        _at_least("fit.softness", self.softness, 0)
-
-
-@dataclass(frozen=True)
-class LatencyRecipe:
-    """Train towards `ms` milliseconds for an image on the machine that `table` was measured on (docs/latency.md).
-
-    The objective is added to the method's own, at `weight`. `sluicegate profile RECIPE` writes the table.
-    `start` (a share of the plain network's milliseconds), `tighten` and `shape` are those of a `BudgetRecipe`.
-    """
-
-    table: str | None = None
-    ms: float | None = None
-    weight: float = 10.0
-    start: float = 1.0
-    tighten: float = 0.0
-    shape: "Shape" = "linear"
-
-    def __post_init__(self) -> None:
-        _check_tightening("latency", self.start, self.tighten)
-        if (self.table is None) != (self.ms is None):
-            raise InputError(f"latency: table {self.table}, ms {self.ms}; both must be given, or none")
-        if self.ms is not None:
-            _positive("latency.ms", self.ms)
-        _positive("latency.weight", self.weight)
 
 
 @dataclass(frozen=True)
@@ -250,8 +142,8 @@ class OptimizerRecipe:
         if not all(0 <= beta < 1 for beta in self.betas):
             raise InputError(f"optimizer.betas: {list(self.betas)} are not in [0, 1)")
         for name in ("lr", "gate_lr_scale", "gamma"):
-            _positive(f"optimizer.{name}", getattr(self, name))
-        _at_least("optimizer.weight_decay", self.weight_decay, 0)
+            positive(f"optimizer.{name}", getattr(self, name))
+        at_least("optimizer.weight_decay", self.weight_decay, 0)
         if not 0 <= self.momentum < 1:
             raise InputError(f"optimizer.momentum: {self.momentum} is not in [0, 1)")
         if self.nesterov and self.momentum == 0:
@@ -306,30 +198,30 @@ class Recipe:
     devices: int | str = 1
     num_nodes: int = 1
     strategy: str = "auto"
-    latency: LatencyRecipe = LatencyRecipe()
+    latency: LatencyRecipe = field(default_factory=LatencyRecipe)
     start: str | None = None
-    budget: BudgetRecipe = BudgetRecipe()
-    distillation: DistillationRecipe = DistillationRecipe()
-    fit: FitRecipe = FitRecipe()
+    budget: BudgetRecipe = field(default_factory=BudgetRecipe)
+    distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
+    fit: FitRecipe = field(default_factory=FitRecipe)
     label_smoothing: float = 0.0
     average: float = 0.0
     stages: tuple[StageRecipe, ...] = ()
 
     def __post_init__(self) -> None:
-        _at_least("epochs", self.epochs, 1)
+        at_least("epochs", self.epochs, 1)
         for name in ("label_smoothing", "average"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not in [0, 1)")
         names = [stage.name for stage in self.stages]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise InputError(f"stages: {twice!r} is there twice")
-        _at_least("recalibration", self.recalibration, 0)
+        at_least("recalibration", self.recalibration, 0)
         if self.recalibration and self.batch_norm == "frozen":
             raise InputError(
                 f"recalibration: {self.recalibration} batches with batch_norm frozen; one excludes the other"
             )
-        _at_least("seed", self.seed, 0)
-        _at_least("num_nodes", self.num_nodes, 1)
+        at_least("seed", self.seed, 0)
+        at_least("num_nodes", self.num_nodes, 1)
 
 
 def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:

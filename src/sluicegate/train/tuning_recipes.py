@@ -1,0 +1,110 @@
+"""The parts of a recipe that say what a network is to cost and how it learns that; `recipe.py` puts them together."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sluicegate.errors import InputError
+from sluicegate.train.ranges import at_least, positive
+
+Shape = Literal["linear", "cosine"]
+"""How a target goes from its start to its end: in a straight line, or along half a cosine wave, which is LAUDNet's
+cos^2: (1 + cos(pi u)) / 2 = cos^2(pi u / 2)."""
+
+
+@dataclass(frozen=True)
+class BudgetRecipe:
+    """A share of the plain network's MACs (`macs`), or of all gates that are open (`rate`), to train towards.
+
+    The target falls from `start` to the share over the first `tighten` of the training (stochastic gates, S1.1, anneals
+    it in steps; LAUDNet by cos^2), and stays. The squared distance is added to the loss at `weight`; `free="below"`
+    lets a network be cheaper for nothing.
+    """
+
+    macs: float | None = None
+    rate: float | None = None
+    weight: float = 10.0
+    start: float = 1.0
+    tighten: float = 0.3
+    shape: Shape = "linear"
+    free: Literal["below"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.macs is not None and self.rate is not None:
+            raise InputError(f"budget: macs {self.macs:g} and rate {self.rate:g}; one of them at most may be given")
+        for name in ("macs", "rate", "start"):
+            if (share := getattr(self, name)) is not None and not 0 < share <= 1:
+                raise InputError(f"budget.{name}: {share} is not in (0, 1]")
+        positive("budget.weight", self.weight)
+        _check_tightening("budget", self.start, self.tighten)
+
+
+def _check_tightening(name: str, start: float, tighten: float) -> None:
+    positive(f"{name}.start", start)
+    if not 0 <= tighten <= 1:
+        raise InputError(f"{name}.tighten: {tighten} is not in [0, 1], a share of the training")
+
+
+@dataclass(frozen=True)
+class DistillationRecipe:
+    """A teacher's word beside the labels (Hinton et al. 2015): loss = (1 - weight) task + weight T^2 KL(teacher, net).
+
+    `teacher`, `teacher_weights`, `teacher_options`: the network that teaches, as in a `NetRecipe`; the recipe's own
+    network as it came if None. It is frozen. A `weight` of 0 means none.
+    """
+
+    weight: float = 0.0
+    temperature: float = 4.0
+    teacher: str | None = None
+    teacher_weights: str | None = None
+    teacher_options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight <= 1:
+            raise InputError(f"distillation.weight: {self.weight} is not in [0, 1]")
+        positive("distillation.temperature", self.temperature)
+        if (self.teacher is None) != (self.teacher_weights is None):
+            raise InputError(
+                f"distillation: teacher {self.teacher}, teacher_weights {self.teacher_weights}; "
+                "both must be given, or none"
+            )
+
+
+@dataclass(frozen=True)
+class FitRecipe:
+    """Gates fitted to what channels contribute, before the first epoch (`train/fitting.py`); `steps` 0 means not."""
+
+    steps: int = 0
+    open_rate: float = 0.6
+    lr: float = 0.01
+    softness: float = 0.0
+
+    def __post_init__(self) -> None:
+        at_least("fit.steps", self.steps, 0)
+        if not 0 < self.open_rate < 1:
+            raise InputError(f"fit.open_rate: {self.open_rate} is not in (0, 1)")
+        positive("fit.lr", self.lr)
+        at_least("fit.softness", self.softness, 0)
+
+
+@dataclass(frozen=True)
+class LatencyRecipe:
+    """Train towards `ms` milliseconds for an image on the machine that `table` was measured on (docs/latency.md).
+
+    The objective is added to the method's own, at `weight`. `sluicegate profile RECIPE` writes the table.
+    `start` (a share of the plain network's milliseconds), `tighten` and `shape` are those of a `BudgetRecipe`.
+    """
+
+    table: str | None = None
+    ms: float | None = None
+    weight: float = 10.0
+    start: float = 1.0
+    tighten: float = 0.0
+    shape: Shape = "linear"
+
+    def __post_init__(self) -> None:
+        _check_tightening("latency", self.start, self.tighten)
+        if (self.table is None) != (self.ms is None):
+            raise InputError(f"latency: table {self.table}, ms {self.ms}; both must be given, or none")
+        if self.ms is not None:
+            positive("latency.ms", self.ms)
+        positive("latency.weight", self.weight)

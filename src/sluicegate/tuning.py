@@ -1,0 +1,70 @@
+"""The verbs `finetune` and `sweep` of the command line."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import jsonargparse
+
+from sluicegate.recipes import recipe
+from sluicegate.tables import finetune_table, result_tables
+from sluicegate.terminal import note, show
+from sluicegate.train import override, provenance, read_result
+from sluicegate.train.finetuning import TABLE, finetune_recipe, run_name
+from sluicegate.train.finetuning import finetune as finetuned
+from sluicegate.train.sweep import sweep as sweep_points
+
+
+def finetune(config: jsonargparse.Namespace) -> None:
+    """Give a trained network gates, and train it to do with less; measure it before and after."""
+    options = ("net", "weights", "data", "target", "kind", "epochs", "size", "normalize", "teacher", "table", "workers")
+    asked = {name: config[name] for name in options}
+    out = config.out or Path("runs") / run_name(config.net, config.data, config.target)
+    if config.kind == "ms" and config.table is None:
+        asked["table"] = str(out / TABLE)
+    wanted = override(finetune_recipe(**asked), config.overrides)
+    data_dir = Path(config.data) if Path(config.data).is_dir() else config.data_dir
+    found = finetuned(wanted, out, config.resume, data_dir, config.threads, note=note)
+    if provenance.is_first_process():
+        show(config.json, asdict(found), finetune_table(found), f"run folder: {out}", f"file: {found.file}")
+
+
+def sweep(config: jsonargparse.Namespace) -> None:
+    """Train a recipe at several values of its options, one after another or side by side."""
+    wanted = override(recipe(config.recipe), config.overrides)
+    out = config.out or Path("runs") / f"sweep-{wanted.name}"
+    found = sweep_points(wanted, config.over or [], out, config.resume, config.data_dir, config.jobs, note)
+    results = {name: read_result(out / name) for name in found}
+    show(config.json, found, *result_tables(results), f"results: {out / 'results.json'}")
+
+
+def finetune_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    """What `finetune` takes."""
+    parser.add_argument("net", help="resnet20, torchvision:resnet18, timm:resnet18, your.module:function")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="of the recipe, as for train")
+    parser.add_argument("--weights", type=str, required=True, help="a file, or 'pretrained' for the library's own")
+    parser.add_argument("--data", type=str, required=True, help="a data set's name, or a folder of images")
+    parser.add_argument("--target", type=float, default=0.5, help="share of MACs, or what --kind says")
+    parser.add_argument("--kind", choices=["macs", "rate", "ms"], default="macs", help="what the target is of")
+    parser.add_argument("--table", type=str | None, help="latency table for a target in ms; measured if left out")
+    parser.add_argument("--teacher", type=str | None, help="NET=WEIGHTS, or none; the network as it came if left out")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--size", type=int | None, help="resize and crop images to this size")
+    parser.add_argument("--workers", type=int | None, help="decode images while they are used, by so many processes")
+    parser.add_argument("--normalize", type=str | None, help="'imagenet' or a data set, whose mean and std to use")
+    parser.add_argument("-o", "--out", type=Path | None, help="run folder; runs/NAME if left out")
+    parser.add_argument("--resume", action="store_true", help="go on where the run in the folder was cut off")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of a data set that is given by name")
+    parser.add_argument("--threads", type=int, default=1, help="of the engine, for milliseconds")
+
+
+def sweep_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    """What `sweep` takes."""
+    parser.add_argument("recipe", help="a recipe's name, or a YAML file")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="of the recipe, as for train")
+    parser.add_argument(
+        "--over", action="append", metavar="key=value,value", help="what is varied; several make a grid"
+    )
+    parser.add_argument("--out", type=Path | None, help="folder for the points; runs/sweep-NAME if left out")
+    parser.add_argument("--resume", action="store_true", help="go on where the sweep in the folder was cut off")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
