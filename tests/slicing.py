@@ -115,9 +115,9 @@ class SlicedRun:
             args = (module.running_mean[k], module.running_var[k], module.weight[k], module.bias[k])
             return Cut(F.batch_norm(value.x, *args, False, 0.0, module.eps), k)
         if isinstance(module, nn.Linear):
-            x = self._full(value)
-            self.macs += module.weight.numel()
-            return module(x)
+            x, kept = (value.x, value.kept) if isinstance(value, Cut) else (value, torch.arange(value.shape[1]))
+            self.macs += module.out_features * len(kept)
+            return torch.nn.functional.linear(x, module.weight[:, kept], module.bias)
         return Cut(module(value.x), value.kept) if isinstance(value, Cut) else module(value)
 
     def _convolution(self, name: str, module: nn.Conv2d, value: Cut) -> Cut:
@@ -147,10 +147,6 @@ class SlicedRun:
         whole = torch.zeros(1, shape(node)[1], *value.x.shape[2:])
         whole[:, value.kept] = value.x
         return whole
-
-    def _full(self, value: Cut | Tensor) -> Tensor:
-        assert isinstance(value, Tensor) or len(value.kept) == value.x.shape[1] == int(value.kept[-1]) + 1
-        return value.x if isinstance(value, Cut) else value
 
     def _gates(self) -> Iterator[fx.Node]:
         """Those that are asked: all, up to where the image leaves."""
