@@ -95,7 +95,7 @@ def lower(
         preprocessing,
         tuple(classes),
     )
-    nodes = {lowering.names[node]: node for node in reversed(list(lowering.names))}
+    nodes = {value: node for node, value in lowering.names.items()}  # of a fused layer, the last of its nodes
     return Lowered(Artifact(program, built.tensors), nodes)
 
 

@@ -137,7 +137,7 @@ class _AllClosed(Strategy):
     def __call__(self, estimator: Any, logits: Tensor, training: bool) -> Tensor:
         if isinstance(estimator, TopK):
             return estimator.decide(logits)
-        return (logits >= OPEN_LOGIT).to(logits.dtype)
+        return (logits == OPEN_LOGIT).to(logits.dtype)
 
 
 @contextmanager
