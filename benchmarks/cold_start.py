@@ -24,8 +24,8 @@ from rich.table import Table
 from vision import import_torchvision
 
 from sluicegate.analysis.peers import to_onnx
-from sluicegate.lowering import export
 from sluicegate.files import write_json
+from sluicegate.lowering import export
 from sluicegate.nets import build_net
 from sluicegate.train import provenance
 

@@ -32,9 +32,9 @@ from torch import Tensor
 from sluicegate.convert import GatedModel, GatedOutput
 from sluicegate.data import Batches, ImageSet, Normalize
 from sluicegate.errors import InputError
-from sluicegate.lowering import export
 from sluicegate.files import write_json
 from sluicegate.gates import Threshold
+from sluicegate.lowering import export
 from sluicegate.train import load_run, load_split, provenance, read_run_recipe
 from sluicegate_runtime import Result, Session
 
@@ -47,7 +47,7 @@ def main() -> int:
     options = _options()
     recipe = read_run_recipe(options.run)
     images = load_split(recipe.data, "test", None)
-    net = load_run(options.run, images)[1]
+    net = load_run(options.run)[1]
     if not isinstance(net, GatedModel):
         raise InputError(f"run: {str(options.run)!r} has no gates")
     with tempfile.TemporaryDirectory() as folder:

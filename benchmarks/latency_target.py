@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sluicegate.data import ImageSet, Normalize
-from sluicegate.lowering import lower
 from sluicegate.files import write_json, write_text
+from sluicegate.lowering import lower
 from sluicegate.train import (
     AugmentRecipe,
     DataRecipe,
@@ -39,13 +39,11 @@ from sluicegate.train import (
     run,
 )
 from sluicegate_runtime import (
-    Artifact,
     LatencyTable,
     Session,
-    without_gates,
-    measure_latency,
-    LatencyTable,
     benchmark,
+    measure_latency,
+    without_gates,
 )
 
 IMAGES = 50  # timed
@@ -110,7 +108,7 @@ def _timed(
     folders: Sequence[Path], images: ImageSet, table: LatencyTable, threads: int
 ) -> tuple[list[float], list[float], list[float]]:
     """Of each run the milliseconds of an image, predicted, measured, and dense in the same turns."""
-    gated = [Artifact(*lower(load_run(folder, images)[1])) for folder in folders]
+    gated = [lower(load_run(folder)[1]).artifact for folder in folders]
     sessions = {str(folder): Session(one, threads) for folder, one in zip(folders, gated, strict=True)}
     for session in sessions.values():
         table.check(session)

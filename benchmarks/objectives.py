@@ -29,7 +29,7 @@ from sluicegate.convert import ChannelGating, GatedModel, gate_model
 from sluicegate.files import write_json
 from sluicegate.gates import GateRecord, GateRecords
 from sluicegate.nets import build_net
-from sluicegate.objectives import GateL0, BatchShaping, Objective, WeightedSum
+from sluicegate.objectives import BatchShaping, GateL0, Objective, WeightedSum
 from sluicegate.train import provenance
 
 SIZE = 224

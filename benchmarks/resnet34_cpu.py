@@ -43,11 +43,13 @@ from sluicegate.analysis.peers import PEERS_F32, Predict, dense_peers, open_vino
 from sluicegate.bench import of_calls, realised_saving
 from sluicegate.convert import ChannelGating, GatedModel, LayerGating, gate_model
 from sluicegate.costs import MacModel
-from sluicegate.lowering import export
 from sluicegate.files import write_json
-from sluicegate.gates import BinConcrete, Gate, PooledHead
-from sluicegate.graph import Channels, find_channels, module_of, trace
+from sluicegate.gates import BinConcrete, PooledHead
+from sluicegate.graph import module_of
+from sluicegate.lowering import export
 from sluicegate.nets import build_net
+from sluicegate.ops import read_network
+from sluicegate.sites import Channels, find_channels
 from sluicegate.train import provenance
 from sluicegate_runtime import Session, benchmark
 
@@ -124,7 +126,7 @@ def _dense(net: nn.Module, images: Tensor, options: argparse.Namespace) -> list[
     for rate in options.rates if options.gates == "channel" else ():
         slim = slimmed(net, images[:1], rate)
         predict = open_vino(to_onnx(slim, example), options.threads, "f32")
-        macs = [MacModel(trace(slim, images[:1])).dense]
+        macs = [MacModel(read_network(slim, images[:1])).dense]
         found.append(Contender(f"OpenVINO f32 slimmed {rate:.0%}", predict, macs, torch_eager(slim), "OpenVINO f32"))
     return found
 
@@ -161,21 +163,30 @@ def random_images(size: int) -> Tensor:
 def random_gates(net: nn.Module, images: Tensor, open_rate: float, gating: str = "channel") -> GatedModel:
     """Gates as untrained as the network, each open on this share of the images."""
     gated = gate_model(net, GATINGS[gating], images[:1]).eval()
-    hooks = [g.register_forward_pre_hook(partial(_randomise, open_rate)) for g in gated.gates.values()]
-    gated(images)  # from the first gate to the last: what a gate sees depends on those before it
-    for hook in hooks:
-        hook.remove()
+    _Randomising(gated, open_rate).run(images)
     return gated
 
 
-def _randomise(open_rate: float, gate: Gate, inputs: tuple[Tensor]) -> None:
+class _Randomising(fx.Interpreter):
+    """Runs a gated network and sets each head before it speaks: what a gate sees depends on those before it."""
+
+    def __init__(self, gated: GatedModel, open_rate: float) -> None:
+        super().__init__(gated.network)
+        self._heads = {f"gates.{name}.head.hidden": gate.head for name, gate in gated.gates.items()}
+        self._open_rate = open_rate
+
+    def run_node(self, n: fx.Node) -> Any:
+        head = self._heads.get(str(n.target))
+        if isinstance(head, PooledHead):
+            _randomise(self._open_rate, head, self.env[n.args[0]])  # type: ignore[index]
+        return super().run_node(n)
+
+
+def _randomise(open_rate: float, head: PooledHead, pooled: Tensor) -> None:
     """Random heads would see the same in all images, for their means are alike: the hidden neurons are made to look
-    where they differ (the principal directions of the pooled features, turned at random)."""
-    head = gate.head
-    assert isinstance(head, PooledHead)
+    where they differ (the principal directions of the pooled features [N, C], turned at random)."""
     output = head.outputs[0]
     assert isinstance(output, nn.Linear)
-    pooled = inputs[0].mean((2, 3))  # [N, C]
     hidden = head.hidden.out_features
     _, spread, directions = torch.linalg.svd(pooled - pooled.mean(0), full_matrices=False)
     kept = min(hidden, directions.shape[0])
@@ -184,12 +195,12 @@ def _randomise(open_rate: float, gate: Gate, inputs: tuple[Tensor]) -> None:
     head.hidden.bias.copy_(-head.hidden.weight @ pooled.mean(0))
     output.weight.normal_()
     output.bias.zero_()
-    output.bias.copy_(-head(inputs[0])[0].quantile(1 - open_rate, dim=0))
+    output.bias.copy_(-head(pooled)[0].quantile(1 - open_rate, dim=0))
 
 
 def slimmed(net: nn.Module, example: Tensor, share: float) -> nn.Module:
     """A plain network with the first `share` of the channels that `random_gates` gates."""
-    graph_module = trace(copy.deepcopy(net).eval(), example)
+    graph_module = read_network(copy.deepcopy(net).eval(), example)
     for channels in find_channels(graph_module):
         if channels.branch:
             _keep_first(graph_module, channels, round(share * channels.count))

@@ -9,8 +9,8 @@
 
 namespace sluice {
 
-// A T that each process makes for itself. What a parent made is left as it is in its child, and never destroyed there:
-// to wait for its threads or locks would take forever.
+// A T that each process makes for itself. What a parent made is left as it is in its child, and never destroyed
+// there: to wait for its threads or locks would take forever.
 template <class T>
 class OwnProcess final {
  public:

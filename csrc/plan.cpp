@@ -21,7 +21,8 @@ int stand_in_of(const OpSpec& op) { return op.room->stand_in == nullptr ? -1 : o
 // The fewest segments that a map consists of: flags one after another that close equally many channels each.
 std::vector<ListSegment> segments_of(const ChannelMaps& maps, const ChannelMap& map) {
   const auto run_length = [&](size_t at) {
-    return std::find_if(map.begin() + at, map.end(), [&](int64_t flag) { return flag != map[at]; }) - map.begin() - at;
+    return std::find_if(map.begin() + at, map.end(), [&](int64_t flag) { return flag != map[at]; }) - map.begin() -
+           at;
   };
   std::vector<ListSegment> segments;
   for (size_t at = 0; at < map.size();) {
@@ -97,8 +98,7 @@ void Plan::find_geometries() {
       return g.plane == value.is_plane() && g.height == height && g.width == width;
     };
     auto found = std::find_if(geometries_.begin(), geometries_.end(), same);
-    if (found == geometries_.end())
-      found = geometries_.insert(geometries_.end(), {value.is_plane(), height, width, 0, 0, 0});
+    if (found == geometries_.end()) found = geometries_.insert(geometries_.end(), {value.is_plane(), height, width});
     geometry_of_[v] = static_cast<int>(found - geometries_.begin());
   }
   std::vector<int> behind(geometries_.size(), 0);

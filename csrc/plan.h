@@ -23,12 +23,13 @@ struct Reading {
 struct Geometry {
   bool plane;  // or a vector, which has no border
   int height, width;
-  int border;    // pixels left of and above the plane; at least as many right of and below it
-  size_t row;    // floats
-  size_t block;  // floats
+  int border = 0;    // pixels left of and above the plane; at least as many right of and below it
+  size_t row = 0;    // floats
+  size_t block = 0;  // floats
 };
 
-// Channels side by side of which one gate closes `repeat` each, flag by flag. Of gate -1: `flags` channels, always open.
+// Channels side by side of which one gate closes `repeat` each, flag by flag. Of gate -1: `flags` channels, always
+// open.
 struct ListSegment {
   int gate;  // index of the gate's value
   int first, flags;

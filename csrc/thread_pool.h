@@ -46,8 +46,9 @@ class ThreadPool final {
       for (int chunk = 0; chunk < chunks; ++chunk) work(chunk, 0);
       return;
     }
-    crew_->start([](const void* context, int chunk, int thread) { (*static_cast<const Work*>(context))(chunk, thread); },
-                 &work, chunks);
+    crew_->start(
+        [](const void* context, int chunk, int thread) { (*static_cast<const Work*>(context))(chunk, thread); },
+        &work, chunks);
   }
 
  private:
@@ -67,7 +68,7 @@ class ThreadPool final {
     void start(Function function, const void* context, int chunks);
 
    private:
-    void stop();  // the workers, and joins them
+    void stop();                  // the workers, and joins them
     bool take_chunk(int thread);  // false where none is left
     void work(int thread);
 

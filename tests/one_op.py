@@ -21,7 +21,7 @@ def run_op(
     *inputs: np.ndarray,
     tensors: dict[str, np.ndarray] | None = None,
     flags: Flags | None = None,
-    reads: Gating | Sequence[Gating] = None,
+    reads: Any = None,
     writes: Gating = None,
     **attributes: Any,
 ) -> Result:

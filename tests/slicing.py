@@ -15,6 +15,8 @@ from torch import Tensor, fx, nn
 
 from sluicegate.convert import GatedModel
 from sluicegate.gates import Gate, GateRecords, PooledHead, leave, mask_channels, mask_layer
+from sluicegate.gates.heads import pool
+from sluicegate.graph import shape
 
 
 @dataclass
@@ -44,7 +46,7 @@ class SlicedRun:
         output = next(n for n in graph.nodes if n.op == "output").args[0][0]
         result = self._value(output)
         gates = list(self._gates())
-        self.macs += sum(self._cut(node).x.numel() for node in {gate.all_input_nodes[0] for gate in gates})  # pooled
+        self.macs += sum(self._cut(node).x.numel() for node in {_looked_at(gate) for gate in gates})  # pooled
         self.macs += sum(map(self._head_macs, gates))
         return result.x if isinstance(result, Cut) else result
 
@@ -63,7 +65,7 @@ class SlicedRun:
             return self._skip_or_run(node)
         if node.target is leave:
             early, decision, later = node.all_input_nodes
-            return self._value(early if self._decision(decision).item() else later)
+            return self._value(later if self._decision(decision).item() else early)
         if node.target is mask_channels:
             return self._cut_inputs(node)
         operands = [self._value(n) for n in node.all_input_nodes]
@@ -77,9 +79,8 @@ class SlicedRun:
 
     def _skip_or_run(self, node: fx.Node) -> Cut | Tensor:
         branch, decision = node.all_input_nodes
-        shape = node.meta["tensor_meta"].shape
         if self._decision(decision).item() == 0:
-            return Cut(torch.zeros(1, *shape[1:]), torch.arange(shape[1]))
+            return Cut(torch.zeros(1, *shape(node)[1:]), torch.arange(shape(node)[1]))
         return self._value(branch)
 
     def _cut_inputs(self, mask: fx.Node) -> Cut | Tensor:
@@ -143,7 +144,7 @@ class SlicedRun:
         value = self._value(node)
         if isinstance(value, Tensor):
             return value
-        whole = torch.zeros(1, node.meta["tensor_meta"].shape[1], *value.x.shape[2:])
+        whole = torch.zeros(1, shape(node)[1], *value.x.shape[2:])
         whole[:, value.kept] = value.x
         return whole
 
@@ -155,7 +156,7 @@ class SlicedRun:
         """Those that are asked: all, up to where the image leaves."""
         nodes = self.gated.network.graph.nodes
         exits = [n.all_input_nodes for n in nodes if n.target is leave]
-        ends = [early for early, decision, _ in exits if self._decision(decision).item()]
+        ends = [early for early, decision, _ in exits if not self._decision(decision).item()]
         for node in nodes:
             if node.op == "call_module" and self._is_gate(node):
                 yield node
@@ -168,13 +169,21 @@ class SlicedRun:
     def _head_macs(self, node: fx.Node) -> int:
         gate = self.gated.network.get_submodule(str(node.target))
         assert isinstance(gate, Gate) and isinstance(gate.head, PooledHead)
-        total = len(self._cut(node.all_input_nodes[0]).kept) * gate.head.hidden.out_features
+        total = len(self._cut(_looked_at(node)).kept) * gate.head.hidden.out_features
         for site, output in zip(gate.sites, gate.head.outputs, strict=True):
             assert isinstance(output, nn.Linear)
             total += site.gates * output.in_features  # two logits of a gate fold into one
             if site.kind == "layer" and self.gates[site.name].open[self.image].item() == 0:
                 break
         return total
+
+
+def _looked_at(gate: fx.Node) -> fx.Node:
+    """What a gate's head averages."""
+    node = gate
+    while node.target is not pool:
+        node = node.all_input_nodes[0]
+    return node.all_input_nodes[0]
 
 
 def _convolve(module: nn.Conv2d, x: Tensor, weight: Tensor, size: torch.Size) -> Tensor:

@@ -47,7 +47,7 @@ def exported(folder: Path, keep: float | None) -> Path:
 
 def test_ratios_and_realised_saving(images, tmp_path):
     file = exported(tmp_path, 0.5)
-    found = {one.name: one for one in bench.compare(file, images, threads=1, per_call=2)}
+    found = {one.name: one for one in bench.compare(file, images, threads=1, batch_size=2)}
     assert {name: one.median_ms / 1e3 for name, one in found.items()} == pytest.approx(SECONDS)
     # The fastest float32 peer is ONNX Runtime: OpenVINO's default may be of another precision.
     assert {name: one.over_fastest_peer for name, one in found.items()} == pytest.approx(

@@ -1,9 +1,11 @@
 """The command line, in this process; `train/test_resume.py` and `train/test_distributed.py` start it as users do."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from commands import only_line, sluicegate
@@ -13,8 +15,8 @@ from sluicegate.analysis.peers import torch_eager
 from sluicegate.cli import main
 from sluicegate.data import Normalize, load
 from sluicegate.recipes import demo
-from sluicegate.train import load_run
-from sluicegate_runtime import Session, LatencyTable
+from sluicegate.train import load_run, read_run_spec
+from sluicegate_runtime import LatencyTable, Session
 
 SMALL = """
 name: small
@@ -56,9 +58,12 @@ def test_train_writes_a_run_folder_and_evaluate_finds_the_same(capsys, workplace
     assert {path.name for path in (workplace / "run").iterdir()} == {
         "recipe.yaml",
         "metrics.csv",
+        "data.json",
         "last.ckpt",
         "best.safetensors",
+        "final.safetensors",
         "result.json",
+        "model.sluice",
     }
     assert result == json.loads((workplace / "run" / "result.json").read_text())
     assert result["macs"].keys() == {"dense", "mean", "min", "max", "std"}
@@ -75,12 +80,12 @@ def test_train_writes_a_run_folder_and_evaluate_finds_the_same(capsys, workplace
 def test_evaluate_takes_a_strategy_and_other_weights(capsys):
     main(["train", "small.yaml", "--out", "run", "--json"])
     capsys.readouterr()
-    closed = printed(capsys, "evaluate", "run", "--tau", "0.999", "--weights", "run/best.safetensors")
+    closed = printed(capsys, "evaluate", "run", "--threshold", "0.999", "--weights", "run/best.safetensors")
     assert closed["open_rate"]["layer"] == 0
     opened = printed(capsys, "evaluate", "run", "--strategy", "always-on", "--limit", "7")
     assert opened["open_rate"] == {"layer": 1, "channel": 1}
     assert opened["images"] == 7
-    assert "tau: 2.0" in refused(capsys, 2, "evaluate", "run", "--tau", "2")
+    assert "2.0 must lie between 0 and 1" in refused(capsys, 2, "evaluate", "run", "--threshold", "2")
 
 
 def test_a_run_is_neither_overwritten_nor_continued_by_another_recipe(capsys, workplace):
@@ -88,7 +93,13 @@ def test_a_run_is_neither_overwritten_nor_continued_by_another_recipe(capsys, wo
     capsys.readouterr()
     kept = {path: path.read_bytes() for path in (workplace / "run").iterdir()}
     assert "--resume" in refused(capsys, 2, "train", "small.yaml", "--out", "run")
-    assert "another recipe" in refused(capsys, 2, "train", "small.yaml", "seed=9", "--out", "run", "--resume")
+    for other, named in {
+        "seed=9": "resume: seed is 9, but 0 in the run in 'run'; only epochs may grow",
+        "optimizer.lr=0.2": "resume: optimizer.lr is 0.2, but 0.1 in the run",
+        "method.options.layer_weight=1": "resume: method.options.layer_weight is 1, but not given in the run",
+        "data.limit_test=30": "resume: data.limit_test is 30, but 40 in the run",
+    }.items():
+        assert named in refused(capsys, 2, "train", "small.yaml", other, "--out", "run", "--resume")
     assert {path: path.read_bytes() for path in (workplace / "run").iterdir()} == kept
 
 
@@ -98,13 +109,116 @@ def test_a_finished_run_resumes_to_its_own_result(capsys):
     assert again == first
 
 
+def test_a_finished_run_goes_on_for_more_epochs(capsys, workplace):
+    printed(capsys, "train", "small.yaml", "--out", "run")
+    more = printed(capsys, "train", "small.yaml", "epochs=3", "--out", "run", "--resume")
+    assert more["epochs"] == 3
+    assert len((workplace / "run" / "metrics.csv").read_text().splitlines()) == 1 + 3
+    assert "epochs: 3" in (workplace / "run" / "recipe.yaml").read_text()
+    assert printed(capsys, "evaluate", "run")["accuracy"] == more["accuracy"]
+    fewer = refused(capsys, 2, "train", "small.yaml", "--out", "run", "--resume")
+    assert "resume: epochs is 1, and the run in 'run' has 3" in fewer
+
+
+def test_a_run_that_goes_on_and_is_cut_off_is_not_taken_for_finished(capsys, workplace, monkeypatch):
+    printed(capsys, "train", "small.yaml", "--out", "run")
+    arguments = ("train", "small.yaml", "epochs=2", "--out", "run", "--resume")
+    with monkeypatch.context() as patch:
+        patch.setattr("lightning.Trainer.fit", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert main(arguments) == 130
+    assert not (workplace / "run" / "result.json").exists()
+    assert printed(capsys, *arguments)["epochs"] == 2
+
+
+def test_a_run_is_not_resumed_on_other_images(capsys, workplace):
+    photos(workplace / "photos")
+    shutil.copytree(workplace / "photos", workplace / "others")
+    for split in ("train", "val"):
+        (workplace / "others" / split / "cat").rename(workplace / "others" / split / "bat")
+    arguments = ("train", "small.yaml", "data.name=photos", "data.batch_size=2", "data.size=32", "--out", "run")
+    printed(capsys, *arguments, "--data-dir", "photos")
+    (workplace / "run" / "result.json").unlink()
+    line = refused(capsys, 2, *arguments, "--data-dir", "others", "--resume")
+    assert "resume: the data's classes is ['bat', 'dog'], but ['cat', 'dog'] in the run in 'run'" in line
+
+
+def photos(folder):
+    """Two pictures of either class, for training and for measuring."""
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        for split in ("train", "val"):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(2):
+                pixels = rng.integers(0, 256, (34, 40, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
+
+
+def test_a_run_folder_stands_on_its_own(capsys, workplace, quick_peers):
+    """Moved away from its data set, a run is exported, predicts and is timed; only `evaluate` asks for images."""
+    photos(workplace / "photos")
+    arguments = ("data.name=photos", "data.batch_size=2", "data.size=32", "--data-dir", "photos", "--out", "run")
+    printed(capsys, "train", "small.yaml", *arguments)
+    seen = printed(capsys, "predict", "run/model.sluice", "photos/val/cat/0.png")
+    shutil.copy("photos/val/cat/0.png", "cat.png")
+    shutil.rmtree("photos")
+    (workplace / "run").rename("moved")
+    for name in ("last.ckpt", "best.safetensors", "metrics.csv"):
+        Path("moved", name).unlink()
+    printed(capsys, "export", "moved", "-o", "net.sluice")
+    for file in ("net.sluice", "moved/model.sluice"):
+        again = printed(capsys, "predict", file, "cat.png")
+        assert {**again, "ms": 0, "file": ""} == {**seen, "ms": 0, "file": ""}
+    timed = printed(capsys, "bench", "moved", "--repeats", "1", "--threads", "1")
+    assert timed["timed_on"].startswith("100 images of noise (data: 'photos' is not a data set")
+    assert "'nowhere' is not a folder" in refused(capsys, 2, "bench", "moved", "--data-dir", "nowhere")
+    assert printed(capsys, "profile", "moved", "--threads", "1")["ops"] > 0
+    assert "'photos' is not a data set" in refused(capsys, 2, "evaluate", "moved")
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}", '{"shape": [1, 32], "classes": [], "mean": [0], "std": [1]}'])
+def test_a_run_that_does_not_know_its_data_is_named(content, capsys, workplace):
+    printed(capsys, "train", "small.yaml", "--out", "run")
+    (workplace / "run" / "data.json").unlink()
+    if content is not None:
+        (workplace / "run" / "data.json").write_text(content)
+    assert "run/data.json' is not the description of a run's data" in refused(capsys, 2, "export", "run")
+
+
+def test_a_run_is_measured_with_the_mean_and_std_that_it_was_trained_with(capsys, workplace):
+    photos(workplace / "photos")
+    photos(workplace / "darker")
+    for path in (workplace / "darker").rglob("*.png"):
+        Image.fromarray(np.asarray(Image.open(path)) // 4).save(path)
+    sized = ("data.name=photos", "data.batch_size=2", "data.size=32", "--data-dir", "photos", "--out", "run")
+    printed(capsys, "train", "small.yaml", *sized)
+    spec = read_run_spec("run")
+    net, pixels = load_run("run")[1], load("darker", "test", "darker", size=32)
+    with torch.no_grad():
+        output, _ = net(Normalize(spec.mean, spec.std)(pixels.images), return_gates=True)
+    wanted = (output.argmax(1) == pixels.labels).double().mean().item()
+    assert spec.mean != pixels.mean
+    found = printed(capsys, "evaluate", "run", "--data-dir", "darker")
+    assert found["accuracy"] == wanted
+    for split in ("train", "val"):
+        (workplace / "darker" / split / "cat").rename(workplace / "darker" / split / "bat")
+    line = refused(capsys, 2, "evaluate", "run", "--data-dir", "darker")
+    assert "data: its classes are not those of the run: 'bat' is one of either only" in line
+
+
+def test_macs_are_those_of_the_size_that_is_measured(capsys):
+    printed(capsys, "train", "small.yaml", "--out", "run")
+    small, large = (printed(capsys, "evaluate", "run", "--size", size)["macs"]["dense"] for size in ("32", "64"))
+    assert 3.9 < large / small < 4.0  # all but the classifier grow with the pixels
+
+
 @pytest.mark.parametrize("length", [0, 100, 5000])
 def test_a_truncated_checkpoint_is_named(length, capsys, workplace):
     main(["train", "small.yaml", "--out", "run", "--json"])
     capsys.readouterr()
     checkpoint = workplace / "run" / "last.ckpt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:length])
-    (workplace / "run" / "result.json").unlink()  # cut off before it was finished
+    for name in ("result.json", "final.safetensors"):  # cut off before it was finished
+        (workplace / "run" / name).unlink()
     for arguments in (("train", "small.yaml", "--out", "run", "--resume"), ("evaluate", "run")):
         assert "last.ckpt" in refused(capsys, 1, *arguments)
 
@@ -180,9 +294,9 @@ def test_people_get_tables(capsys):
         (["evaluate", "resnet20", "--weights", "absent.safetensors", "--data", "digits", "--limit", "0"], "limit_test"),
         (["evaluate", "resnet20", "--weights", "absent.safetensors", "--data", "digits", "--size", "0"], "size"),
         (["train", "small.yaml", "method.options.layer_weight=null"], "layer_weight"),
-        (["bench", "small.yaml", "--table", "-o", "small.yaml/table.json"], "small.yaml/table.json: cannot be written"),
-        (["bench", "small.yaml", "--table", "-o", "."], "cannot be written: it is a folder"),
-        (["train", "small.yaml", "--out", "small.yaml/run"], "small.yaml/run/recipe.yaml: cannot be written"),
+        (["profile", "small.yaml", "-o", "small.yaml/table.json"], "small.yaml/table.json: cannot be written"),
+        (["profile", "small.yaml", "-o", "."], "cannot be written: it is a folder"),
+        (["train", "small.yaml", "--out", "small.yaml/run"], "small.yaml/run/data.json: cannot be written"),
         (["frontier"], "runs"),
         (["frontier", "nowhere"], "nowhere"),
     ],
@@ -198,8 +312,17 @@ def test_what_does_not_fit_a_run_is_refused(capsys):
     printed(capsys, "train", "small.yaml", "--out", "run")
     assert "'squeezenet' is not known" in refused(capsys, 2, "frontier", "run", "--paper", "squeezenet")
     assert "cannot be written" in refused(capsys, 2, "frontier", "run", "-o", "small.yaml/figure.png")
-    for other in (["--strategy", "ensemble"], ["--tau", "0.3"]):
-        assert "sweep: it measures" in refused(capsys, 2, "evaluate", "run", "--sweep", "[0.5]", *other)
+    for options, named in {
+        ("--strategy", "stochastic", "--threshold", "0.3"): "threshold: [0.3] is given, but the stochastic strategy",
+        ("--strategy", "ensemble", "--threshold", "0.3"): "threshold: [0.3] is given, but the ensemble strategy",
+        ("--strategy", "always-on", "--passes", "3"): "passes: 3 is given, but the always-on strategy has none",
+        ("--passes", "3"): "passes: 3 is given, but the threshold strategy has none",
+        ("--strategy", "ensemble", "--passes", "0"): "passes: 0",
+    }.items():
+        assert named in refused(capsys, 2, "evaluate", "run", *options)
+    printed(capsys, "train", "small.yaml", "method.name=dense", "--out", "dense")
+    for option, value in {"--strategy": "always-on", "--threshold": "0.5", "--passes": "3"}.items():
+        assert "is given, but small has no gates" in refused(capsys, 2, "evaluate", "dense", option, value)
 
 
 def test_a_finished_run_that_is_resumed_keeps_its_result(capsys):
@@ -267,15 +390,15 @@ def test_export_writes_what_the_engine_runs(capsys):
 def test_export_takes_an_operating_point(capsys):
     printed(capsys, "train", "small.yaml", "--out", "run")
     printed(capsys, "export", "run", "-o", "half.sluice")
-    printed(capsys, "export", "run", "-o", "high.sluice", "--tau", "0.9999")
+    printed(capsys, "export", "run", "-o", "high.sluice", "--threshold", "0.9999")
     pixels = Normalize((0.5,), (0.5,))(load("digits", "test", limit=5).images).numpy()
     half, high = Session("half.sluice"), Session("high.sluice")
     assert (high.run(pixels).macs == half.run(pixels, threshold=0.9999).macs).all()
     assert (high.run(pixels).macs < half.run(pixels).macs).all()
-    assert "tau: 1.5 must lie between" in refused(capsys, 2, "export", "run", "--tau", "1.5")
+    assert "1.5 must lie between" in refused(capsys, 2, "export", "run", "--threshold", "1.5")
     printed(capsys, "train", "small.yaml", "method.name=dense", "--out", "dense")
-    assert "tau: 0.7 is given, but the run in 'dense' has no gates" in refused(
-        capsys, 2, "export", "dense", "--tau", "0.7"
+    assert "threshold: 0.7 is given, but the run in 'dense' has no gates" in refused(
+        capsys, 2, "export", "dense", "--threshold", "0.7"
     )
 
 
@@ -313,8 +436,8 @@ def test_bench_times_a_file_or_a_run_on_images_that_it_names(capsys, quick_peers
         found = printed(capsys, "bench", *arguments, "--threads", "1", "--repeats", "1")
         assert found["timed_on"].startswith(source)
         assert [one["name"] for one in found["timings"]] == ["ours gated", "ours dense", "torch eager"]
-        assert {"threads", "images", "repeats", "left_out", "machine", "versions", "command"} <= found.keys()
-    assert main(["bench", "net.sluice", "--repeats", "1", "--images", "2"]) == 0
+        assert {"threads", "batch_size", "repeats", "left_out", "machine", "versions", "command"} <= found.keys()
+    assert main(["bench", "net.sluice", "--repeats", "1", "--batch-size", "2"]) == 0
     assert "100 images of noise" in capsys.readouterr().out
 
 
@@ -330,7 +453,7 @@ def test_bench_refuses_what_it_cannot_time(capsys, quick_peers):
     for arguments, named in {
         ("absent.sluice",): "absent.sluice",
         ("run", "--threads", "0"): "threads: 0",
-        ("run", "--images", "41"): "images: 41 at a call is not in 1..40",
+        ("run", "--batch-size", "41"): "batch_size: 41 is not in 1..40",
         ("run", "--repeats", "0"): "repeats: 0",
     }.items():
         assert main(["bench", *arguments]) == 2
@@ -339,7 +462,7 @@ def test_bench_refuses_what_it_cannot_time(capsys, quick_peers):
 
 def test_a_table_is_measured_trained_towards_and_compared(capsys, quick_peers):
     method = ["method.options.layer_weight=0", "method.options.channel_weight=0"]
-    found = printed(capsys, "bench", "small.yaml", "--table", "--threads", "1", "-o", "tables/small.json")
+    found = printed(capsys, "profile", "small.yaml", "--threads", "1", "-o", "tables/small.json")
     assert found.keys() == {"file", "dense_ms", "overhead_ms", "ops", "threads"}
     table = LatencyTable.load("tables/small.json")
     assert table.came_from.keys() == {"machine", "versions", "command"}
@@ -360,10 +483,10 @@ def test_a_table_is_measured_trained_towards_and_compared(capsys, quick_peers):
 
 def test_evaluate_sweeps_and_repeats(capsys):
     printed(capsys, "train", "small.yaml", "--out", "run")
-    swept = printed(capsys, "evaluate", "run", "--sweep", "[0.1,0.9]")["points"]
+    swept = printed(capsys, "evaluate", "run", "--threshold", "0.1", "0.9")["points"]
     assert [point["macs"]["repeats"] for point in swept.values()] == [1, 1]
     assert list(swept) == sorted(swept, key=lambda name: -swept[name]["macs"]["mean"])
     repeated = printed(capsys, "evaluate", "run", "--strategy", "stochastic", "--repeats", "3")["points"]
     (point,) = repeated.values()
     assert point["accuracy"]["repeats"] == 3 and point["macs"]["std"] > 0
-    assert "sweep: []" in refused(capsys, 2, "evaluate", "run", "--sweep", "[]")
+    assert "threshold" in refused(capsys, 2, "evaluate", "run", "--threshold")

@@ -119,7 +119,7 @@ def test_early_exits_ask_for_no_more_than_their_share() -> None:
     assert method.objective is not None
     objective = method.objective(gated)
     _, gates = gated(torch.randn(8, 3, 32, 32), return_gates=True)
-    for first, second, loss in ((0, 0, 2 * (0.5**2 + 0.25**2)), (1, 1, 2 * 0.25**2), (0, 1, 2 * 0.5**2)):
+    for first, second, loss in ((1, 1, 2 * (0.5**2 + 0.25**2)), (0, 0, 2 * 0.25**2), (1, 0, 2 * 0.5**2)):
         opens = {"layer1.exit": first, "layer2.exit": second}
         decided = {name: r._replace(open=torch.full((8, 1), float(opens[name]))) for name, r in gates.items()}
         assert objective(sg.GateRecords(decided), 0.0).item() == loss

@@ -52,7 +52,8 @@ sluice::ValueSpec value_of(const Value& value) {
   sluice::ValueSpec spec;
   spec.is_gate = std::get<0>(value);
   spec.shape = std::get<1>(value);
-  for (const auto& [gate, first, count, repeat] : std::get<2>(value)) spec.runs.push_back({gate, first, count, repeat});
+  for (const auto& [gate, first, count, repeat] : std::get<2>(value))
+    spec.runs.push_back({gate, first, count, repeat});
   return spec;
 }
 

@@ -32,10 +32,10 @@ struct View {
 };
 
 struct Window {
-  int height, width;  // taps
-  int stride_y, stride_x;
-  int pad_y, pad_x;
-  int dilation_y, dilation_x;
+  int height = 1, width = 1;  // taps
+  int stride_y = 1, stride_x = 1;
+  int pad_y = 0, pad_x = 0;
+  int dilation_y = 1, dilation_x = 1;
 };
 
 // Activations that are a clamp are part of the store: y = min(max(y, low), high).
@@ -157,7 +157,7 @@ struct WinogradWeights {
   size_t row_step;
   int count;
   float* out;
-  size_t plane, pitch;  // floats per position xi, per input channel
+  size_t plane = 0, pitch = 0;  // floats per position xi, per input channel
 };
 
 struct WinogradProduct {

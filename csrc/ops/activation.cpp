@@ -14,8 +14,7 @@ Shape check(const Rules& rules) {
 
 class Activate final : public Operator {
  public:
-  explicit Activate(const OpSpec& op)
-      : in_(op.inputs[0]), out_(op.output), activation_(applied(op, "function")) {}
+  explicit Activate(const OpSpec& op) : in_(op.inputs[0]), out_(op.output), activation_(applied(op, "function")) {}
 
   void run(RunState& state) const override {
     const View &in = state.views[in_], &out = state.views[out_];

@@ -23,7 +23,7 @@ class Add final : public Operator {
   explicit Add(const OpSpec& op) : inputs_(op.inputs), out_(op.output), activation_(applied(op)) {}
 
   void run(RunState& state) const override {
-    std::vector<int> alike;                    // inputs that store the same channels as the output
+    std::vector<int> alike;                   // inputs that store the same channels as the output
     std::vector<std::vector<Source>> others;  // of the others, what of each lies where
     for (const int input : inputs_) {
       if (!state.present[input]) continue;

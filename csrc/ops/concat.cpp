@@ -24,9 +24,9 @@ Shape check(const Rules& rules) {
   int64_t channels = 0;
   for (size_t i = 0; i < op.inputs.size(); ++i) {
     const ValueSpec& part = rules.in(static_cast<int>(i));
-    rules.require(part.is_plane() == first.is_plane() && part.height() == first.height() &&
-                      part.width() == first.width(),
-                  "joins planes of different sizes");
+    rules.require(
+        part.is_plane() == first.is_plane() && part.height() == first.height() && part.width() == first.width(),
+        "joins planes of different sizes");
     require_flags(rules, map, channels, static_cast<int>(i));
     channels += part.channels();
   }

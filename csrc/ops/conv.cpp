@@ -87,9 +87,16 @@ class Conv final : public Operator, public RowWise {
 
  private:
   ConvCall call_of(RunState& state, const View& in, const View& out) const {
-    const float* residual = residual_ == -1 ? nullptr : state.views[residual_].data;
-    const Prefetch meanwhile = {pages_.data(), static_cast<int>(pages_.size()), kPageLines};
-    return {in, out, residual, state.open(in_), state.open(out_), state.in_order(), activation_.clamp, meanwhile};
+    ConvCall call = {};
+    call.in = in;
+    call.out = out;
+    call.residual = residual_ == -1 ? nullptr : state.views[residual_].data;
+    call.open_in = state.open(in_);
+    call.open_out = state.open(out_);
+    call.in_order = state.in_order();
+    call.clamp = activation_.clamp;
+    call.meanwhile = {pages_.data(), static_cast<int>(pages_.size()), kPageLines};
+    return call;
   }
 
   // How much is open, rounded to eighths. Groups have one candidate, so that pairs across groups do no harm.

@@ -42,10 +42,7 @@ class Gate final : public Operator {
 class TopGate final : public Operator {
  public:
   explicit TopGate(const OpSpec& op)
-      : logits_(op.inputs[0]),
-        gate_(op.output),
-        count_(integer(op, "top_k")),
-        keep_open_(integer(op, "keep_open")) {}
+      : logits_(op.inputs[0]), gate_(op.output), count_(integer(op, "top_k")), keep_open_(integer(op, "keep_open")) {}
 
   void run(RunState& state) const override {
     const size_t gates = state.flags[gate_].size();

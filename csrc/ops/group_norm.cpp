@@ -25,8 +25,7 @@ Shape check(const Rules& rules) {
 
 class GroupNorm final : public Operator {
  public:
-  GroupNorm(const Plan& plan, const OpSpec& op)
-      : in_(op.inputs[0]), out_(op.output), epsilon_(number(op, "eps")) {
+  GroupNorm(const Plan& plan, const OpSpec& op) : in_(op.inputs[0]), out_(op.output), epsilon_(number(op, "eps")) {
     const int channels = plan.value(in_).channels();
     per_group_ = channels / integer(op, "groups");
     for (int c = 0; c < channels; ++c) {
@@ -43,13 +42,10 @@ class GroupNorm final : public Operator {
     const View& in = state.views[in_];
     const int blocks = blocks_of(open.count);
     float *means = state.scratch(0), *variances = means + room_;
-    for_whole_blocks(state, in, blocks, [&](int block) {
-      state.kernels.global_pool({in, means, block, block + 1});
-    });
+    for_whole_blocks(state, in, blocks, [&](int block) { state.kernels.global_pool({in, means, block, block + 1}); });
     share_means(means, open.count);
-    for_whole_blocks(state, in, blocks, [&](int block) {
-      state.kernels.squares({in, means, variances, block, block + 1});
-    });
+    for_whole_blocks(state, in, blocks,
+                     [&](int block) { state.kernels.squares({in, means, variances, block, block + 1}); });
     share_means(variances, open.count);
     for_blocks(state, state.views[out_], blocks, [&](int block, Span rows) {
       scale_rows(state, in, state.views[out_], block, rows, lanes_at(open, block, means, variances));

@@ -102,7 +102,6 @@ class NarrowLinear final : public Operator {
     OuterConv product = {};
     product.in = state.views[in_];
     product.out = state.views[out_];
-    product.window = kPoint;
     product.weights = weights_.get();
     product.row_step = kLanes;
     product.block_step = block_step();
@@ -118,8 +117,6 @@ class NarrowLinear final : public Operator {
   }
 
  private:
-  static constexpr Window kPoint = {1, 1, 1, 1, 0, 0, 1, 1};
-
   size_t block_step() const { return static_cast<size_t>(columns_) * kLanes; }
 
   int in_, out_, rows_, columns_;

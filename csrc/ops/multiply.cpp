@@ -1,4 +1,5 @@
-// A product with what has the same shape, or with one factor for each channel, for adjacent channels, or for each pixel.
+// A product with what has the same shape, or with one factor for each channel, for adjacent channels, or for each
+// pixel.
 #include "planes.h"
 #include "rules.h"
 #include "shares.h"
@@ -23,9 +24,7 @@ Shape check(const Rules& rules) {
       rules.require(y.channels() == 1 && x.is_plane() && x.height() == y.height() && x.width() == y.width(),
                     "factors do not fit the pixels");
       break;
-    case Factors::channels:
-      rules.require(x.channels() % y.channels() == 0, "factors do not fit the channels");
-      break;
+    case Factors::channels: rules.require(x.channels() % y.channels() == 0, "factors do not fit the channels"); break;
   }
   const bool alike = y.channels() == x.channels() && rules.map(1) == rules.map(0);
   rules.require(rules.map(1).empty() || alike, "factors are gated otherwise than what they multiply");

@@ -64,11 +64,16 @@ class Pad final : public Operator {
     std::vector<int> sources(size);
     for (int i = 0; i < size; ++i) {
       const int at = i - before;
-      if (at >= 0 && at < side) sources[i] = at;
-      else if (mode == Mode::constant) sources[i] = -1;
-      else if (mode == Mode::replicate) sources[i] = at < 0 ? 0 : side - 1;
-      else if (mode == Mode::reflect) sources[i] = at < 0 ? -at : 2 * (side - 1) - at;
-      else sources[i] = at < 0 ? at + side : at - side;
+      if (at >= 0 && at < side)
+        sources[i] = at;
+      else if (mode == Mode::constant)
+        sources[i] = -1;
+      else if (mode == Mode::replicate)
+        sources[i] = at < 0 ? 0 : side - 1;
+      else if (mode == Mode::reflect)
+        sources[i] = at < 0 ? -at : 2 * (side - 1) - at;
+      else
+        sources[i] = at < 0 ? at + side : at - side;
     }
     return sources;
   }

@@ -21,8 +21,7 @@ Shape check(const Rules& rules) {
 // All channels that become one are stored or none, side by side.
 class PixelShuffle final : public Operator {
  public:
-  explicit PixelShuffle(const OpSpec& op)
-      : in_(op.inputs[0]), out_(op.output), factor_(integer(op, "factor")) {}
+  explicit PixelShuffle(const OpSpec& op) : in_(op.inputs[0]), out_(op.output), factor_(integer(op, "factor")) {}
 
   void run(RunState& state) const override {
     const View& out = state.views[out_];

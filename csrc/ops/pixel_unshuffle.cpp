@@ -20,8 +20,7 @@ Shape check(const Rules& rules) {
 
 class PixelUnshuffle final : public Operator {
  public:
-  explicit PixelUnshuffle(const OpSpec& op)
-      : in_(op.inputs[0]), out_(op.output), factor_(integer(op, "factor")) {}
+  explicit PixelUnshuffle(const OpSpec& op) : in_(op.inputs[0]), out_(op.output), factor_(integer(op, "factor")) {}
 
   void run(RunState& state) const override {
     const View& out = state.views[out_];

@@ -1,6 +1,7 @@
 // Channels and pixels as they are stored: blocks of 16 lanes, the open channels side by side. An op writes whole
-// blocks of an ungated value, zeros in the lanes past the last channel: the inner-product kernel reads them, with zero
-// weights, and a NaN that an earlier image left there would come through. Of a gated value nobody reads these lanes.
+// blocks of an ungated value, zeros in the lanes past the last channel: the inner-product kernel reads them, with
+// zero weights, and a NaN that an earlier image left there would come through. Of a gated value nobody reads these
+// lanes.
 #pragma once
 
 #include <array>
@@ -11,9 +12,7 @@
 namespace sluice {
 
 inline float* row_of(const View& view, int block, int y) { return view.data + block * view.block + y * view.row; }
-inline float* lane_of(const View& view, int entry, int y) {
-  return row_of(view, entry / kLanes, y) + entry % kLanes;
-}
+inline float* lane_of(const View& view, int entry, int y) { return row_of(view, entry / kLanes, y) + entry % kLanes; }
 
 void clear(RunState& state, const View& view, int blocks);
 

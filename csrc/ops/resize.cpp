@@ -98,8 +98,7 @@ class Nearest final : public Operator {
   static std::vector<int> sources(int side, int size) {
     const float scale = static_cast<float>(side) / static_cast<float>(size);
     std::vector<int> sources(size);
-    for (int i = 0; i < size; ++i)
-      sources[i] = std::min(static_cast<int>(static_cast<float>(i) * scale), side - 1);
+    for (int i = 0; i < size; ++i) sources[i] = std::min(static_cast<int>(static_cast<float>(i) * scale), side - 1);
     return sources;
   }
 

@@ -45,9 +45,9 @@ class Rules final {
   // last one hang over the end that starts inside.
   int windows(int side, int64_t kernel, const char* axis, int dilation, bool ceil) const;
 
-  Shape like_input() const;           // for ops of one input that keep shape and map
-  void weight(size_t rank) const;     // that there is one, each side in 1..kMaxChannels
-  void bias(int64_t channels) const;  // that it has so many, if there is one
+  Shape like_input() const;                          // for ops of one input that keep shape and map
+  void weight(size_t rank) const;                    // that there is one, each side in 1..kMaxChannels
+  void bias(int64_t channels) const;                 // that it has so many, if there is one
   void per_channel(const TensorSpec& tensor) const;  // that it has one number per input channel, if there is one
   int64_t weight_side(size_t i) const { return op.weight.shape[i]; }
 

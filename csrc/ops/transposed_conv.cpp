@@ -166,9 +166,7 @@ class TransposedConvolution final : public Operator {
   Floats packed_;
 };
 
-OperatorPtr make(const Making& making) {
-  return std::make_unique<TransposedConvolution>(making.plan, making.op);
-}
+OperatorPtr make(const Making& making) { return std::make_unique<TransposedConvolution>(making.plan, making.op); }
 
 }  // namespace
 

@@ -22,21 +22,22 @@ import torch
 
 from sluicegate.analysis.peers import PEERS_F32, dense_peers
 from sluicegate.analysis.peers import versions as peer_versions
-from sluicegate.data import ImageSet
-from sluicegate.errors import InputError
-from sluicegate.lowering import lift, lower
+from sluicegate.errors import InputError, SluicegateError, one_line
 from sluicegate.files import whole_file
+from sluicegate.lowering import lift, lower
 from sluicegate.recipes import recipe
-from sluicegate.train import build_subject, load_split, provenance, read_run_recipe
-from sluicegate.train.products import TIMED, export_net, export_run, timed_pixels
+from sluicegate.train import DataRecipe, build_subject, load_split, provenance, read_run_recipe
+from sluicegate.train.exporting import export_net
+from sluicegate.train.products import TIMED, export_run, timed_pixels
 from sluicegate_runtime import (
-    Artifact,
     LatencyTable,
+    Preprocessing,
+    Program,
     Session,
-    without_gates,
-    load,
-    measure_latency,
     benchmark,
+    load_program,
+    measure_latency,
+    without_gates,
 )
 from sluicegate_runtime.images import read_image
 from sluicegate_runtime.preprocess import prepare
@@ -67,66 +68,88 @@ class Timing:
     error: float | None = None
 
 
-def as_file(model: str, folder: Path, data_root: Path | None = None) -> tuple[Path, ImageSet | None]:
-    """A `.sluice` file: as it is, or of a run, or of a recipe's untrained network; these have test images, too.
+def as_file(model: str, folder: Path, data_dir: Path | None = None) -> tuple[Path, DataRecipe | None]:
+    """A `.sluice` file: as it is, or of a run, or of a recipe's untrained network; these have a data set, too.
 
     Args:
         model: the file, a run folder, or a recipe (see `recipe`).
         folder: where to write the file.
-        data_root: of the data set (`--data-dir`).
+        data_dir: of a recipe's data set, which says how large its images are and how many classes there are; a run
+            folder knows.
 
     Raises:
         InputError: it is none of these, or the engine has no op for a part of the network.
     """
     wanted, file = Path(model), folder / "model.sluice"
     if wanted.is_dir():
-        images = load_split(read_run_recipe(wanted).data, "test", data_root)
-        return export_run(wanted, images, file), images
+        return export_run(wanted, file), read_run_recipe(wanted).data
     if wanted.suffix == ".sluice":
         return wanted, None
     begun = recipe(model)
-    images = load_split(begun.data, "test", data_root)
-    return export_net(build_subject(begun, images, read_files=False).net, images, file), images
+    spec = load_split(begun.data, "test", data_dir).spec
+    return export_net(build_subject(begun, spec, read_files=False).net, spec, file), begun.data
 
 
-def what_to_time(file: Path, photos: Sequence[Path], images: ImageSet | None) -> tuple[np.ndarray, str]:
-    """Images [N, C, H, W] as a file's network takes them, and what they are: image files, or else the data set's, or
-    else noise.
+def what_to_time(
+    file: Path,
+    photos: Sequence[Path],
+    data: DataRecipe | None = None,
+    data_dir: Path | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> tuple[np.ndarray, str]:
+    """Images [N, C, H, W] as a file's network takes them, and what they are: image files, or else the first test images
+    of a data set where it is at hand, or else noise.
 
     Raises:
-        InputError: the file or a photo cannot be read.
+        InputError: the file or a photo cannot be read, or how photos are prepared is unknown; or `data_dir` is given
+            and holds no such data set.
     """
-    program = load(file).program
+    program = load_program(file).program
     if photos:
-        return np.stack([prepare(read_image(one), program) for one in photos]), f"{len(photos)} image files"
-    if images is not None:
-        pixels = timed_pixels(images)
-        return pixels, f"{len(pixels)} test images"
+        pixels = [_prepared(one, program, preprocessing) for one in photos]
+        return np.stack(pixels), f"{len(photos)} image files"
+    why = "name image files, for gates as these open them"
+    if data is not None:
+        try:
+            pixels = timed_pixels(load_split(data, "test", data_dir))
+            return pixels, f"{len(pixels)} test images"
+        except SluicegateError as error:
+            if data_dir is not None:
+                raise
+            why = one_line(error, limit=120)
     shape = program.shape(program.input)
     noise = np.random.default_rng(0).standard_normal((TIMED, *shape), np.float32)
-    return noise, f"{TIMED} images of noise (name image files, for gates as these open them)"
+    return noise, f"{TIMED} images of noise ({why})"
+
+
+def _prepared(photo: Path, program: Program, preprocessing: Preprocessing | None) -> np.ndarray:
+    pixels = read_image(photo)
+    try:
+        return prepare(pixels, program, preprocessing)
+    except InputError as error:
+        raise InputError(f"image: {photo}: {error}") from error
 
 
 def compare(
-    file: Path, images: np.ndarray, threads: int = 2, per_call: int = 1, repeats: int = 100, tune: bool = False
+    file: Path, images: np.ndarray, threads: int = 2, batch_size: int = 1, repeats: int = 100, tune: bool = False
 ) -> list[Timing]:
     """Time a file's network, gated (where it has gates) and dense, against every peer.
 
     Args:
         file: a `.sluice` file.
-        images: what to run, `per_call` at a time, and from the first again when they are through.
+        images: what to run, `batch_size` at a time, and from the first again when they are through.
         threads: of each contender.
-        per_call: images at a call.
+        batch_size: images at a call.
         repeats: timed calls of each contender.
         tune: see `Session`.
 
     Raises:
         InputError: the file cannot be read, or there are fewer images than a call takes.
     """
-    if not 1 <= per_call <= len(images):
-        raise InputError(f"images: {per_call} at a call is not in 1..{len(images)}, of which there are so many")
-    artifact = load(file)
-    batches = [images[i : i + per_call] for i in range(0, len(images) - per_call + 1, per_call)]
+    if not 1 <= batch_size <= len(images):
+        raise InputError(f"batch_size: {batch_size} is not in 1..{len(images)}, of which there are so many")
+    artifact = load_program(file)
+    batches = [images[i : i + batch_size] for i in range(0, len(images) - batch_size + 1, batch_size)]
     plain = lift(without_gates(artifact))
     example = torch.from_numpy(batches[0])
     dense = Session(lower(plain, example[:1]).artifact, threads, tune)
@@ -181,7 +204,7 @@ def save_latency_table(file: Path, output: Path, threads: int = 2, tune: bool = 
         InputError: see `measure_latency`; or `output` cannot be written, which is known before it is measured.
     """
     with whole_file(output) as part:
-        table = replace(measure_latency(load(file), threads, tune), came_from=provenance.provenance())
+        table = replace(measure_latency(load_program(file), threads, tune), came_from=provenance.provenance())
         part.write_text(table.to_json() + "\n", encoding="utf-8")
     return table
 

@@ -1,4 +1,4 @@
-"""The command line: sluicegate demo | train | evaluate | export | predict | bench | frontier | recipes.
+"""The command line: sluicegate VERB; the verbs are in the table `_VERBS`.
 
 Results go to standard output, as tables or, with `--json`, as one JSON object; everything else goes to standard error.
 Exit status: 0, 1 (the run failed), 2 (bad usage). An error is one line.
@@ -25,12 +25,12 @@ from sluicegate.analysis import save_frontier
 from sluicegate.analysis.peers import missing_peers
 from sluicegate.bench import as_file, came_from, compare, predicted, save_latency_table, what_to_time
 from sluicegate.convert import GatedModel
-from sluicegate.data import ImageSet, known_statistics
-from sluicegate.errors import InputError, SluicegateError
+from sluicegate.data import DataSpec, Images, known_statistics
+from sluicegate.errors import InputError
 from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Strategy, Threshold
 from sluicegate.recipes import demo as demo_recipes
 from sluicegate.recipes import paper, recipe, recipes
-from sluicegate.tables import bench_table, recipe_table, result_tables, speed_table, spread_line
+from sluicegate.tables import bench_table, finetune_table, recipe_table, result_tables, speed_table, spread_line
 from sluicegate.train import (
     DataRecipe,
     Evaluation,
@@ -43,31 +43,45 @@ from sluicegate.train import (
     load_split,
     override,
     provenance,
+    read_result,
     read_run_recipe,
+    read_run_spec,
     run,
     spread,
 )
 from sluicegate.train import evaluate as measure
+from sluicegate.train.finetuning import TABLE, finetune_recipe, run_name
+from sluicegate.train.finetuning import finetune as finetuned
 from sluicegate.train.products import engine_milliseconds, export_run, run_series
-from sluicegate_runtime import prediction, LatencyTable
+from sluicegate.train.stages import run_recipe
+from sluicegate.train.sweep import sweep as sweep_points
+from sluicegate_runtime import LatencyTable, prediction
+from sluicegate_runtime.command import exit_status
+from sluicegate_runtime.preprocess import parse_preprocessing
 
 _NOTES = Console(stderr=True, highlight=False)
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
-_TAKES_VALUE = ("--out", "--data-dir")
+_TAKES_VALUE = ("--out", "-o", "--data-dir", "--weights", "--data", "--teacher", "--table", "--over")
+_WITH_OVERRIDES = ("train", "finetune", "sweep")
+_STRATEGIES: dict[str, Callable[[jsonargparse.Namespace], Strategy]] = {
+    "threshold": lambda config: Threshold(*config.threshold or ()),
+    "stochastic": lambda config: Stochastic(),
+    "always-on": lambda config: AlwaysOn(),
+    "ensemble": lambda config: Ensemble(5 if config.passes is None else config.passes),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    return exit_status(lambda: _command(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _command(arguments: list[str]) -> int | None:
     try:
-        config = _parse(list(sys.argv[1:] if arguments is None else arguments))
-        _VERBS[config.verb](config[config.verb])
+        config = _parse(arguments)
+        return _VERBS[config.verb](config[config.verb])
     except jsonargparse.ArgumentError as error:
-        return _refuse(error, 2)
-    except InputError as error:
-        return _refuse(error, 2)
-    except SluicegateError as error:
-        return _refuse(error, 1)
-    return 0
+        raise InputError(str(error)) from error
 
 
 def demo(config: jsonargparse.Namespace) -> None:
@@ -89,9 +103,36 @@ def train(config: jsonargparse.Namespace) -> None:
     """Train by a recipe into a run folder."""
     wanted = override(recipe(config.recipe), config.overrides)
     out = config.out or Path("runs") / wanted.name
-    result = run(wanted, out, resume=config.resume, data_root=config.data_dir)
+    result = run_recipe(wanted, out, resume=config.resume, data_dir=config.data_dir)
     if provenance.is_first_process():
         _show(config, asdict(result), *result_tables({result.name: result}), f"run folder: {out}")
+
+
+def finetune(config: jsonargparse.Namespace) -> None:
+    """Give a trained network gates, and train it to do with less; measure it before and after."""
+    options = ("net", "weights", "data", "target", "kind", "epochs", "size", "normalize", "teacher", "table")
+    asked = {name: config[name] for name in options}
+    out = config.out or Path("runs") / run_name(config.net, config.data, config.target)
+    if config.kind == "ms" and config.table is None:
+        asked["table"] = str(out / TABLE)
+    wanted = override(finetune_recipe(**asked), config.overrides)
+    data_dir = Path(config.data) if Path(config.data).is_dir() else config.data_dir
+    found = finetuned(wanted, out, config.resume, data_dir, config.threads, note=_note)
+    if provenance.is_first_process():
+        _show(config, asdict(found), finetune_table(found), f"run folder: {out}", f"file: {found.file}")
+
+
+def sweep(config: jsonargparse.Namespace) -> None:
+    """Train a recipe at several values of its options, one after another or side by side."""
+    wanted = override(recipe(config.recipe), config.overrides)
+    out = config.out or Path("runs") / f"sweep-{wanted.name}"
+    found = sweep_points(wanted, config.over or [], out, config.resume, config.data_dir, config.jobs, _note)
+    results = {name: read_result(out / name) for name in found}
+    _show(config, found, *result_tables(results), f"results: {out / 'results.json'}")
+
+
+def _note(line: str) -> None:
+    _NOTES.print(line, soft_wrap=True)
 
 
 def evaluate(config: jsonargparse.Namespace) -> None:
@@ -100,7 +141,7 @@ def evaluate(config: jsonargparse.Namespace) -> None:
     name, net, images = _what_to_measure(config)
     subject = as_subject(net, images)
     found = {}
-    for label, strategy in _strategies(config, name).items():
+    for label, strategy in _strategies(config, name, net).items():
         if isinstance(net, GatedModel):
             net.strategy = strategy
         found[label] = [_measured(config, subject, images) for _ in range(config.repeats)]
@@ -120,44 +161,42 @@ def evaluate(config: jsonargparse.Namespace) -> None:
 
 def export(config: jsonargparse.Namespace) -> None:
     """Write a run's network as a file for the engine."""
-    begun = read_run_recipe(config.run)
-    images = load_split(begun.data, "test", config.data_dir)
-    file = export_run(config.run, images, config.output, config.weights, config.tau)
+    file = export_run(config.run, config.output, config.weights, config.threshold)
     _show(config, {"file": str(file), "bytes": file.stat().st_size}, f"file: {file}")
 
 
-def predict(config: jsonargparse.Namespace) -> None:
+def predict(config: jsonargparse.Namespace) -> int:
     """Say what an exported classifier sees in image files, as JSON lines."""
-    prediction.command(config)
+    return prediction.command(config)
 
 
-def bench(config: jsonargparse.Namespace) -> None:
-    """Time a network, gated and dense, against other engines; or measure its latency table, to train towards."""
+def profile(config: jsonargparse.Namespace) -> None:
+    """Measure a network's latency table: milliseconds by what its gates leave open, to train towards."""
     with tempfile.TemporaryDirectory() as scratch:
-        if config.table:
-            _measure_table(config, Path(scratch))
-        else:
-            _compare(config, Path(scratch))
-
-
-def _measure_table(config: jsonargparse.Namespace, scratch: Path) -> None:
-    file, _ = as_file(config.model, scratch, config.data_dir)
-    table = save_latency_table(file, config.output, config.threads, config.tune)
+        file, _ = as_file(config.model, Path(scratch), config.data_dir)
+        table = save_latency_table(file, config.output, config.threads, config.tune)
     found = {"dense_ms": table.dense, "overhead_ms": table.overhead, "ops": len(table.ops), "threads": table.threads}
     _show(config, {"file": str(config.output), **found}, f"table: {config.output}", f"dense: {table.dense:.3f} ms")
 
 
+def bench(config: jsonargparse.Namespace) -> None:
+    """Time a network, gated and dense, against other engines."""
+    with tempfile.TemporaryDirectory() as scratch:
+        _compare(config, Path(scratch))
+
+
 def _compare(config: jsonargparse.Namespace, scratch: Path) -> None:
     absent, table = missing_peers(), LatencyTable.load(config.latency) if config.latency else None
-    file, images = as_file(config.model, scratch, config.data_dir)
-    pixels, source = what_to_time(file, config.files, images)
+    said = None if config.preprocessing is None else parse_preprocessing(config.preprocessing)
+    file, data = as_file(config.model, scratch, config.data_dir)
+    pixels, source = what_to_time(file, config.files, data, config.data_dir, said)
     forecast = predicted(file, pixels, table, config.threads, config.tune) if table else None
     _NOTES.print("preparing the other engines", soft_wrap=True)
-    timings = compare(file, pixels, config.threads, config.images, config.repeats, config.tune)
+    timings = compare(file, pixels, config.threads, config.batch_size, config.repeats, config.tune)
     report = {
         "model": config.model,
         "timed_on": source,
-        **{key: config[key] for key in ("threads", "images", "repeats", "tune")},
+        **{key: config[key] for key in ("threads", "batch_size", "repeats", "tune")},
         "timings": [asdict(one) for one in timings],
         "predicted_ms": forecast,
         "left_out": absent,
@@ -166,7 +205,7 @@ def _compare(config: jsonargparse.Namespace, scratch: Path) -> None:
     notes = [f"left out: {peer}, {package} is not installed" for peer, package in absent.items()]
     if forecast is not None:
         notes.append(f"the latency table predicts {forecast:.3f} ms for an image, the median")
-    _show(config, report, bench_table(timings), f"timed on {source}, {config.images} at a call", *notes)
+    _show(config, report, bench_table(timings), f"timed on {source}, {config.batch_size} at a call", *notes)
 
 
 def frontier(config: jsonargparse.Namespace) -> None:
@@ -182,13 +221,16 @@ def list_recipes(config: jsonargparse.Namespace) -> None:
     _show(config, {one.name: asdict(one) for one in made}, recipe_table(made))
 
 
-_VERBS: dict[str, Callable[[jsonargparse.Namespace], None]] = {
+_VERBS: dict[str, Callable[[jsonargparse.Namespace], int | None]] = {
     "demo": demo,
     "train": train,
+    "finetune": finetune,
+    "sweep": sweep,
     "evaluate": evaluate,
     "export": export,
     "predict": predict,
     "bench": bench,
+    "profile": profile,
     "frontier": frontier,
     "recipes": list_recipes,
 }
@@ -200,7 +242,8 @@ def _parser() -> jsonargparse.ArgumentParser:
     for name, verb in _VERBS.items():
         sub = _new_parser(verb.__doc__)
         _ARGUMENTS[name](sub)
-        sub.add_argument("--json", action="store_true", help="print one JSON object")
+        if verb is not predict:  # which prints nothing but JSON, and has the option of its own
+            sub.add_argument("--json", action="store_true", help="print one JSON object")
         verbs.add_subcommand(name, sub, help=verb.__doc__)
     return parser
 
@@ -219,7 +262,37 @@ def _train_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="a recipe's name, or a YAML file")
     parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="e.g. epochs=3 optimizer.lr=0.05")
     parser.add_argument("--out", type=Path | None, help="run folder; runs/NAME if left out")
+    parser.add_argument("--resume", action="store_true", help="go on where the run stopped; epochs may grow")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
+
+
+def _finetune_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    parser.add_argument("net", help="resnet20, torchvision:resnet18, timm:resnet18, your.module:function")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="of the recipe, as for train")
+    parser.add_argument("--weights", type=str, required=True, help="a file, or 'pretrained' for the library's own")
+    parser.add_argument("--data", type=str, required=True, help="a data set's name, or a folder of images")
+    parser.add_argument("--target", type=float, default=0.5, help="share of MACs, or what --kind says")
+    parser.add_argument("--kind", choices=["macs", "rate", "ms"], default="macs", help="what the target is of")
+    parser.add_argument("--table", type=str | None, help="latency table for a target in ms; measured if left out")
+    parser.add_argument("--teacher", type=str | None, help="NET=WEIGHTS, or none; the network as it came if left out")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--size", type=int | None, help="resize and crop images to this size")
+    parser.add_argument("--normalize", type=str | None, help="'imagenet' or a data set, whose mean and std to use")
+    parser.add_argument("-o", "--out", type=Path | None, help="run folder; runs/NAME if left out")
     parser.add_argument("--resume", action="store_true", help="go on where the run in the folder was cut off")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of a data set that is given by name")
+    parser.add_argument("--threads", type=int, default=1, help="of the engine, for milliseconds")
+
+
+def _sweep_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", help="a recipe's name, or a YAML file")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="of the recipe, as for train")
+    parser.add_argument(
+        "--over", action="append", metavar="key=value,value", help="what is varied; several make a grid"
+    )
+    parser.add_argument("--out", type=Path | None, help="folder for the points; runs/sweep-NAME if left out")
+    parser.add_argument("--resume", action="store_true", help="go on where the sweep in the folder was cut off")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
 
 
@@ -231,10 +304,14 @@ def _evaluate_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int | None, help="measure on so many images")
     parser.add_argument("--size", type=int | None, help="resize and crop images to this size")
     parser.add_argument("--normalize", type=str | None, help="'imagenet' or a data set, whose mean and std to use")
-    parser.add_argument("--strategy", choices=["threshold", "stochastic", "always-on", "ensemble"], default="threshold")
-    parser.add_argument("--tau", type=float | None, help="of the threshold strategy; 0.5 if left out")
-    parser.add_argument("--sweep", type=list[float] | None, help="measure at each of these tau: [0.3,0.5,0.7]")
-    parser.add_argument("--passes", type=int, default=5, help="of the ensemble strategy")
+    parser.add_argument("--strategy", choices=list(_STRATEGIES), help="threshold if left out")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        nargs="+",
+        help="above which probability gates are open; several: each in turn",
+    )
+    parser.add_argument("--passes", type=int | None, help="of the ensemble strategy; 5 if left out")
     parser.add_argument("--repeats", type=int, default=1, help="measure so often; print mean and standard deviation")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--device", type=str | None, help="cpu, cuda, ...; the GPU if there is one")
@@ -244,20 +321,27 @@ def _export_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("-o", "--output", type=Path, default=Path("model.sluice"), help="the file to write")
     parser.add_argument("--weights", type=Path | None, help="safetensors file; the run's last weights if left out")
-    parser.add_argument("--tau", type=float | None, help="the threshold of the file's gates; 0.5 if left out")
-    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
+    parser.add_argument("--threshold", type=float | None, help="of the file's gates, a probability; 0.5 if left out")
 
 
 def _bench_arguments(parser: jsonargparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL|RUN|RECIPE", help=".sluice file, run folder, or recipe (untrained)")
+    _model_arguments(parser)
     parser.add_argument("files", nargs="*", type=Path, default=[], metavar="IMAGE", help="images to time it on")
-    parser.add_argument("--threads", type=int, default=2, help="of each engine")
-    parser.add_argument("--images", type=int, default=1, help="at a call")
+    parser.add_argument("--batch-size", type=int, default=1, help="images at a call")
     parser.add_argument("--repeats", type=int, default=100, help="timed calls of each engine")
-    parser.add_argument("--tune", action="store_true", help="measure the fastest algorithms first, once a machine")
     parser.add_argument("--latency", type=Path | None, metavar="TABLE", help="say what this latency table predicts")
-    parser.add_argument("--table", action="store_true", help="compare nothing: measure a latency table")
+    parser.add_argument("--preprocessing", type=str | None, help="of IMAGE: none, imagenet or MEAN/STD; see predict")
+
+
+def _profile_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    _model_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, default=Path("table.json"), help="the table to write")
+
+
+def _model_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL|RUN|RECIPE", help=".sluice file, run folder, or recipe (untrained)")
+    parser.add_argument("--threads", type=int, default=2, help="of each engine")
+    parser.add_argument("--tune", action="store_true", help="measure the fastest algorithms first, once a machine")
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set of a run or recipe")
 
 
@@ -275,40 +359,40 @@ def _no_arguments(parser: jsonargparse.ArgumentParser) -> None:
 _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "demo": _demo_arguments,
     "train": _train_arguments,
+    "finetune": _finetune_arguments,
+    "sweep": _sweep_arguments,
     "evaluate": _evaluate_arguments,
     "export": _export_arguments,
     "predict": prediction.add_arguments,
     "bench": _bench_arguments,
+    "profile": _profile_arguments,
     "frontier": _frontier_arguments,
     "recipes": _no_arguments,
 }
 
 
 def _parse(arguments: list[str]) -> jsonargparse.Namespace:
-    """`key=value` may stand anywhere after `train`; argparse takes repeated positionals in one piece only."""
-    if arguments[:1] != ["train"]:
+    """`key=value` may stand anywhere after `train` and its like; argparse takes repeated positionals in one piece
+    only."""
+    if not arguments or arguments[0] not in _WITH_OVERRIDES:
         return _parser().parse_args(arguments)
     before = ["", *arguments]
     overrides = [
         a for a, left in zip(arguments, before, strict=False) if _OVERRIDE.match(a) and left not in _TAKES_VALUE
     ]
     config = _parser().parse_args([a for a in arguments if a not in overrides])
-    config.train.overrides += overrides
+    config[config.verb].overrides += overrides
     return config
 
 
-def _refuse(error: Exception, status: int) -> int:
-    print(f"sluicegate: error: {' '.join(str(error).split())}", file=sys.stderr)
-    return status
-
-
-def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, ImageSet]:
+def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Images]:
     """The name, the network and the images that `evaluate` is asked for."""
     folder = Path(config.target)
     if folder.is_dir():
         begun = read_run_recipe(folder)
-        images = load_split(_data(config, begun.data), "test", config.data_dir)
-        return begun.name, load_run(folder, images, config.weights)[1], images
+        spec = read_run_spec(folder)
+        images = _as_trained_on(load_split(_data(config, begun.data), "test", config.data_dir), spec)
+        return begun.name, load_run(folder, config.weights, images.spec)[1], images
     for option in ("weights", "data"):
         if config[option] is None:
             raise InputError(
@@ -320,6 +404,15 @@ def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Im
     return config.target, build_subject(wanted, images).net, images
 
 
+def _as_trained_on(images: Images, spec: DataSpec) -> Images:
+    """The images with the mean and std that the network was trained with."""
+    if images.classes != spec.classes:
+        only = sorted(set(images.classes) ^ set(spec.classes))
+        what = f"{only[0]!r} is one of either only" if only else "their order differs"
+        raise InputError(f"data: its classes are not those of the run: {what}")
+    return replace(images, mean=spec.mean, std=spec.std) if images.shape[0] == spec.shape[0] else images
+
+
 def _data(config: jsonargparse.Namespace, data: DataRecipe) -> DataRecipe:
     return replace(
         data,
@@ -329,20 +422,23 @@ def _data(config: jsonargparse.Namespace, data: DataRecipe) -> DataRecipe:
     )
 
 
-def _strategies(config: jsonargparse.Namespace, name: str) -> dict[str, Strategy]:
-    """What to measure with, by the name that tables call it."""
+def _strategies(config: jsonargparse.Namespace, name: str, net: nn.Module) -> dict[str, Strategy]:
+    """What to measure with, by the name that tables call it; an option that nothing would heed is refused."""
     if config.repeats < 1:
         raise InputError(f"repeats: {config.repeats} must be at least 1")
-    if config.sweep is None:
-        return {name: _strategy(config)}
-    if not config.sweep:
-        raise InputError("sweep: [] names no tau to measure at")
-    if config.strategy != "threshold" or config.tau is not None:
-        raise InputError("sweep: it measures the threshold strategy at each of its tau; leave out --strategy and --tau")
-    return {f"{name} tau={tau:g}": Threshold(tau) for tau in config.sweep}
+    for option in ("strategy", "threshold", "passes"):
+        if config[option] is not None and not isinstance(net, GatedModel):
+            raise InputError(f"{option}: {config[option]} is given, but {name} has no gates")
+    kind = config.strategy or "threshold"
+    for option, wanted in (("threshold", "threshold"), ("passes", "ensemble")):
+        if config[option] is not None and kind != wanted:
+            raise InputError(f"{option}: {config[option]} is given, but the {kind} strategy has none; leave one out")
+    if len(config.threshold or ()) > 1:
+        return {f"{name} threshold={at:g}": Threshold(at) for at in config.threshold}
+    return {name: _STRATEGIES[kind](config)}
 
 
-def _measured(config: jsonargparse.Namespace, subject: Subject, images: ImageSet) -> Evaluation:
+def _measured(config: jsonargparse.Namespace, subject: Subject, images: Images) -> Evaluation:
     return measure(
         subject,
         images,
@@ -351,17 +447,6 @@ def _measured(config: jsonargparse.Namespace, subject: Subject, images: ImageSet
         device=config.device or ("cuda" if torch.cuda.is_available() else "cpu"),
         progress=True,
     )
-
-
-def _strategy(config: jsonargparse.Namespace) -> Strategy:
-    match config.strategy:
-        case "stochastic":
-            return Stochastic()
-        case "always-on":
-            return AlwaysOn()
-        case "ensemble":
-            return Ensemble(config.passes)
-    return Threshold() if config.tau is None else Threshold(config.tau)
 
 
 def _show(config: jsonargparse.Namespace, report: Mapping[str, Any], *human: Table | str) -> None:

@@ -18,17 +18,18 @@ from sluicegate.convert import (
     Gating,
     JointGating,
     LayerGating,
-    SharedGating,
     RecurrentGating,
+    SharedGating,
     exit_classifier,
 )
 from sluicegate.errors import InputError
 from sluicegate.gates import (
     BinConcrete,
     Estimator,
-    LearnedLogits,
+    FadingNoise,
     GumbelSoftmax,
     ImprovedSemHash,
+    LearnedLogits,
     MemoryHead,
     PooledHead,
     SaliencyHead,
@@ -38,11 +39,11 @@ from sluicegate.gates import (
 )
 from sluicegate.nets import build_net
 from sluicegate.objectives import (
-    GateL0,
-    GateL1,
     BatchShaping,
     Beta,
     ExitTarget,
+    GateL0,
+    GateL1,
     MacTarget,
     Objective,
     Reduction,
@@ -384,3 +385,37 @@ def skipnet(
         return WeightedSum({"layer": (pressure, GateL1("layer"))})
 
     return Method("skipnet", gating, objective, reward=Reinforce(begin, alpha, reward_weight))
+
+
+def budgeted(
+    conditional: bool = True,
+    layers: bool = False,
+    at: str | list[str] = "mid",
+    granularity: int = 1,
+    hidden: int = 16,
+    batch_norm: bool = True,
+    noise: Weight = 1.0,
+    temperature: Weight = 2 / 3,
+    initial_open_rate: float = 0.9,
+    keep_open: int = 1,
+) -> Method:
+    """Gates without an objective of their own: a recipe's `budget` says how much they may leave open (ours).
+
+    Args:
+        conditional: gates look at the image; else their logits are parameters, which prunes.
+        layers: each residual branch has a gate as well, by the same head.
+        at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate.
+        hidden: neurons of a head's hidden layer.
+        batch_norm: normalise them.
+        noise: of a gate, 1 for that of `BinConcrete`, 0 for none; a schedule such as `linear(1, 0, 0, 0.7)` leaves none
+            for the end (see `FadingNoise`).
+        temperature: of the gates' gradient.
+        initial_open_rate: probability with which a gate starts out open.
+        keep_open: gates that are always open where `at` names places outside of residual branches.
+    """
+    head = partial(PooledHead, hidden=hidden, batch_norm=batch_norm) if conditional else LearnedLogits
+    estimator = FadingNoise(noise, temperature)
+    channel = ChannelGating(at, granularity, estimator, head, initial_open_rate, keep_open)
+    if not layers:
+        return Method("budgeted", channel)
+    return Method("budgeted", JointGating(channel, LayerGating(estimator, head), head, initial_open_rate))

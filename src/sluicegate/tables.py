@@ -6,6 +6,7 @@ from rich.table import Column, Table
 
 from sluicegate.bench import Timing
 from sluicegate.train import Evaluation, Recipe, Result, spread
+from sluicegate.train.finetuning import Finetuned
 
 _COSTS = ("accuracy", "dense", "mean", "min", "max", "saved")
 
@@ -41,6 +42,16 @@ def recipe_table(made: Sequence[Recipe]) -> Table:
     for one in made:
         options = ", ".join(f"{key}={value}" for key, value in one.method.options.items())
         table.add_row(one.name, f"{one.net.name}, {one.data.name}, {one.method.name}({options}), {one.epochs} epochs")
+    return table
+
+
+def finetune_table(found: Finetuned) -> Table:
+    """A network before and after it was fine-tuned."""
+    table = Table(found.name, *(Column(name, justify="right") for name in ("accuracy", "MACs (M)", "ms")), box=None)
+    for label, one in (("as it came", found.before), ("fine-tuned", found.after)):
+        table.add_row(label, f"{one.accuracy:.2%}", f"{one.macs / 1e6:.2f}", f"{one.ms:.3f}")
+    shares = (found.after.macs / found.before.macs, found.after.ms / found.before.ms)
+    table.add_row("", f"{found.after.accuracy - found.before.accuracy:+.2%}", *(f"{share:.0%}" for share in shares))
     return table
 
 

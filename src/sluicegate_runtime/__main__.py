@@ -1,6 +1,6 @@
 """`python -m sluicegate_runtime predict model.sluice IMAGE...`: needs NumPy, nothing else.
 
-Exit status: 0, 1 (the run failed), 2 (bad usage). An error is one line.
+Exit status: 0, 1 (the run failed), 2 (bad usage, or an image that cannot be read). An error is one line.
 """
 
 import argparse
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from . import prediction
-from .errors import InputError, SluicegateError
+from .command import exit_status
+from .errors import InputError
 
 
 class _Parser(argparse.ArgumentParser):
@@ -19,12 +20,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    try:
-        prediction.command(_parser().parse_args(arguments))
-    except SluicegateError as error:
-        print(f"sluicegate: error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
-    return 0
+    return exit_status(lambda: prediction.command(_parser().parse_args(arguments)))
 
 
 def _parser() -> argparse.ArgumentParser:

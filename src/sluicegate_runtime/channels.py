@@ -65,13 +65,12 @@ def flag_numbers(runs: Sequence[ChannelRun], channels: int, numbers: Mapping[str
     """The expanded map [C] of a value of so many channels; `numbers`: gate -> the number of its first flag."""
     if not runs:
         return np.full(channels, OPEN, np.int64)
-    return np.concatenate([_expanded(run, numbers) for run in runs])
-
-
-def _expanded(run: ChannelRun, numbers: Mapping[str, int]) -> np.ndarray:
-    if run.gate is None:
-        return np.full(run.count, OPEN, np.int64)
-    return numbers[run.gate] + run.first + np.arange(run.count, dtype=np.int64) // run.repeat
+    counts = [run.count for run in runs]
+    starts = [OPEN if run.gate is None else numbers[run.gate] + run.first for run in runs]
+    repeats = [channels if run.gate is None else run.repeat for run in runs]  # one that is open never goes on to a next
+    ends = np.cumsum(counts)
+    places = np.arange(channels) - np.repeat(ends - counts, counts)  # of each channel in its run
+    return np.repeat(starts, counts) + places // np.repeat(repeats, counts)
 
 
 def _reaches(owners: Sequence[Owner]) -> list[tuple[int, int]]:

@@ -1,7 +1,8 @@
-"""Image files as pixels, with NumPy alone where that is possible.
+"""Image files as pixels, with NumPy alone where that is possible. Training and prediction read files here, both.
 
-Pillow, where it is installed, reads whatever it knows. Without it there are `.npy`, PGM and PPM (binary, 8 bits) and
-most PNG files (see `png.py`). What the network never sees goes: alpha is dropped, as Pillow's conversion drops it.
+Pillow, where it is installed, reads what `pillow.py` lists. Without it there are `.npy`, PGM and PPM (binary, 8 bits)
+and most PNG files (see `png.py`). Pictures are turned upright as their EXIF notes say, 16 bits a channel become the
+upper 8, alpha is dropped.
 
 H W pixels, C channels: 1 (grey) or 3 (red, green, blue); a `.npy` may have any number.
 """
@@ -24,26 +25,23 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """The pixels of a file, uint8 [H, W, C]. InputError, one line with the path, where it is no image that can be
     read here."""
     try:
-        return _decode(Path(path).read_bytes())
+        return decode_image(Path(path).read_bytes())
     except OSError as error:
-        raise InputError(f"image: {path} cannot be read: {error.strerror}") from None
+        raise InputError(f"image: {path} cannot be read: {error.strerror or one_line(error)}") from None
     except InputError as error:
         raise InputError(f"image: {path} {error}") from None
 
 
-def _decode(content: bytes) -> np.ndarray:
+def decode_image(content: bytes) -> np.ndarray:
+    """The pixels of a file's bytes, uint8 [H, W, C]. InputError where they are no image that can be read here; its text
+    goes on where a name was said: "is not ..."."""
     if content.startswith(b"\x93NUMPY"):
         return _from_npy(content)
     try:
-        from PIL import Image
+        from .pillow import decode_with_pillow
     except ImportError:
         return _without_pillow(content)
-    try:
-        picture = Image.open(io.BytesIO(content))
-        grey = picture.mode in ("L", "1")
-        return _with_channels(np.asarray(picture.convert("L" if grey else "RGB")))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # the kinds that Pillow raises
-        raise InputError(f"is not a readable image ({one_line(error)})") from None
+    return decode_with_pillow(content)
 
 
 def _without_pillow(content: bytes) -> np.ndarray:
@@ -57,7 +55,7 @@ def _without_pillow(content: bytes) -> np.ndarray:
 def _from_npy(content: bytes) -> np.ndarray:
     try:
         pixels = np.load(io.BytesIO(content), allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError):
+    except Exception:  # NumPy parses the header with Python's own parser, and passes on what that raises
         raise InputError("is a damaged .npy file") from None
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or not pixels.size:
         raise InputError(f"holds {pixels.dtype} {pixels.shape}, not uint8 [H, W] or [H, W, C]")

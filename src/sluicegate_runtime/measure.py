@@ -4,9 +4,10 @@ Ops are timed in the running program, where caches and threads are as they are i
 replaced. Exits are taken out, and a gate that lets ops run where it is closed, as an exit's lets its classifier, stays
 closed. With n shares, n prime, pass (i, j) opens a gate of colour c to share number (i + c j) mod n: of two gates of
 different colours every pair of shares comes up once in the n^2 passes (Bose's orthogonal array). Gates are coloured so
-that the two sides of an op differ, as far as n colours go. Where an op's sides mix several gates, or share a colour,
-not every cell of its grid comes up; then a + b in + c out + d in out is fitted to what did. The overhead is what a run
-takes beyond its ops where next to nothing is open: a difference of small numbers.
+that the two sides of an op differ. From the n-th on a colour adds a multiple of j^2, which meets others unevenly. Where
+that is so, or where a side of an op mixes several gates, not every cell of its grid comes up; then
+a + b in + c out + d in out is fitted to what did. The overhead is what a run takes beyond its ops where next to nothing
+is open: a difference of small numbers.
 
 Legend: N images, G gates of a site, n shares, P passes.
 """
@@ -43,7 +44,7 @@ def measure_latency(artifact: Artifact, threads: int = 2, tune: bool = False) ->
     """Measure a program's table; takes some hundred runs of it.
 
     Raises:
-        InputError: it has no gates, or one that some ops need open and others closed.
+        InputError: it has no gates, or an op that needs some gates open and others closed that elsewhere must be open.
 
         table = measure_latency(load_program("net.sluice"), threads=1)
     """
@@ -52,11 +53,13 @@ def measure_latency(artifact: Artifact, threads: int = 2, tune: bool = False) ->
     session, plain = Session(_staying(artifact), threads, tune), Session(without_gates(artifact), threads, tune)
     patterns = [{name: _evenly(gates[name], SHARES[k]) for name, k in one.items()} for one in design]
     _, unless = _decisive(program)
-    closed = {name: np.full(size, name in unless) for name, size in gates.items()}
+    closed = {name: np.full(size, False) for name, size in gates.items()}
+    others = {name: np.full(size, name in unless) for name, size in gates.items()}  # what runs unless they are open
     all_open = {name: np.full(size, True) for name, size in gates.items()}
     least = {name: flags[0] for name, flags in session.run(images[:1], threshold=1.0).gates.items()}
-    profiles, (whole, dense) = _rounds(session, plain, images, [*patterns, closed, least])
-    *opened, skipped, own = map(_typical, profiles)
+    profiles, (whole, dense) = _rounds(session, plain, images, [*patterns, closed, others, least])
+    *opened, without_layers, without_others, own = map(_typical, profiles)
+    skipped = [without_layers, without_others]
     return LatencyTable(
         program=digest(program),
         machine=processor(),
@@ -129,22 +132,33 @@ def _op_latency(
     op: Op,
     design: Sequence[Pass],
     opened: Sequence[Mapping[str, float]],
-    skipped: Mapping[str, float],
+    skipped: Sequence[Mapping[str, float]],
 ) -> OpLatency:
     reads, writes = _sides(program, op)
-    taken = [ms.get(op.name, EXIT) for ms in opened]
-    cells = [(_share(reads, shares), _share(writes, shares)) for shares in design]
-    layers, unless = _region(program, op)
+    ran = _passes(program, op, design)
+    taken = [opened[k].get(op.name, EXIT) for k in ran]
+    cells = [(_share(reads, design[k]), _share(writes, design[k])) for k in ran]
     before = takewhile(lambda one: one.name != op.name, program.ops)
+    layers, unless = _region(program, op)
     return OpLatency(
         reads,
         writes,
         open=_grid(cells, taken, bool(reads), bool(writes)),
-        closed=skipped.get(op.name, EXIT),
+        closed=skipped[0 if layers else 1].get(op.name, EXIT),
         layers=layers,
         unless=unless,
         exits=_exits(before),
     )
+
+
+def _passes(program: Program, op: Op, design: Sequence[Pass]) -> list[int]:
+    """The passes in which its gates let an op run."""
+    layers, unless = _region(program, op)
+    return [
+        k
+        for k, shares in enumerate(design)
+        if all(shares[gate] for gate in layers) and not any(shares[gate] for gate in unless)
+    ]
 
 
 def _share(gates: Weights, shares: Pass) -> float:
@@ -168,26 +182,34 @@ def _grid(
 
 
 def _design(program: Program) -> list[Pass]:
-    """The passes: gate -> number of its share; in all of them gates that let ops run do so."""
-    n, colours, (_, unless) = len(SHARES), _colours(program), _decisive(program)
+    """The passes: gate -> number of its share. In all of them gates that let ops run do so; one that lets some run
+    where it is open and others where it is closed is open in half of them."""
+    n, colours, (when, unless) = len(SHARES), _colours(program), _decisive(program)
     fixed = {gate: 0 if gate in unless else n - 1 for gate in program.gates if gate not in colours}
-    return [
-        {gate: (i + colour * j) % n for gate, colour in colours.items()} | fixed for i, j in product(range(n), repeat=2)
+    passes: list[Pass] = [
+        {gate: _level(colour, i, j) for gate, colour in colours.items()} | fixed for i, j in product(range(n), repeat=2)
     ]
+    opposite = dict.fromkeys(when & unless, n - 1)
+    passes += [{**one, **opposite} for one in passes if opposite]
+    for op in program.ops:
+        if not _passes(program, op, passes):
+            raise InputError(f"table: op {op.name!r} needs gates open and others closed that cannot be so together")
+    return passes
+
+
+def _level(colour: int, i: int, j: int) -> int:
+    n = len(SHARES)
+    return (i + colour % n * j + colour // n * j * j) % n
 
 
 def _decisive(program: Program) -> tuple[set[str], set[str]]:
     """The gates that let ops run where they are open, and those that do where they are closed."""
-    when = {gate for op in program.ops for gate in op.when}
-    unless = {gate for op in program.ops for gate in op.unless}
-    if both := when & unless:
-        raise InputError(f"table: some ops need gate {min(both)!r} open, others closed; they cannot be timed together")
-    return when, unless
+    return {gate for op in program.ops for gate in op.when}, {gate for op in program.ops for gate in op.unless}
 
 
 def _colours(program: Program) -> dict[str, int]:
-    """Channel gate -> a number that differs from those of the gates that it meets on the other side of an op; where no
-    number is left, the one that is least among them."""
+    """Channel gate -> a number that differs from those of the gates that it meets on the other side of an op; where
+    none of n^2 is left, the one that is least among them."""
     near: dict[str, set[str]] = defaultdict(set)
     for op in program.ops:
         reads, writes = _sides(program, op)
@@ -196,7 +218,7 @@ def _colours(program: Program) -> dict[str, int]:
     colours: dict[str, int] = {}
     for gate, others in near.items():
         taken = Counter(colours[other] for other in others if other in colours)
-        colours[gate] = min(range(len(SHARES)), key=lambda colour: (taken[colour], colour))
+        colours[gate] = min(range(len(SHARES) ** 2), key=lambda colour: (taken[colour], colour))
     return colours
 
 

@@ -22,10 +22,14 @@ class NativeExecutor:
     path. RunError where there is no engine, no memory or no thread left."""
 
     def __init__(self, artifact: Artifact, threads: int, tune: bool, winograd: bool, tuning: Path | None) -> None:
-        self._program = artifact.program
+        program = artifact.program
+        self._outputs, self._gates = tuple(program.outputs), tuple(program.gates)
+        # Known once: a run of a small network takes no longer than a few dictionaries do.
+        first, counts = first_flags(program.values), program.gates
+        self._spans = {gate: slice(first[gate], first[gate] + counts[gate]) for gate in counts}
         self._engine = _build(artifact, threads, tune, winograd)
         if tune:
-            autotune(self._engine, artifact.program, threads, tuning)
+            autotune(self._engine, program, threads, tuning)
 
     @property
     def isa(self) -> str:
@@ -39,9 +43,8 @@ class NativeExecutor:
         except MemoryError:
             raise RunError(f"images: no memory for {len(images)} at once, or for their results") from None
         decisions = flags.view(bool)  # [N, flags of all gates]
-        numbers, counts = first_flags(self._program.values), self._program.gates
-        gates = {gate: decisions[:, first : first + counts[gate]] for gate, first in numbers.items()}
-        return Result(dict(zip(self._program.outputs, outputs, strict=True)), macs, exits, gates)
+        gates = {gate: decisions[:, span] for gate, span in self._spans.items()}
+        return Result(dict(zip(self._outputs, outputs, strict=True)), macs, exits, gates)
 
     def profile(
         self, image: np.ndarray, repeats: int, gates: Mapping[str, np.ndarray] | None
@@ -49,7 +52,7 @@ class NativeExecutor:
         """See `Executor.profile`."""
         forced = None
         if gates is not None:
-            flags = [np.asarray(gates[gate], bool) for gate in self._program.gates]
+            flags = [np.asarray(gates[gate], bool) for gate in self._gates]
             forced = np.concatenate([np.empty(0, bool), *flags]).astype(np.uint8)
         return self._engine.profile(np.ascontiguousarray(image), repeats, forced)
 

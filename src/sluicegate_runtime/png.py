@@ -1,13 +1,14 @@
-"""PNG with zlib and NumPy: 8 bits a channel, grey or colour, with or without alpha, not interlaced.
+"""PNG with zlib and NumPy: 8 or 16 bits a channel, grey or colour, with or without alpha, not interlaced.
 
     signature, then chunks:  4 bytes length L, 4 bytes type, L bytes, 4 bytes CRC-32 over type and bytes
     IHDR    width, height, bits, colour type, compression, filter method, interlacing
     IDAT    all of them joined, inflated: per row one byte that names its filter, then the row
+    eXIf    which way up it is (see `exif.py`)
 
-Each byte of a row is stored as its distance from what the filter predicts of `a` (the same channel of the pixel to the
-left), `b` (above) and `c` (above to the left), modulo 256.
+Each byte of a row is stored as its distance from what the filter predicts of `a` (the same byte of the pixel to the
+left), `b` (above) and `c` (above to the left), modulo 256. Of 16 bits the upper 8 are kept.
 
-Source: https://www.w3.org/TR/png-3/, sections 5, 9 and 11. H W pixels, C channels.
+Source: https://www.w3.org/TR/png-3/, sections 5, 9 and 11. H W pixels, C channels, B bytes of a pixel.
 """
 
 import struct
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from .errors import InputError
+from .exif import orientation_of, upright
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIDE = 16_384
@@ -29,17 +31,18 @@ def decode_png(content: bytes) -> np.ndarray:
     if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         raise InputError("is a damaged PNG file: it does not begin with its header")
     width, height, bits, colour, *_, interlacing = struct.unpack(">IIBBBBB", chunks[0][1])
-    if bits != 8 or colour not in CHANNELS or interlacing:
+    if bits not in (8, 16) or colour not in CHANNELS or interlacing:
         raise InputError(
-            "is a PNG file with a palette, 16 bits or interlacing, which Pillow reads, but is not installed"
+            "is a PNG file with a palette, less than 8 bits or interlacing, which Pillow reads, but is not installed"
         )
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         raise InputError(f"is {width}x{height}, outside 1..{MAX_SIDE} pixels a side")
-    channels = CHANNELS[colour]
+    channels, each = CHANNELS[colour], bits // 8
     packed = b"".join(data for kind, data in chunks if kind == b"IDAT")
-    rows = _inflated(packed, height * (1 + width * channels)).reshape(height, -1)
-    pixels = _unfiltered(rows[:, 0], rows[:, 1:].reshape(height, width, channels))
-    return pixels[:, :, : 3 if channels > 2 else 1]
+    rows = _inflated(packed, height * (1 + width * channels * each)).reshape(height, -1)
+    pixels = _unfiltered(rows[:, 0], rows[:, 1:].reshape(height, width, channels * each))[:, :, ::each]
+    turn = next((orientation_of(data) for kind, data in chunks if kind == b"eXIf"), 1)
+    return upright(pixels[:, :, : 3 if channels > 2 else 1], turn)
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -64,7 +67,7 @@ def _inflated(packed: bytes, size: int) -> np.ndarray:
 
 
 def _unfiltered(filters: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """[H], [H, W, C] -> [H, W, C]."""
+    """[H], [H, W, B] -> [H, W, B]."""
     if filters.max() >= len(_FILTERS):
         raise InputError(f"is a damaged PNG file: there is no filter {filters.max()}")
     pixels = np.empty_like(rows)

@@ -198,7 +198,7 @@ def _call(op: Op, room: Room, sample: _Sample) -> Call:
         op,
         room.attributes_of(op),
         inputs=tuple(sample.arrays.get(name) for name in op.inputs),
-        opened=tuple(sample.open_channels(name) for name in op.inputs),
+        opened=sample.open_channels(op.inputs[0]) if op.inputs else np.empty(0, bool),
         opens=sample.open_channels(output),
         shape=sample.values[output].shape,
         tensors={role: sample.tensors[name].astype(np.float64) for role, name in op.tensors.items()},

@@ -39,7 +39,7 @@ class Session:
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | bytes | Artifact,
+        source: str | os.PathLike[str] | bytes | bytearray | memoryview | Artifact,
         threads: int = 2,
         tune: bool = False,
         winograd: bool = True,

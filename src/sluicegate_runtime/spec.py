@@ -18,7 +18,7 @@ import numpy as np
 from .channels import OPEN, flag_numbers
 from .errors import InputError
 from .ops import room_of
-from .ops.frame.limits import MAX_CHANNELS, MAX_ELEMENTS, MAX_INPUTS, MAX_OPS, MAX_SIDE, MAX_WORK
+from .ops.frame.limits import MAX_CHANNELS, MAX_ELEMENTS, MAX_INPUTS, MAX_OPS, MAX_RUNS, MAX_SIDE, MAX_WORK
 from .ops.frame.room import Given, Room, Shape, require
 from .program import Op, Program, Value, first_flags
 
@@ -49,10 +49,13 @@ class _Scope:
     numbers: Mapping[str, int]  # gate -> the number of its first flag
     regions: dict[str, Region] = field(default_factory=dict)  # a value that is written -> where it is present
     work: int = 0
+    runs: int = 0
 
     def map(self, name: str) -> np.ndarray:
         """The expanded channel map of a value."""
         value = self.values[name]
+        self.runs += len(value.channels)
+        _require_limit("program: runs of channels that its ops read and write", self.runs, MAX_RUNS)
         return flag_numbers(value.channels, value.shape[0], self.numbers)
 
     def flag(self, number: int) -> str:
@@ -95,7 +98,7 @@ def _verify_channels(value: Value, values: Mapping[str, Value]) -> None:
         flags = _flags(run.gate, values, where)
         last = run.first + (run.count - 1) // run.repeat if run.repeat > 0 else -1
         plain = run.gate is not None or (run.first, run.repeat) == (0, 1)
-        if run.count < 1 or run.repeat < 1 or run.first < 0 or last >= flags or not plain:
+        if run.count < 1 or not 1 <= run.repeat <= MAX_CHANNELS or run.first < 0 or last >= flags or not plain:
             raise InputError(f"{where}: {run} does not fit the {flags} flags of its gate, or is empty")
     channels = sum(run.count for run in value.channels)
     if channels != value.shape[0]:
@@ -178,7 +181,7 @@ def _given(op: Op, room: Room, scope: _Scope) -> Given:
     has = room.attributes_of(op)
     tensors = {role: _tensor(op, name, scope) for role, name in op.tensors.items()}
     inputs = tuple(scope.values[name] for name in op.inputs)
-    return Given(op, has, inputs, tuple(scope.map(name) for name in op.inputs), tensors, scope.flag)
+    return Given(op, has, inputs, tensors, scope.map, scope.flag)
 
 
 def _tensor(op: Op, name: str, scope: _Scope) -> np.ndarray:

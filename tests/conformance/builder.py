@@ -74,9 +74,11 @@ class Builder:
         arrays = {role: np.ascontiguousarray(array, np.float32) for role, array in (tensors or {}).items()}
         op = Op(kind, "new", tuple(inputs), "new", {}, attributes)
         values = tuple(self.values[name] for name in inputs)
-        maps = tuple(np.zeros(value.shape[0], np.int64) for value in values)
-        shape = ROOMS[kind].shape(Given(op, attributes_of(op), values, maps, arrays))
+        shape = ROOMS[kind].shape(Given(op, attributes_of(op), values, arrays, self._no_map))
         return self.op(kind, inputs, shape, gate, tensors, **attributes)
+
+    def _no_map(self, name: str) -> np.ndarray:
+        return np.full(self.shape(name)[0], -1)
 
     def same(self, kind, x, tensors=None, **attributes) -> str:
         """An op that keeps shape and channel map."""

@@ -14,18 +14,28 @@ from sluicegate_runtime import Program
 from sluicegate_runtime.channels import Owner
 
 SIDES = (1, 2, 3, 4, 6, 7, 12)
+LARGE = (28, 31, 57)  # planes that are cut by rows among threads
 MOST = 64  # channels of a value; more would take long in NumPy
 
 
 def random_ops(seed: int) -> tuple[Program, dict[str, np.ndarray]]:
     """A program of five to thirty ops beside its gates, with one to three outputs."""
-    b = Builder(np.random.default_rng(seed))
-    first = b.value((b.pick(1, 3, 8), *b.rng.choice(SIDES, 2)))
+    return _random(np.random.default_rng(seed), SIDES, 31)
+
+
+def random_ops_of_large_planes(seed: int) -> tuple[Program, dict[str, np.ndarray]]:
+    """The same with larger planes, and fewer ops."""
+    return _random(np.random.default_rng(seed), LARGE, 13)
+
+
+def _random(rng: np.random.Generator, sides: tuple[int, ...], most: int) -> tuple[Program, dict[str, np.ndarray]]:
+    b = Builder(rng)
+    first = b.value((b.pick(1, 3, 8), *b.rng.choice(sides, 2)))
     b.conv(first, b.pick(4, 6, 8, 16), 1)
     usual = set(b.values)
     make_gates(b, first)
     b.private |= b.values.keys() - usual  # logits are so large that all other numbers would drown
-    for _ in range(b.rng.integers(5, 31)):
+    for _ in range(b.rng.integers(5, most)):
         gates = some_gates(b)
         with b.under(*gates[0], unless=gates[1]):
             step(b)

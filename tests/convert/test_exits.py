@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import sluicegate as sg
 from sluicegate.convert import exit_classifier
+from sluicegate.gates import on_minus_off
 from sluicegate.nets import build_net
 from sluicegate.nets.cifar_resnet import CifarResNet
 
@@ -27,9 +28,9 @@ def _gated(exits: sg.ExitGating = EXITS, channels: bool = False) -> sg.GatedMode
 
 
 def _exit_of_each(gates: sg.GateRecords) -> list[int]:
-    """The number of the first open exit, or -1."""
+    """The number of the first closed exit, or -1."""
     opens = torch.cat([record.open for record in gates.of_kind("exit").values()], dim=1)  # [N, exits]
-    return [next((e for e, is_open in enumerate(row) if is_open), -1) for row in opens.tolist()]
+    return [next((e for e, is_open in enumerate(row) if not is_open), -1) for row in opens.tolist()]
 
 
 @pytest.mark.parametrize("channels", [False, True])
@@ -46,7 +47,7 @@ def test_always_on_is_the_plain_network_bit_by_bit(net: str, channels: bool) -> 
         torch.manual_seed(1)
         output, gates = gated.train(training)(images, return_gates=True)
         assert torch.equal(output, expected)
-        assert all((record.open == (record.site.kind != "exit")).all() for record in gates.values())
+        assert all((record.open == 1).all() for record in gates.values())
         gated.load_state_dict({f"network.{k}": v for k, v in plain.state_dict().items()}, strict=False)
 
 
@@ -65,7 +66,7 @@ def _by_exit(gated: sg.GatedModel, images: Tensor) -> list[Tensor]:
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("channels", [False, True])
-def test_the_first_open_exit_speaks(channels: bool, training: bool) -> None:
+def test_the_first_closed_exit_speaks(channels: bool, training: bool) -> None:
     gated = _gated(channels=channels).train(training)
     gated.strategy = sg.Stochastic()
     images = torch.randn(32, 3, 32, 32)
@@ -86,7 +87,7 @@ def test_soft_decisions_mix_what_exits_say() -> None:
     torch.manual_seed(1)
     output, gates = gated(images, return_gates=True)
     z, w = (record.open for record in gates.values())
-    torch.testing.assert_close(output, z * first + (1 - z) * w * second + (1 - z) * (1 - w) * own)
+    torch.testing.assert_close(output, (1 - z) * first + z * (1 - w) * second + z * w * own)
 
 
 def test_everything_learns_from_the_task_alone() -> None:
@@ -98,7 +99,7 @@ def test_everything_learns_from_the_task_alone() -> None:
     assert all(id(p) in trained for p in gated.network.get_submodule("exits").parameters())
 
 
-def test_an_exit_s_gradient_is_what_leaving_changes() -> None:
+def test_an_exit_s_gradient_is_what_going_on_changes() -> None:
     gated = _gated()
     images = torch.randn(16, 3, 32, 32)
     torch.manual_seed(1)
@@ -107,9 +108,9 @@ def test_an_exit_s_gradient_is_what_leaving_changes() -> None:
     output, gates = gated(images, return_gates=True)
     first, second = (record.open for record in gates.values())
     slopes = torch.autograd.grad(output[:, 0].sum(), [first, second])
-    later = second.detach() * said[1] + (1 - second.detach()) * said[2]
-    torch.testing.assert_close(slopes[0][:, 0], (said[0] - later)[:, 0])
-    torch.testing.assert_close(slopes[1][:, 0], ((1 - first.detach()) * (said[1] - said[2]))[:, 0])
+    later = (1 - second.detach()) * said[1] + second.detach() * said[2]
+    torch.testing.assert_close(slopes[0][:, 0], (later - said[0])[:, 0])
+    torch.testing.assert_close(slopes[1][:, 0], (first.detach() * (said[2] - said[1]))[:, 0])
 
 
 @pytest.mark.parametrize("head", ["pooled", "conv"])
@@ -161,25 +162,25 @@ def test_macs_are_differentiable_in_the_exits() -> None:
     classifier = sum(macs for name, (kind, macs) in parts if name.startswith("exits.layer2") and kind == "exit")
     behind = sum(macs for name, (kind, macs) in parts if name.startswith("layer3") and kind == "conv") + 64 * 10
     first = gates["layer1.exit"].open.detach()
-    torch.testing.assert_close(slopes[1], (1 - first) * (classifier - behind))
+    torch.testing.assert_close(slopes[1], first * (behind - classifier))
 
 
 def test_exits_train_towards_their_rates() -> None:
-    gated = _gated(sg.ExitGating(head=sg.LearnedLogits, classifier=SMALL, initial_open_rate=0.05))
+    gated = _gated(sg.ExitGating(head=sg.LearnedLogits, classifier=SMALL, initial_open_rate=0.95))
     target = sg.ExitTarget({"layer1.exit": 0.3, "layer2.exit": 0.4}, free=None)
     optimizer = torch.optim.Adam(gated.gate_parameters(), lr=0.1)
     images = torch.randn(256, 3, 8, 8)
     gates_of = list(gated.gates.values())
     for _ in range(200):
         optimizer.zero_grad()
-        decisions = [gate(images)[0] for gate in gates_of]  # they look at nothing
+        decisions = [gate(on_minus_off(gate.head(images)[0]))[0] for gate in gates_of]  # they look at nothing
         records = sg.GateRecords(
             {g.sites[0].name: sg.GateRecord(g.sites[0], *d[:2]) for g, d in zip(gates_of, decisions, strict=True)}
         )
         target(records, 0.0).backward()
         optimizer.step()
     first, second = (d.logits[0].sigmoid().item() for d in decisions)
-    assert first == pytest.approx(0.3, abs=0.06) and (1 - first) * second == pytest.approx(0.4, abs=0.06)
+    assert first == pytest.approx(0.7, abs=0.06) and first * (1 - second) == pytest.approx(0.4, abs=0.06)
 
 
 def test_gates_and_classifiers_learn_who_may_leave() -> None:
@@ -199,7 +200,7 @@ def test_gates_and_classifiers_learn_who_may_leave() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.1 < losses[0]
-    assert gates["layer1.exit"].open.mean() > 0.4
+    assert gates["layer1.exit"].open.mean() < 0.6
 
 
 def test_state_copies_and_pickles() -> None:
@@ -253,7 +254,8 @@ def test_records_of_who_has_left() -> None:
     gates = gated(torch.randn(32, 3, 32, 32), return_gates=True).gates
     reached, places = gates.reached(), torch.tensor(_exit_of_each(gates))
     for e, name in enumerate(("layer1.exit", "layer2.exit")):
-        assert torch.equal(reached[name].open[:, 0] == 1, places == e)
+        comes = (places == -1) | (places >= e)
+        assert torch.equal(comes & (reached[name].open[:, 0] == 0), places == e)
     behind = {"layer1.0.conv1": (), "layer2.0.conv1": (0,), "layer3.0.conv1": (0, 1)}
     for name, exits in behind.items():
         left = torch.isin(places, torch.tensor(exits))[:, None]
@@ -285,7 +287,7 @@ class Pair(nn.Module):
         (sg.ExitGating("avgpool", head="conv"), "no place|pool: 4"),
         (sg.ExitGating(["layer1", "layer1"]), "gating: it puts gates at 'layer1.exit' twice"),
         (sg.ExitGating(initial_open_rate=1.0), "initial_open_rate: 1.0 must lie between 0 and 1"),
-        (sg.ExitGating(classifier=lambda c, k: exit_classifier(c, k + 1)), r"classifier: Sequential makes \(1, 11\)"),
+        (sg.ExitGating(classifier=lambda c, k: exit_classifier(c, k + 1)), r"classifier: Sequential makes \(N, 11\)"),
         (sg.ExitGating(classifier=lambda c, k: exit_classifier(c + 1, k)), "classifier: none at 'layer1', "),
         ([], "gating: it is empty"),
         ([sg.ChannelGating(), sg.ChannelGating()], "gating: it puts gates at 'layer1.0.conv1' twice"),
@@ -301,7 +303,7 @@ def test_refusals(gating, message: str) -> None:
     ("net", "gating", "message"),
     [
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)), EXITS, "at: 'stages' finds no place"),
-        (nn.Sequential(nn.Conv2d(3, 4, 3)), EXITS, r"net: it returns shape \(1, 4, 6, 6\); exits are for"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3)), EXITS, r"net: it returns shape \(N, 4, 6, 6\); exits are for"),
         (nn.Sequential(nn.Conv2d(3, 4, 3), Pair()), EXITS, "net: it returns "),
         (nn.Sequential(OrderedDict(exits=nn.Conv2d(3, 4, 3))), EXITS, "net: it has an attribute `exits`"),
         (

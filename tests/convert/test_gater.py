@@ -6,9 +6,9 @@ import torchvision
 from torch import nn
 
 import sluicegate as sg
-from sluicegate.graph import trace
 from sluicegate.methods import gaternet
 from sluicegate.nets import build_net
+from sluicegate.ops import read_network
 
 
 def _gated(net: nn.Module, size: int = 32, **options) -> sg.GatedModel:
@@ -37,7 +37,7 @@ def test_filters_and_parameters_of_table_1(name, options, filters, plain, gated)
 def test_filters_of_table_3(name, filters) -> None:
     with torch.device("meta"):
         net = getattr(torchvision.models, name)()
-    sites = sg.ChannelGating("out").channels(trace(net, torch.zeros(1, 3, 64, 64, device="meta")))
+    sites = sg.ChannelGating("out").channels(read_network(net, torch.zeros(1, 3, 64, 64, device="meta")))
     assert sum(channels.count for channels in sites) == filters
 
 

@@ -8,8 +8,8 @@ from torch import fx, nn
 
 import sluicegate as sg
 from sluicegate.convert import Gating, Placement
+from sluicegate.gates import GateRecords, LstmCell
 from sluicegate.lowering import lower
-from sluicegate.gates import GateRecords, LstmCell, PooledFeatures
 from sluicegate.nets import build_net
 from sluicegate_runtime import run_reference
 
@@ -24,8 +24,8 @@ def _gated(gating: sg.RecurrentGating | None = None, net: str = "resnet14") -> s
 def test_logits_are_those_of_one_lstm_over_the_blocks() -> None:
     gated = _gated().eval()
     read: list[torch.Tensor] = []
-    for module in gated.modules():
-        if isinstance(module, PooledFeatures):
+    for name, module in gated.named_modules():
+        if name.endswith("_features.linear"):
             module.register_forward_hook(lambda module, args, output: read.append(output))  # pyright: ignore[reportArgumentType]
     _, gates = gated(torch.randn(3, 3, 32, 32), return_gates=True)
     cell, logit = gated.network.get_submodule("gates.lstm"), gated.network.get_submodule("gates.logit")
@@ -48,7 +48,10 @@ def test_macs_of_the_shared_parts() -> None:
     gates = {name: m.dense for name, m in macs.by_module().items() if m.kind == "gate"}
     assert gates.pop("gates.lstm") == 4 * 10 * 10 + 4 * (4 * 10 * 20)  # no state at the first of five gates
     assert gates.pop("gates.logit") == 5 * 10
-    assert list(gates.values()) == [16 * (1024 + 10)] * 2 + [32 * (256 + 10)] * 2 + [64 * (64 + 10)]
+    pools = [macs for name, macs in gates.items() if name.endswith(".pool")]
+    assert pools == [16 * 1024] * 2 + [32 * 256] * 2 + [64 * 64]
+    assert sorted(macs for name, macs in gates.items() if name.endswith(".linear")) == [160, 160, 320, 320, 640]
+    assert len(gates) == 10
     assert macs.dense == sg.MacModel(build_net("resnet14"), IMAGES).dense
 
 
@@ -97,7 +100,8 @@ def test_the_engine_counts_features_of_closed_channels_alike() -> None:
     with torch.no_grad():
         output, gates = gated(images, return_gates=True)
     assert 0 < gates["1"].open.mean() < 1
-    result = run_reference(*lower(gated), images.numpy())
+    lowered = lower(gated)
+    result = run_reference(lowered.program, lowered.tensors, images.numpy())
     np.testing.assert_allclose(result.output, output.numpy(), rtol=0, atol=1e-6)
     assert result.macs.tolist() == gated.macs(gates).tolist()
 

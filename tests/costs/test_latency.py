@@ -77,7 +77,7 @@ def test_a_channels_gradient_is_the_slope_of_the_table_there():
             gates[other.name] = sg.GateRecord(other, is_open, is_open)
         (slope,) = torch.autograd.grad(model.milliseconds(sg.GateRecords(gates)).sum(), gates[name].open)
         piece = min(4 * count // site.gates, 3)
-        ops = [op for op in table.ops.values() if name in (op.reads, op.writes)]
+        ops = [op for op in table.ops.values() if name in (*op.reads, *op.writes)]
         flat = [row if len(row := op.open[0]) > 1 else [one for (one,) in op.open] for op in ops]
         wanted = sum(4 * (times[piece + 1] - times[piece]) for times in flat) / site.gates
         assert slope[0].tolist() == pytest.approx([wanted] * site.gates, rel=1e-5)
@@ -127,18 +127,18 @@ def exiting(table: LatencyTable, exits: tuple[str, ...]) -> Any:
     }
 
     def macs(gates):
-        assert all((record.open == (record.site.kind != "exit")).all() for record in gates.values())
+        assert all((record.open == 1).all() for record in gates.values())
         return torch.tensor([table.macs])
 
-    return SimpleNamespace(sites=sites, macs=SimpleNamespace(macs=macs))
+    return SimpleNamespace(sites=sites, macs=macs)
 
 
 def by_hand() -> LatencyTable:
     """1 ms, an exit, 2 ms and 4 ms more for open channels, an exit, 8 ms; and 0.5 ms of overhead."""
     ops = {
-        "stem": OpLatency(None, None, (), ((1.0,),), 1.0),
-        "middle": OpLatency(None, "c", (), ((2.0, 3.0, 4.0, 5.0, 6.0),), 0.0, ("e0",)),
-        "end": OpLatency(None, None, (), ((8.0,),), 8.0, ("e0", "e1")),
+        "stem": OpLatency({}, {}, ((1.0,),), 1.0),
+        "middle": OpLatency({}, {"c": 1.0}, ((2.0, 3.0, 4.0, 5.0, 6.0),), 0.0, exits=("e0",)),
+        "end": OpLatency({}, {}, ((8.0,),), 8.0, exits=("e0", "e1")),
     }
     return LatencyTable("", "", "", 1, {"c": 4, "e0": 1, "e1": 1}, 9, 15.0, 0.5, ops)
 
@@ -152,31 +152,31 @@ def test_who_leaves_early_pays_for_what_came_before():
     table = by_hand()
     gated = exiting(table, ("e0", "e1"))
     model = LatencyModel(gated, table)
-    gates = decided(gated, c=[[1, 1, 0, 0]] * 4, e0=[[1], [1], [0], [0]], e1=[[0], [1], [1], [0]])
+    gates = decided(gated, c=[[1, 1, 0, 0]] * 4, e0=[[0], [0], [1], [1]], e1=[[1], [0], [0], [1]])
     assert model.milliseconds(gates).tolist() == [1.5, 1.5, 5.5, 13.5]
     assert table.milliseconds({n: r.open.detach().numpy() for n, r in gates.items()}).tolist() == [1.5, 1.5, 5.5, 13.5]
     assert model.closed == 1.5, "the least is to leave at the first exit"
-    dear = {"classifier": OpLatency(None, None, ("e0",), ((100.0,),), 0.0), **table.ops}
+    dear = {"classifier": OpLatency({}, {}, ((100.0,),), 0.0, unless=("e0",)), **table.ops}
     assert LatencyModel(gated, replace(table, ops=dear)).closed == 3.5, "unless its classifier is dear"
 
 
 def test_relaxed_exits_cost_what_is_to_be_expected():
     table = by_hand()
     gated = exiting(table, ("e0", "e1"))
-    model, share, leave = LatencyModel(gated, table), 0.5, (0.25, 0.75)
-    gates = decided(gated, c=[[1, 1, 0, 0]], e0=[[leave[0]]], e1=[[leave[1]]])
+    model, share, stay = LatencyModel(gated, table), 0.5, (0.25, 0.75)
+    gates = decided(gated, c=[[1, 1, 0, 0]], e0=[[stay[0]]], e1=[[stay[1]]])
     expected = 0.0
     for taken in product((0, 1), repeat=2):
-        chance = np.prod([p if one else 1 - p for one, p in zip(taken, leave, strict=True)])
+        chance = np.prod([p if one else 1 - p for one, p in zip(taken, stay, strict=True)])
         hard = decided(gated, c=[[1, 1, 0, 0]], e0=[[taken[0]]], e1=[[taken[1]]])
         expected += chance * model.milliseconds(hard).item()
     ms = model.milliseconds(gates)
     assert ms.item() == pytest.approx(expected)
     slopes = torch.autograd.grad(ms.sum(), [gates[name].open for name in ("c", "e0", "e1")])
     middle, end = 2 + 4 * share, 8.0
-    assert slopes[0].tolist() == [[pytest.approx((1 - leave[0]) * 4 / 4)] * 4]
-    assert slopes[1].item() == pytest.approx(-(middle + (1 - leave[1]) * end))
-    assert slopes[2].item() == pytest.approx(-(1 - leave[0]) * end)
+    assert slopes[0].tolist() == [[pytest.approx(stay[0] * 4 / 4)] * 4]
+    assert slopes[1].item() == pytest.approx(middle + stay[1] * end)
+    assert slopes[2].item() == pytest.approx(stay[0] * end)
 
 
 def test_exits_by_gate_model():
@@ -184,12 +184,12 @@ def test_exits_by_gate_model():
     gated = gated_net([sg.ChannelGating(), sg.ExitGating()])
     table = measure_latency(lower(gated).artifact, threads=1)
     own = [op for name, op in table.ops.items() if name.startswith("exits_layer2")]
-    assert own and all((op.layers, op.exits) == (("layer2.exit",), ("layer1.exit",)) for op in own)
+    assert own and all((op.unless, op.exits) == (("layer2.exit",), ("layer1.exit",)) for op in own)
     assert sum(op.open[0][0] for op in own) > sum(op.closed for op in own)
     with torch.no_grad():
         _, gates = gated(torch.randn(3, 3, 32, 32), return_gates=True)
-    taken = {"layer1.exit": [1.0, 0.0, 0.0], "layer2.exit": [1.0, 1.0, 0.0]}
-    gates |= {name: gates[name]._replace(open=torch.tensor(flags)[:, None]) for name, flags in taken.items()}
+    stays = {"layer1.exit": [0.0, 1.0, 1.0], "layer2.exit": [0.0, 0.0, 1.0]}
+    gates |= {name: gates[name]._replace(open=torch.tensor(flags)[:, None]) for name, flags in stays.items()}
     table = uneven(table)
     wanted = table.milliseconds({name: record.open.bool().numpy() for name, record in gates.reached().items()})
     assert LatencyModel(gated, table).milliseconds(gates).tolist() == pytest.approx(wanted.tolist(), rel=1e-5)

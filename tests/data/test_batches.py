@@ -65,7 +65,7 @@ def test_the_processes_share_each_batch_row_by_row(share: int, world: int, n: in
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size: 0 must be a multiple"),
+        ({"batch_size": 0}, "batch_size: 0 must be 1 or more"),
         ({"batch_size": 5, "world": 2}, "batch_size: 5 must be a multiple of the 2 processes"),
         ({"batch_size": 4, "rank": 2, "world": 2}, r"rank: 2 must lie in 0\.\.1"),
         ({"batch_size": 8, "drop_last": True}, "batch_size: 8 must be at most the number of images, 7"),

@@ -65,14 +65,14 @@ def assert_holds(images: ImageSet, pixels: np.ndarray, labels: list[int]) -> Non
 def test_parquet_is_read_in_the_order_of_its_files(tmp_path: Path, place: str) -> None:
     write_parquet(tmp_path / place.replace("00000", "00001"), COLOUR[3:], LABELS[3:])
     write_parquet(tmp_path / place, COLOUR[:3], LABELS[:3])
-    images = load("bugs", "train", root=tmp_path)
+    images = load("bugs", "train", data_dir=tmp_path)
     assert_holds(images, COLOUR, LABELS)
     assert images.classes == ("ant", "bee", "cat")
 
 
 def test_parquet_without_description_is_read_by_the_columns_names(tmp_path: Path) -> None:
     write_parquet(tmp_path / "train-0.parquet", GREY, LABELS, described=False)
-    images = load("bugs", "train", root=tmp_path)
+    images = load("bugs", "train", data_dir=tmp_path)
     assert_holds(images, GREY, LABELS)
     assert images.classes == ("0", "1", "2")
 
@@ -81,7 +81,7 @@ def test_parquet_without_description_is_read_by_the_columns_names(tmp_path: Path
 def test_the_test_split_has_several_names_and_the_training_split_s_statistics(tmp_path: Path, name: str) -> None:
     write_parquet(tmp_path / "train-0.parquet", COLOUR, LABELS)
     write_parquet(tmp_path / f"{name}-0.parquet", COLOUR[:2], LABELS[:2])
-    test = load("bugs", "test", root=tmp_path)
+    test = load("bugs", "test", data_dir=tmp_path)
     assert_holds(test, COLOUR[:2], LABELS[:2])
     assert test.mean == pytest.approx((COLOUR / 255).mean((0, 1, 2)))
     assert test.std == pytest.approx((COLOUR / 255).std((0, 1, 2)))
@@ -91,13 +91,13 @@ def test_the_test_split_has_several_names_and_the_training_split_s_statistics(tm
 def test_idx_is_read(tmp_path: Path, suffix: str) -> None:
     write_idx_set(tmp_path, "train", suffix)
     write_idx_set(tmp_path, "t10k", suffix)
-    assert_holds(load("mnist", "test", root=tmp_path), GREY, LABELS)
-    assert_holds(load("mnist", "train", root=tmp_path), GREY, LABELS)
+    assert_holds(load("mnist", "test", data_dir=tmp_path), GREY, LABELS)
+    assert_holds(load("mnist", "train", data_dir=tmp_path), GREY, LABELS)
 
 
 def test_fashion_mnist_has_named_classes(tmp_path: Path) -> None:
     write_idx_set(tmp_path, "train")
-    assert load("fashion_mnist", "train", root=tmp_path).classes[9] == "Ankle boot"
+    assert load("fashion_mnist", "train", data_dir=tmp_path).classes[9] == "Ankle boot"
 
 
 def test_an_image_folder_is_read_by_class(tmp_path: Path) -> None:
@@ -105,23 +105,23 @@ def test_an_image_folder_is_read_by_class(tmp_path: Path) -> None:
         write_image(tmp_path / "train" / "abc"[label] / f"{i}.png", COLOUR[i])
     (tmp_path / "train" / "a" / "notes.txt").write_text("not an image")
     order = [1, 4, 0, 3, 2]
-    assert_holds(load("pets", "train", root=tmp_path), COLOUR[order], [LABELS[i] for i in order])
+    assert_holds(load("pets", "train", data_dir=tmp_path), COLOUR[order], [LABELS[i] for i in order])
 
 
 def test_a_test_folder_that_lacks_a_class_keeps_the_training_labels(tmp_path: Path) -> None:
     for name in ("train/a", "train/b", "train/c", "val/c"):
         write_image(tmp_path / name / "1.png", COLOUR[0])
-    test = load("pets", "test", root=tmp_path)
+    test = load("pets", "test", data_dir=tmp_path)
     assert test.classes == ("a", "b", "c") and test.labels.tolist() == [2]
     write_image(tmp_path / "val" / "d" / "1.png", COLOUR[0])
     with pytest.raises(InputError, match=r"val' has class 'd', which '.*train' has not"):
-        load("pets", "test", root=tmp_path)
+        load("pets", "test", data_dir=tmp_path)
 
 
 def test_grey_images_among_coloured_become_colour(tmp_path: Path) -> None:
     write_image(tmp_path / "train" / "a" / "1.png", GREY[0])
     write_image(tmp_path / "train" / "a" / "2.png", COLOUR[0])
-    images = load("pets", "train", root=tmp_path).images
+    images = load("pets", "train", data_dir=tmp_path).images
     assert torch.equal(images[0], torch.from_numpy(GREY[0]).expand(3, 6, 7))
 
 
@@ -129,7 +129,7 @@ def test_size_scales_the_shortest_side_and_crops_the_centre(tmp_path: Path) -> N
     wide = np.zeros((10, 30), np.uint8)
     wide[:, 8:22] = 200  # the middle third is what is left, and scaling looks two pixels further
     write_image(tmp_path / "train" / "a" / "1.png", wide)
-    images = load("pets", "train", root=tmp_path, size=5).images
+    images = load("pets", "train", data_dir=tmp_path, size=5).images
     assert images.shape == (1, 1, 5, 5)
     assert (images == 200).all()
 
@@ -139,26 +139,26 @@ def test_images_of_several_sizes_need_a_size(tmp_path: Path) -> None:
     write_image(tmp_path / "train" / "a" / "2.png", COLOUR[0].transpose(1, 0, 2).copy())
     message = r"^size: None, but .* has images of 6x7 and 7x6; give a size to resize and crop them to$"
     with pytest.raises(InputError, match=message):
-        load("pets", "train", root=tmp_path)
-    assert load("pets", "train", root=tmp_path, size=6).images.shape == (2, 3, 6, 6)
+        load("pets", "train", data_dir=tmp_path)
+    assert load("pets", "train", data_dir=tmp_path, size=6).images.shape == (2, 3, 6, 6)
 
 
 def test_a_folder_without_the_split_is_refused(tmp_path: Path) -> None:
     write_parquet(tmp_path / "train-0.parquet", COLOUR, LABELS)
     with pytest.raises(InputError, match=r"has no test split; it must hold .* named test, t10k, validation"):
-        load("bugs", "test", root=tmp_path)
+        load("bugs", "test", data_dir=tmp_path)
 
 
 def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
-    with pytest.raises(InputError, match=r"^data: .*train holds no images$"):
-        load("pets", "train", root=tmp_path)
+    with pytest.raises(InputError, match=r"^data: .*train' holds no images; it must hold a folder for each class$"):
+        load("pets", "train", data_dir=tmp_path)
 
 
 def test_a_label_outside_the_classes_is_refused(tmp_path: Path) -> None:
     write_parquet(tmp_path / "train-0.parquet", COLOUR, [0, 1, 2, 3, 0])
     with pytest.raises(InputError, match=r"^labels: 0\.\.3 must lie in 0\.\.2"):
-        load("bugs", "train", root=tmp_path)
+        load("bugs", "train", data_dir=tmp_path)
 
 
 def truncate(file: Path, keep: int) -> None:
@@ -167,7 +167,7 @@ def truncate(file: Path, keep: int) -> None:
 
 def assert_unreadable(folder: Path, message: str) -> None:
     with pytest.raises(RunError, match=message) as caught:
-        load("bugs", "train", root=folder)
+        load("bugs", "train", data_dir=folder)
     assert "\n" not in str(caught.value)
 
 
@@ -181,6 +181,56 @@ def test_a_truncated_parquet_file_is_named(tmp_path: Path, keep: int) -> None:
 def test_a_parquet_file_of_other_columns_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a"], "label": [0]}), tmp_path / "train-0.parquet")
     assert_unreadable(tmp_path, r"train-0\.parquet has columns \['text', 'label'\], but an image and a label")
+
+
+def test_a_set_that_lies_there_in_two_forms_is_refused(tmp_path: Path) -> None:
+    for form in ("160px", "320px"):
+        write_parquet(tmp_path / form / "train-0.parquet", COLOUR, LABELS)
+    with pytest.raises(InputError, match=r"160px' and '.*320px' both have train files; name one with --data-dir$"):
+        load("bugs", "train", data_dir=tmp_path)
+    assert len(load("bugs", "train", data_dir=tmp_path / "160px")) == len(LABELS)
+
+
+@pytest.mark.parametrize("name", [".ipynb_checkpoints", "__MACOSX"])
+def test_a_computer_s_own_folders_hold_no_parquet(name: str, tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / name):
+        write_parquet(place / "train-0.parquet", COLOUR, LABELS)
+    assert len(load("bugs", "train", data_dir=tmp_path)) == len(LABELS)
+
+
+def test_images_may_be_a_column_of_bytes(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [png(one) for one in GREY], "label": LABELS}), tmp_path / "train-0.parquet")
+    assert_holds(load("bugs", "train", data_dir=tmp_path), GREY, LABELS)
+
+
+@pytest.mark.parametrize("metadata", [b"", b"{", b"[]", b'{"info": {"features": []}}'])
+def test_a_strange_description_is_passed_over(metadata: bytes, tmp_path: Path) -> None:
+    table = pa.table({"image": [png(one) for one in GREY], "label": LABELS})
+    pq.write_table(table.replace_schema_metadata({b"huggingface": metadata}), tmp_path / "train-0.parquet")
+    assert_holds(load("bugs", "train", data_dir=tmp_path), GREY, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("labels", "images", "message"),
+    [
+        (["ant", "bee"], [b"", b""], "has labels of type string, 0 missing; all must be whole"),
+        ([0, None], [b"", b""], "has labels of type int64, 1 missing; all must be whole"),
+        ([0, 1], [png(GREY[0]), None], "has an image without bytes; it must hold the images themselves"),
+        ([0, 1], [1, 2], "has an image without bytes; it must hold the images themselves"),
+    ],
+)
+def test_parquet_that_lacks_something_is_named(labels: list, images: list, message: str, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": images, "label": labels}), tmp_path / "train-0.parquet")
+    assert_unreadable(tmp_path, rf"train-0\.parquet {message}")
+
+
+def test_a_test_split_has_the_training_split_s_classes(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-0.parquet", COLOUR, LABELS, described=False)
+    write_parquet(tmp_path / "test-0.parquet", COLOUR[:2], LABELS[:2], described=False)
+    assert load("bugs", "test", data_dir=tmp_path).classes == ("0", "1", "2")
+    write_parquet(tmp_path / "test-0.parquet", COLOUR, LABELS)
+    with pytest.raises(InputError, match=r"^data: .* and .* have other classes, or in another order$"):
+        load("bugs", "test", data_dir=tmp_path)
 
 
 @pytest.mark.parametrize("keep", [0, 3, 9, 16, 100])

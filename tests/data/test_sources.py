@@ -49,8 +49,8 @@ def test_lookup_prefers_the_root_then_the_environment(tmp_path: Path, monkeypatc
     for place, size in (("root", 4), ("environment/cifar10", 5)):
         write_folder(tmp_path / place, {"train/cat/1.png": (size, size)})
     monkeypatch.setenv("SLUICEGATE_DATA", str(tmp_path / "environment"))
-    assert load("cifar10", "train", root=tmp_path / "root").images.shape[2] == 4
-    assert load("cifar10", "train", root=tmp_path / "environment").images.shape[2] == 5
+    assert load("cifar10", "train", data_dir=tmp_path / "root").images.shape[2] == 4
+    assert load("cifar10", "train", data_dir=tmp_path / "environment").images.shape[2] == 5
     assert load("cifar10", "train").images.shape[2] == 5
 
 
@@ -102,8 +102,8 @@ def test_a_bad_argument_is_refused(arguments: dict, message: str) -> None:
 
 
 def test_a_missing_root_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^root \(--data-dir\): '.*nowhere' is not a folder, but must hold pets$"):
-        load("pets", "train", root=tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"^data_dir: '.*nowhere' is not a folder, but must hold pets$"):
+        load("pets", "train", data_dir=tmp_path / "nowhere")
 
 
 def test_known_statistics() -> None:
@@ -115,7 +115,7 @@ def test_known_statistics() -> None:
 
 @pytest.mark.data
 def test_cifar10_is_whole(data_root: Path) -> None:
-    test = load("cifar10", "test", root=data_root)
+    test = load("cifar10", "test", data_dir=data_root)
     assert test.images.shape == (10000, 3, 32, 32)
     assert test.classes[:3] == ("airplane", "automobile", "bird")
     assert test.labels.bincount().tolist() == [1000] * 10
@@ -124,7 +124,7 @@ def test_cifar10_is_whole(data_root: Path) -> None:
 @pytest.mark.data
 @pytest.mark.slow
 def test_cifar10_has_the_published_statistics(data_root: Path) -> None:
-    train = load("cifar10", "train", root=data_root)
+    train = load("cifar10", "train", data_dir=data_root)
     assert len(train) == 50000
     pixels = train.images / 255
     mean, std = known_statistics("cifar10")
@@ -134,6 +134,6 @@ def test_cifar10_has_the_published_statistics(data_root: Path) -> None:
 
 @pytest.mark.data
 def test_imagenette_is_cropped_and_keeps_every_class(data_root: Path) -> None:
-    test = load("imagenette160", "test", root=data_root, size=64, limit=30)
+    test = load("imagenette160", "test", data_dir=data_root, size=64, limit=30)
     assert test.images.shape == (30, 3, 64, 64)
     assert test.labels.bincount().tolist() == [3] * 10

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sluicegate import (
     AlwaysOn,
@@ -18,7 +18,7 @@ from sluicegate import (
     Stochastic,
     Threshold,
 )
-from sluicegate.gates import Estimator, Gate, mask_channels, mask_layer
+from sluicegate.gates import Decision, Estimator, Gate, mask_channels, mask_layer, on_minus_off
 
 LAYER = GateSite("block", "layer", 1, 1, "x", "end")
 CHANNEL = GateSite("block.conv1", "channel", 8, 16, "x", "relu")
@@ -27,6 +27,12 @@ CHANNEL = GateSite("block.conv1", "channel", 8, 16, "x", "relu")
 def _joint(initial_open_rate: float = 0.5) -> Gate:
     head = PooledHead(4, (1, 8))
     return Gate(head, (LAYER, CHANNEL), (BinConcrete(), BinConcrete()), initial_open_rate)
+
+
+def _decide(gate: Gate, x: Tensor) -> tuple[Decision, ...]:
+    """What a gate makes of features, as the nodes of a graph would have it."""
+    said = zip(gate.head(x), gate.estimators, strict=True)
+    return gate(*(on_minus_off(raw) if estimator.logits_per_gate == 2 else raw for raw, estimator in said))
 
 
 def test_pooled_head_is_pool_linear_relu_linear() -> None:
@@ -63,7 +69,7 @@ def test_batch_norm_of_a_head_is_an_option() -> None:
 def test_initial_open_rate_is_where_gates_start(rate: float, estimator: Estimator) -> None:
     head = PooledHead(4, (8 * estimator.logits_per_gate,))
     nn.init.zeros_(head.hidden.bias)
-    ((logits, _, _),) = Gate(head, (CHANNEL,), (estimator,), rate)(torch.zeros(3, 4, 2, 2))
+    ((logits, _, _),) = _decide(Gate(head, (CHANNEL,), (estimator,), rate), torch.zeros(3, 4, 2, 2))
     torch.testing.assert_close(torch.sigmoid(logits), torch.full((3, 8), rate))
 
 
@@ -72,13 +78,13 @@ def test_two_logits_make_one_gate_by_their_difference() -> None:
     gate = Gate(head, (CHANNEL,), (GumbelSoftmax(),), 0.5)
     x = torch.randn(3, 4, 2, 2)
     raw = head(x)[0].view(3, 8, 2)
-    ((logits, _, _),) = gate(x)
+    ((logits, _, _),) = _decide(gate, x)
     torch.testing.assert_close(logits, raw[..., 1] - raw[..., 0])
 
 
 def test_channels_of_a_skipped_layer_count_as_closed() -> None:
     torch.manual_seed(0)
-    (_, layer, _), (_, channels, _) = _joint()(torch.randn(64, 4, 2, 2))
+    (_, layer, _), (_, channels, _) = _decide(_joint(), torch.randn(64, 4, 2, 2))
     assert 0 < layer.sum() < 64
     assert channels[layer[:, 0] == 0].sum() == 0
     assert channels[layer[:, 0] == 1].sum() > 0
@@ -86,7 +92,7 @@ def test_channels_of_a_skipped_layer_count_as_closed() -> None:
 
 def test_pressure_on_channels_leaves_the_layer_gate_alone() -> None:
     gate = _joint()
-    (layer_logits, _, _), (channel_logits, channels, _) = gate(torch.randn(64, 4, 2, 2))
+    (layer_logits, _, _), (channel_logits, channels, _) = _decide(gate, torch.randn(64, 4, 2, 2))
     grads = torch.autograd.grad(channels.sum(), (layer_logits, channel_logits), allow_unused=True)
     assert grads[0] is None or grads[0].abs().max() == 0
     assert grads[1].abs().max() > 0
@@ -94,7 +100,7 @@ def test_pressure_on_channels_leaves_the_layer_gate_alone() -> None:
 
 def test_half_precision_features_give_float32_logits() -> None:
     gate = _joint().to(torch.bfloat16)
-    assert gate(torch.randn(2, 4, 2, 2, dtype=torch.bfloat16))[0][0].dtype == torch.float32
+    assert _decide(gate, torch.randn(2, 4, 2, 2, dtype=torch.bfloat16))[0][0].dtype == torch.float32
 
 
 @pytest.mark.parametrize("granularity", [1, 2, 4])
@@ -138,10 +144,10 @@ def test_strategies_in_training_and_evaluation() -> None:
         torch.testing.assert_close(rates, torch.sigmoid(logits[0]), atol=0.018, rtol=0)  # 5 standard errors
 
 
-@pytest.mark.parametrize("tau", [0.0, 1.0, -0.5])
-def test_tau_must_be_a_probability(tau: float) -> None:
-    with pytest.raises(InputError, match=r"tau: .* must lie between 0 and 1"):
-        Threshold(tau)
+@pytest.mark.parametrize("threshold", [0.0, 1.0, -0.5])
+def test_a_threshold_must_be_a_probability(threshold: float) -> None:
+    with pytest.raises(InputError, match=r"threshold: .* must lie between 0 and 1"):
+        Threshold(threshold)
 
 
 def test_an_ensemble_makes_a_pass_at_least() -> None:

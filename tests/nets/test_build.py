@@ -3,9 +3,10 @@
 import sys
 
 import pytest
+import torch
 
 from sluicegate.errors import InputError
-from sluicegate.nets import CifarResNet, PreactResNet, build_net
+from sluicegate.nets import CifarResNet, PreactResNet, build_net, load_pretrained, statistics_of
 
 
 def test_any_valid_depth_is_a_name() -> None:
@@ -28,10 +29,92 @@ def test_a_library_builds_its_own(library: str) -> None:
     assert net.get_parameter("fc.weight").shape == (5, 512)
 
 
-@pytest.mark.parametrize("name", ["vgg", "resnet", "resnet20x2", "tensorflow:resnet50", ""])
+@pytest.mark.parametrize("name", ["vgg", "resnet", "resnet20x2", ""])
 def test_an_unknown_name_lists_the_forms(name: str) -> None:
     with pytest.raises(InputError, match=r"is not a network; known forms: resnet<6n\+2>, preact_resnet"):
         build_net(name)
+
+
+def test_a_network_of_ones_own_is_found_from_the_working_folder(tmp_path, monkeypatch) -> None:
+    (tmp_path / "own_nets.py").write_text(
+        "from torch import nn\n"
+        "def flat(num_classes, width=2):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(width, num_classes))\n"
+        "def broken():\n"
+        "    raise RuntimeError('no\\nluck')\n"
+        "def word():\n"
+        "    return 'text'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    net = build_net("own_nets:flat", classes=5, in_channels=1, width=3)
+    assert net.get_parameter("1.weight").shape == (5, 3)
+    for name, named in {
+        "own_nets:broken": "RuntimeError: no luck",
+        "own_nets:gone": "AttributeError",
+        "no_such_nets:flat": "ModuleNotFoundError",
+        "own_nets:word": "made no torch.nn.Module, but str",
+    }.items():
+        with pytest.raises(InputError, match=named) as refusal:
+            build_net(name)
+        assert "\n" not in str(refusal.value)
+    with pytest.raises(InputError, match="TypeError"):
+        build_net("own_nets:flat", classes=5, depth=3)
+    assert sys.path == before
+
+
+@pytest.fixture
+def pretrained(monkeypatch):
+    """Stands in for what a library downloads: a network of a thousand classes whose weights are all 0.5."""
+    from sluicegate.nets import build
+
+    def make(model: str):
+        net = build_net(f"timm:{model}")
+        for parameter in net.parameters():
+            torch.nn.init.constant_(parameter, 0.5)
+        return net
+
+    monkeypatch.setitem(build._PRETRAINED, "timm", make)
+
+
+def test_pretrained_weights_leave_out_a_last_layer_of_other_classes(pretrained) -> None:
+    pytest.importorskip("timm")
+    same, other = build_net("timm:resnet18"), build_net("timm:resnet18", classes=7)
+    for net in (same, other):
+        load_pretrained(net, "timm:resnet18")
+        assert net.get_parameter("conv1.weight").eq(0.5).all()
+    assert same.get_parameter("fc.weight").eq(0.5).all()
+    assert not other.get_parameter("fc.weight").eq(0.5).any()
+    with pytest.raises(InputError, match=r"'timm:resnet18' are of other classes, so 'fc\.weight' is not trained"):
+        load_pretrained(other, "timm:resnet18", whole=True)
+
+
+def test_pretrained_weights_of_another_network_or_of_none_are_refused(pretrained) -> None:
+    pytest.importorskip("timm")
+    with pytest.raises(InputError, match=r"do not fit: they lack 'conv1\.weight'"):
+        load_pretrained(build_net("timm:resnet18", in_chans=1), "timm:resnet34d")
+    with pytest.raises(InputError, match="'pretrained' is for torchvision and timm networks; 'resnet20' needs a file"):
+        load_pretrained(build_net("resnet20"), "resnet20")
+
+
+def test_weights_that_cannot_be_had_are_one_line(monkeypatch) -> None:
+    from sluicegate.nets import build
+
+    def offline(model: str):
+        raise OSError("no route\nto host")
+
+    monkeypatch.setitem(build._PRETRAINED, "torchvision", offline)
+    with pytest.raises(
+        InputError, match="torchvision has no pretrained weights for 'torchvision:alexnet': no route to"
+    ):
+        load_pretrained(build_net("resnet8"), "torchvision:alexnet")
+
+
+def test_statistics_are_those_of_the_librarys_weights() -> None:
+    pytest.importorskip("timm")
+    assert statistics_of("timm:tf_efficientnet_lite0") == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    assert statistics_of("torchvision:resnet18") == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert statistics_of("resnet20") is None
 
 
 def test_a_depth_that_is_no_cifar_resnet_points_to_the_other_forms() -> None:

@@ -111,7 +111,7 @@ def published(folder: Path, depth: int) -> CifarResNet:
 
 @torch.no_grad()
 def correct(net: nn.Module, root: Path, limit: int | None = None) -> int:
-    test = load("cifar10", "test", root=root / "cifar10", limit=limit)
+    test = load("cifar10", "test", data_dir=root / "cifar10", limit=limit)
     hits = 0
     for images, labels in zip(test.images.split(500), test.labels.split(500), strict=True):
         hits += int((net((images / 255 - IMAGENET_MEAN) / IMAGENET_STD).argmax(1) == labels).sum())

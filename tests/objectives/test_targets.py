@@ -180,17 +180,17 @@ def test_a_variable_target_carries_no_gradient() -> None:
 
 
 def test_exits_are_taken_once() -> None:
-    """Of four images one leaves at the first exit and one at the second, whose gate is open for the first too."""
-    gates = exit_records([1, 0, 0, 0], [1, 1, 0, 0])
+    """Of four images one leaves at the first exit and one at the second, whose gate is closed for the first too."""
+    gates = exit_records([0, 1, 1, 1], [0, 0, 1, 1])
     value = ExitTarget({"exit0": 0.5, "exit1": 0.75}, free=None)(gates, 0.0)
     assert value.item() == pytest.approx((0.5 - 0.25) ** 2 + (0.75 - 0.25) ** 2)
     first, second = torch.autograd.grad(value, [record.open for record in gates.values()])
-    assert first[:, 0].tolist() == pytest.approx([-0.5 / 4 + 1 / 4, -0.5 / 4 + 1 / 4, -0.5 / 4, -0.5 / 4])
-    assert second[:, 0].tolist() == pytest.approx([0, -1 / 4, -1 / 4, -1 / 4])
+    assert first[:, 0].tolist() == pytest.approx([0.5 / 4 - 1 / 4, 0.5 / 4 - 1 / 4, 0.5 / 4, 0.5 / 4])
+    assert second[:, 0].tolist() == pytest.approx([0, 1 / 4, 1 / 4, 1 / 4])
 
 
 def test_more_early_exits_than_asked_for_are_free() -> None:
-    gates = exit_records([1, 1, 0, 0])
+    gates = exit_records([0, 0, 1, 1])
     assert ExitTarget(0.25)(gates, 0.0).item() == 0
     assert ExitTarget(0.75)(gates, 0.0).item() == pytest.approx(0.0625)
 
@@ -219,7 +219,13 @@ def test_looking_at_a_value_would_be_noticed() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize(
     "objective",
-    [sg.BatchShaping(), sg.BatchShaping(shaped="sample"), sg.GateL0(), sg.GateL1(), BatchActivation(VariableTarget(0.5))],
+    [
+        sg.BatchShaping(),
+        sg.BatchShaping(shaped="sample"),
+        sg.GateL0(),
+        sg.GateL1(),
+        BatchActivation(VariableTarget(0.5)),
+    ],
     ids=lambda objective: type(objective).__name__,
 )
 def test_never_waits_for_a_device(objective: nn.Module) -> None:

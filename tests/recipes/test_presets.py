@@ -8,12 +8,12 @@ import torch
 
 from sluicegate.convert import GatedModel
 from sluicegate.data import Normalize, load
-from sluicegate.lowering import lower
 from sluicegate.gates import GateRecords
+from sluicegate.lowering import lower
 from sluicegate.recipes import recipe
 from sluicegate.train import MethodRecipe, Recipe, build_subject, load_run, run
 from sluicegate.train.build import _presets
-from sluicegate_runtime import Artifact, Session
+from sluicegate_runtime import Session
 
 pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
 
@@ -28,6 +28,8 @@ METHODS = {
     "gaternet": recipe("gaternet-digits").method,
     "fbs": recipe("fbs-digits").method,
     "skipnet": MethodRecipe("skipnet", {"pressure": 0.1}),
+    "budgeted": MethodRecipe("budgeted", {"noise": "linear(1, 0, 0, 0.7)"}),
+    "budgeted-static-layers": MethodRecipe("budgeted", {"conditional": False, "layers": True, "noise": 0.0}),
 }
 
 

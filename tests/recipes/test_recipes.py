@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from sluicegate.errors import InputError
 from sluicegate.recipes import dlcg, paper, recipe, recipes
 from sluicegate.train import build_method, from_yaml, to_yaml
+from sluicegate.train.module import rate_factor
+from sluicegate.train.stages import stage_recipes
 
 KINDS = ("dlcg", "channel", "aig", "dense")
 
@@ -54,6 +58,42 @@ def test_table_1_is_drawn_as_the_papers():
     assert series.role == "paper"
     assert [point.accuracy for point in series.points] == pytest.approx([row.accuracy / 100 for row in dlcg.TABLE_1])
     assert [point.macs for point in series.points] == pytest.approx([row.gmac * 1e9 for row in dlcg.TABLE_1])
+
+
+def test_gaternet_starts_from_a_backbone_and_a_gater_trained_apart(tmp_path):
+    backbone, gater, joint = stage_recipes(recipe("gaternet-staged-resnet164-cifar10"), tmp_path).items()
+    assert (backbone[1].method.name, gater[1].method.name, joint[1].method.name) == ("dense", "dense", "gaternet")
+    assert (backbone[1].net.name, gater[1].net.name) == ("preact_resnet164", "resnet20")
+    assert backbone[1].seed != gater[1].seed
+    assert joint[1].net.weights == str(backbone[0] / "final.safetensors")
+    assert joint[1].method.options["gater_weights"] == str(gater[0] / "final.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["resnet38-cifar10", "resnet14-digits"])
+def test_skipnet_in_two_stages_is_skipnet_in_one(kind, tmp_path):
+    whole = recipe(f"skipnet-{kind}")
+    (_, first), (_, second) = stage_recipes(recipe(f"skipnet-staged-{kind}"), tmp_path).items()
+    assert first.epochs + second.epochs == whole.epochs
+    begin = whole.method.options["begin"]
+    assert first.epochs / whole.epochs == pytest.approx(begin, abs=1 / whole.epochs)
+    assert (first.method.options["begin"], second.method.options["begin"]) == (1.0, 0.0)
+    last = begin + 0.99 * (1 - begin)
+    for one, at, in_whole in (
+        (first, 0.0, 0.0),
+        (first, 0.99, 0.99 * begin),
+        (second, 0.0, begin),
+        (second, 0.99, last),
+    ):
+        rate = rate_factor(one.optimizer)(at) * one.optimizer.lr
+        assert rate == pytest.approx(rate_factor(whole.optimizer)(in_whole) * whole.optimizer.lr)
+
+
+def test_a_static_baseline_differs_in_its_gates_alone():
+    gated, static = (recipe(f"finetune-resnet20-cifar10-0.5{kind}") for kind in ("", "-static"))
+    assert static.method.options == {**gated.method.options, "conditional": False}
+    same = replace(static, name=gated.name, method=gated.method, fit=gated.fit)
+    assert same == gated
+    assert gated.data.normalize == "imagenet" and gated.budget.macs == 0.5
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():

@@ -8,11 +8,11 @@ import torch
 
 from sluicegate.convert import GatedModel
 from sluicegate.data import Normalize
-from sluicegate.lowering import export
 from sluicegate.gates import StraightThroughPolicy
+from sluicegate.lowering import export
 from sluicegate.recipes import recipe
 from sluicegate.train import load_run, load_split, run
-from sluicegate_runtime import Session, load, run_reference
+from sluicegate_runtime import Session, load_program, run_reference
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,9 @@ def probability(net, images):
 def tested(trained):
     """The network and its test images, prepared."""
     made, net = load_run(trained[0])
-    images = load_split(made.data, "test", None)
-    return net, Normalize(images.mean, images.std)(images.images)
+    found = load_split(made.data, "test", None)
+    images, _ = next(iter(found.batches(len(found))))
+    return net, Normalize(found.mean, found.std)(images)
 
 
 def test_it_learns_digits_and_rewards_close_gates(trained, tested, tmp_path):
@@ -60,7 +61,7 @@ def test_the_exported_network_decides_and_costs_the_same(tested, tmp_path):
         output, gates = net(images, return_gates=True)
     assert 0 < torch.cat([record.open for record in gates.values()]).mean() < 1
     path = export(net, tmp_path / "net.sluice")
-    artifact = load(path)
+    artifact = load_program(path)
     for result in (
         run_reference(artifact.program, artifact.tensors, images.numpy()),
         Session(path).run(images.numpy()),

@@ -1,10 +1,14 @@
 """Tuning changes how a layer is computed, never what; and it is measured once."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
-from conformance.generate import Builder
+from conformance.generate import Builder, exit_early
 
-from sluicegate_runtime import Artifact, Session, autotune, run_reference, save
+from sluicegate_runtime import Artifact, Session, autotune, run_reference, save_program
+from sluicegate_runtime.native import NativeExecutor
 
 engine = pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
 
@@ -18,6 +22,12 @@ def network() -> Artifact:
     return Artifact(b.program(x, b.linear(b.pooled(y), 5)), b.tensors)
 
 
+def native(session: Session) -> Any:
+    """The engine itself."""
+    assert isinstance(session._executor, NativeExecutor)
+    return session._executor._engine
+
+
 def images() -> np.ndarray:
     return np.random.default_rng(1).normal(size=(2, 3, 12, 12)).astype(np.float32)
 
@@ -25,7 +35,7 @@ def images() -> np.ndarray:
 @pytest.fixture
 def path(tmp_path):
     artifact = network()
-    save(tmp_path / "model.sluice", artifact.program, artifact.tensors)
+    save_program(tmp_path / "model.sluice", artifact.program, artifact.tensors)
     return tmp_path / "model.sluice"
 
 
@@ -73,13 +83,13 @@ def test_measuring_leaves_no_pick_behind(path, monkeypatch):
 
     class Stub:
         isa = first.isa
-        candidates = staticmethod(first._engine.candidates)
+        candidates = staticmethod(native(first).candidates)
 
         def pick(self, op: int, eighths: int, candidate: int) -> None:
             picked.append((op, eighths))
 
-    autotune.autotune(Stub(), artifact, 2, path.with_name("model.sluice.tuning.json"))
-    choices = [i for i in range(len(artifact.program.ops)) if first._engine.candidates(i) > 1]
+    autotune.autotune(Stub(), artifact.program, 2, path.with_name("model.sluice.tuning.json"))
+    choices = [i for i in range(len(artifact.program.ops)) if native(first).candidates(i) > 1]
     assert picked == [(op, eighths) for op in choices for eighths in range(9)]
 
 
@@ -114,7 +124,7 @@ def test_the_fastest_candidate_is_picked(monkeypatch):
 
     artifact = network()
     ops = len(artifact.program.ops)
-    assert autotune.measure(Stub(), artifact) == {artifact.program.ops[0].name: [1, 1, 1, 1, 0, 0, 0, 0]}
+    assert autotune.measure(Stub(), artifact.program) == {artifact.program.ops[0].name: [1, 1, 1, 1, 0, 0, 0, 0]}
 
 
 def test_ops_between_two_gates_are_asked_for_their_product():
@@ -132,13 +142,50 @@ def test_an_engine_refuses_picks_that_it_does_not_have():
     session = Session(network(), tune=True)
     for op, eighths, candidate in ((0, 9, 0), (0, -1, 0), (0, 1, 1), (-1, 1, 0), (99, 1, 0)):
         with pytest.raises(ValueError, match="out of range"):
-            session._engine.pick(op, eighths, candidate)
+            native(session).pick(op, eighths, candidate)
 
 
 @pytest.mark.parametrize("tune", [False, True])
 def test_without_winograd_there_is_one_way_and_the_same_answer(tune):
     artifact = network()
     session = Session(artifact, tune=tune, winograd=False)
-    assert all(session._engine.candidates(index) == 1 for index in range(len(artifact.program.ops)))
+    assert all(native(session).candidates(index) == 1 for index in range(len(artifact.program.ops)))
     expected = run_reference(artifact.program, artifact.tensors, images())
     np.testing.assert_allclose(session.run(images()).output, expected.output, rtol=0, atol=1e-5)
+
+
+def test_a_kept_measurement_serves_every_operating_point(path, monkeypatch):
+    """Fault 16: an export at another threshold is the same program to the clock."""
+    artifact = network()
+    Session(path, tune=True)
+    monkeypatch.setattr(autotune, "measure", lambda *_: pytest.fail("measured a second time"))
+    for changes in ({"threshold": 1.5}, {"top_k": 3}, {"keep_open": 1}):
+        ops = tuple(
+            replace(op, attributes={**op.attributes, **changes}) if op.kind == "gate" else op
+            for op in artifact.program.ops
+        )
+        save_program(path, replace(artifact.program, ops=ops), artifact.tensors)
+        Session(path, tune=True)
+
+
+def test_the_digest_tells_programs_apart():
+    artifact = network()
+    program = artifact.program
+    named = replace(program, classes=("a", "b", "c", "d", "e"))
+    assert autotune.digest(named) == autotune.digest(program)
+    ops = tuple(replace(op, attributes={**op.attributes, "activation": "silu"}) for op in program.ops[:1])
+    assert autotune.digest(replace(program, ops=(*ops, *program.ops[1:]))) != autotune.digest(program)
+
+
+def test_all_layers_run_while_they_are_measured():
+    """Layer gates are open, and those of exits: an image goes on where they are."""
+    b = Builder(np.random.default_rng(0))
+    x = b.value((4, 6, 6))
+    exit_early(b, x, 3)
+    with b.under(b.gate(x, 1)):
+        y = b.conv(b.conv(x, 8, gate=b.gate(x, 8)), 4, residual=x)
+    program = b.program(x, b.linear(b.pooled(y), 3))
+    assert list(program.gates.values()) == [1, 1, 8]
+    for share in (1, 4, 8):
+        flags = autotune._flags(program, share)
+        assert flags[:2].tolist() == [1, 1] and flags[2:].sum() == share

@@ -84,8 +84,8 @@ def test_every_kernel_has_its_row():
     )
     table = (NATIVE / "kernels/kernel_table.h").read_text()
     assert all(f"struct {arguments} {{" in table for arguments in rows.values())
-    benchmark = (NATIVE / "kernels/benchmark.cpp").read_text()
-    assert all(f"struct Workload<{arguments}> {{" in benchmark for arguments in rows.values())
+    workloads = "".join(path.read_text() for path in (NATIVE / "kernels").glob("*_workloads.h"))
+    assert all(f"struct Workload<{arguments}> {{" in workloads for arguments in rows.values())
     templates = "".join(path.read_text() for path in (NATIVE / "kernels/templates").glob("*.inc"))
     offered = re.findall(r"^static void (\w+)\(const (\w+)& \w\)", templates, re.MULTILINE)
     assert {name: arguments for name, arguments in offered if arguments in rows.values()} == rows

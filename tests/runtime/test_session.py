@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from conformance.generate import Builder, random_program
 
-from sluicegate_runtime import Artifact, InputError, RunError, Session, run_reference, save
-from sluicegate_runtime import session as session_module
+from sluicegate_runtime import Artifact, InputError, RunError, Session, run_reference, save_program
+from sluicegate_runtime.native import NativeExecutor
 
 engine = pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
 
@@ -35,11 +35,71 @@ def images(count: int, shape=(3, 12, 11)) -> np.ndarray:
 
 def test_a_file_runs(tmp_path):
     artifact, _ = network()
-    save(tmp_path / "model.sluice", artifact.program, artifact.tensors)
+    save_program(tmp_path / "model.sluice", artifact.program, artifact.tensors)
     result = Session(tmp_path / "model.sluice").run(images(3))
     np.testing.assert_allclose(
         result.output, run_reference(artifact.program, artifact.tensors, images(3)).output, rtol=0, atol=1e-5
     )
+
+
+def test_the_bytes_of_a_file_run(tmp_path):
+    artifact, _ = network()
+    save_program(tmp_path / "model.sluice", artifact.program, artifact.tensors)
+    content = (tmp_path / "model.sluice").read_bytes()
+    expected = Session(tmp_path / "model.sluice").run(images(2)).output
+    for source in (content, bytearray(content), memoryview(content)):
+        assert np.array_equal(Session(source).run(images(2)).output, expected)
+
+
+@pytest.mark.parametrize("source", [None, 3, ["model.sluice"], object()])
+def test_what_is_no_program_is_refused_in_one_line(source):
+    with pytest.raises(InputError, match=r"source: .* is neither a path, nor the bytes of a file") as refusal:
+        Session(source)
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_definition_is_an_engine_too():
+    artifact, _ = network()
+    slow, fast = Session(artifact, engine="reference"), Session(artifact)
+    assert (slow.engine, slow.isa) == ("reference", "numpy")
+    for threshold in (None, 0.3):
+        expected, found = slow.run(images(3), threshold), fast.run(images(3), threshold)
+        np.testing.assert_allclose(found.output, expected.output, rtol=0, atol=1e-5)
+        assert np.array_equal(found.macs, expected.macs)
+    gates = {name: np.ones(count, bool) for name, count in artifact.program.gates.items()}
+    profiles = [session.profile(images(1)[0], 2, gates) for session in (slow, fast)]
+    assert [macs for _, macs in profiles[0].values()] == [macs for _, macs in profiles[1].values()]
+    assert all(milliseconds > 0 for milliseconds, _ in profiles[0].values())
+
+
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(InputError, match="engine: 'abacus' is none of native, reference"):
+        Session(network()[0], engine="abacus")
+
+
+def test_what_is_kept_open_stays_open_at_threshold_1():
+    """Fault 14, in the engine: by threshold and by rank."""
+    for options in ({}, {"top_k": 2}):
+        b = Builder(np.random.default_rng(1))
+        x = b.value((3, 12, 11))
+        gate = b.gate(x, 5, "closed", keep_open=2, **{"top_k": 0, **options})
+        artifact = Artifact(b.program(x, b.conv(b.conv(x, 5, gate=gate), 2)), b.tensors)
+        found = Session(artifact).run(images(2), threshold=1.0)
+        assert found.gates[gate].tolist() == [[True, True, False, False, False]] * 2
+        expected = run_reference(artifact.program, artifact.tensors, images(2), threshold=1.0)
+        assert np.array_equal(found.macs, expected.macs)
+
+
+def test_several_outputs_have_their_names():
+    b = Builder(np.random.default_rng(1))
+    x = b.value((3, 12, 11))
+    y = b.conv(x, 4, activation="relu")
+    artifact = Artifact(b.program(x, {"map": y, "scores": b.pooled(y), "same": y, "image": x}), b.tensors)
+    found = Session(artifact).run(images(3))
+    assert list(found.outputs) == ["map", "scores", "same", "image"]
+    assert np.array_equal(found.output, found.outputs["map"]) and np.array_equal(found.output, found.outputs["same"])
+    np.testing.assert_allclose(found.outputs["scores"], found.output.mean((2, 3)), atol=1e-6)
+    assert np.array_equal(found.outputs["image"], images(3))
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1025, 2.0, True, "2"])
@@ -101,8 +161,7 @@ def test_a_nan_pixel_shows_wherever_it_lies_in_a_window(isa, monkeypatch):
     for kernel, stride, padding in (((3, 3), (2, 2), (1, 1)), ((2, 2), (2, 2), (0, 0)), ((3, 2), (1, 3), (1, 0))):
         b = Builder(np.random.default_rng(0))
         x = b.value((17, 9, 11))
-        sides = [(side + 2 * p - k) // s + 1 for side, k, s, p in zip((9, 11), kernel, stride, padding, strict=True)]
-        y = b.op("max_pool", [x], (17, *sides), kernel=kernel, stride=stride, padding=padding)
+        y = b.make("max_pool", [x], kernel=kernel, stride=stride, padding=padding)
         artifact = Artifact(b.program(x, y), b.tensors)
         pixels = images(99, (17, 9, 11))
         pixels.reshape(99, 17, 99)[np.arange(99), 5, np.arange(99)] = np.nan  # each pixel once
@@ -142,7 +201,7 @@ def test_a_cache_of_unknown_size_is_refused(size, monkeypatch):
 def test_a_missing_engine_is_a_run_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "sluicegate_runtime._engine", None)
     with pytest.raises(RunError, match="engine: the native module cannot be imported"):
-        session_module.Session(network()[0])
+        Session(network()[0])
 
 
 @pytest.mark.parametrize("runs", [2_000, pytest.param(20_000, marks=pytest.mark.slow)])
@@ -248,6 +307,24 @@ def test_a_profile_shares_out_the_macs_of_a_run():
     assert all(milliseconds > 0 for milliseconds, _ in profile.values())
 
 
+def test_profile_takes_decisions_from_outside():
+    artifact = Artifact(*random_program(9))
+    session = Session(artifact)
+    image = np.random.default_rng(0).normal(size=artifact.program.values[0].shape).astype(np.float32)
+    for threshold in (0.2, 0.5, 0.7, 1.0):
+        wanted = session.run(image[None], threshold)
+        gates = {name: flags[0] for name, flags in wanted.gates.items()}
+        assert sum(macs for _, macs in session.profile(image, 2, gates).values()) == wanted.macs[0]
+    assert len(gates) > 1
+    name = next(iter(gates))
+    for wrong, named in (({}, name), ({**gates, "no": gates[name]}, "no"), ({**gates, name: gates[name][:0]}, name)):
+        with pytest.raises(InputError, match=f"gates: '{named}'"):
+            session.profile(image, 1, wrong)
+    assert isinstance(session._executor, NativeExecutor)
+    with pytest.raises(ValueError, match="forced: there are not as many flags as gates have"):
+        session._executor._engine.profile(image, 1, np.zeros(1, np.uint8))
+
+
 def test_a_profile_wants_one_image_and_a_count():
     session = Session(network()[0])
     with pytest.raises(InputError, match="repeats: 0 is not 1 or more"):
@@ -268,7 +345,7 @@ def test_more_images_than_memory_holds_are_a_run_error():
 def test_threads_that_cannot_be_started_are_a_run_error(tmp_path):
     """Where the process may map no more than some hundred MB, there is no room for a thousand stacks."""
     artifact, _ = network()
-    save(tmp_path / "model.sluice", artifact.program, artifact.tensors)
+    save_program(tmp_path / "model.sluice", artifact.program, artifact.tensors)
     code = (
         "import resource, sys\n"
         "from sluicegate_runtime import RunError, Session\n"

@@ -1,6 +1,7 @@
 """Each rule has a program that breaks it, and only it."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -106,6 +107,7 @@ def test_a_value_that_may_be_absent_is_not_read_outside_its_region():
         ("v9", {"channels": (ChannelRun(4, "v8"), ChannelRun(5))}, "its runs have 9 channels, its shape 8"),
         ("v9", {"channels": (ChannelRun(8, None, 1),)}, "does not fit"),
         ("v9", {"channels": (ChannelRun(8, "v8", 2**40, 2**40),)}, "does not fit the 4 flags of its gate"),
+        ("v9", {"channels": (ChannelRun(8, "v8", 0, 2**40),)}, "does not fit the 4 flags of its gate"),
         ("v1", {"channels": (ChannelRun(4, "v8"),)}, "gate 'v8' is used before it is written"),
         (
             "v10",
@@ -340,6 +342,30 @@ def test_a_sum_has_a_limit():
     program = b.program(x, b.op("add", [x] * 4097, (2, 4, 4)))
     with pytest.raises(InputError, match="reads 4097 values, at most 4096"):
         verify_program(program, b.tensors)
+
+
+def test_runs_have_a_limit():
+    """A map of a million runs that ten thousand ops read would take hours to look at."""
+    b = Builder(np.random.default_rng(0))
+    x = b.value((40_000, 1, 1))
+    gate = b.op("gate", [b.constant(1)], (1,))
+    runs = tuple(ChannelRun(1, gate) for _ in range(40_000))
+    values = [Value(f"y{i}", b.shape(x), channels=runs) for i in range(30)]
+    program = b.program(x, x)
+    ops = (Op("select", "y0", (x,), "y0"), *(Op("affine", f"y{i}", (f"y{i - 1}",), f"y{i}") for i in range(1, 30)))
+    program = dataclasses.replace(program, values=(*program.values, *values), ops=(*program.ops, *ops))
+    with pytest.raises(InputError, match=r"runs of channels .*: [0-9]+ is more than 2097152"):
+        verify_program(program, b.tensors)
+
+
+def test_a_sum_of_thousands_of_wide_vectors_takes_no_memory_to_look_at():
+    b = Builder(np.random.default_rng(0))
+    x = b.value((1 << 20, 1, 1))
+    program = b.program(x, b.op("add", [x] * 4096, b.shape(x)))
+    tracemalloc.start()
+    verify_program(program, b.tensors)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    tracemalloc.stop()
 
 
 def test_summands_are_work():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sluicegate_runtime import InputError, time_in_turns, time_sessions
+from sluicegate_runtime import InputError, benchmark, time_sessions
 from sluicegate_runtime.timing import TURN, WARM
 
 
@@ -35,7 +35,7 @@ def numbered(count: int) -> np.ndarray:
 def test_contenders_take_turns_over_the_same_images_and_are_woken_first(clock):
     log: list[tuple[str, int]] = []
     contenders = {name: Counting(log, name, seconds, clock).run for name, seconds in (("slow", 0.25), ("fast", 0.125))}
-    found = time_in_turns(contenders, list(numbered(3)[:, None]), repeats=TURN + 1)
+    found = benchmark(contenders, list(numbered(3)[:, None]), repeats=TURN + 1)
     assert found == {"slow": [0.25] * 2 * TURN, "fast": [0.125] * 2 * TURN}
     turns = [[(first - 1) % 3, *(i % 3 for i in range(first, first + TURN))] for first in (0, TURN)]
     assert log == [(name, image) for turn in turns for name in contenders for image in turn]
@@ -44,7 +44,7 @@ def test_contenders_take_turns_over_the_same_images_and_are_woken_first(clock):
 def test_short_calls_are_repeated_until_they_are_warm(clock):
     log: list[tuple[str, int]] = []
     contender = Counting(log, "short", WARM / 4, clock).run
-    found = time_in_turns({"short": contender}, list(numbered(TURN)[:, None]), repeats=TURN)
+    found = benchmark({"short": contender}, list(numbered(TURN)[:, None]), repeats=TURN)
     assert len(found["short"]) == TURN and len(log) == 4 + TURN
 
 
@@ -58,4 +58,4 @@ def test_no_images_or_no_repeats_are_refused():
     with pytest.raises(InputError, match="images: none"):
         time_sessions({}, numbered(0))
     with pytest.raises(InputError, match="repeats: 0"):
-        time_in_turns({}, [numbered(1)], repeats=0)
+        benchmark({}, [numbered(1)], repeats=0)

@@ -11,7 +11,19 @@ from sluicegate.errors import InputError
 from sluicegate.gates import GateRecords
 from sluicegate.nets import build_net
 from sluicegate.schedule import linear
-from sluicegate.train import DataRecipe, LatencyRecipe, MethodRecipe, NetRecipe, Recipe, build_method, build_subject
+from sluicegate.train import (
+    AugmentRecipe,
+    DataRecipe,
+    DistillationRecipe,
+    FitRecipe,
+    LatencyRecipe,
+    MethodRecipe,
+    NetRecipe,
+    Recipe,
+    build_method,
+    build_subject,
+    load_split,
+)
 
 
 def images(channels=1, classes=4):
@@ -118,8 +130,8 @@ class Table:
 
 
 def test_milliseconds_are_added_to_the_methods_objective(monkeypatch):
-    monkeypatch.setattr("sluicegate.train.build.read_table", lambda path: path)
-    monkeypatch.setattr("sluicegate.train.build.LatencyModel", Table)
+    monkeypatch.setattr("sluicegate.train.budget.read_table", lambda path: path)
+    monkeypatch.setattr("sluicegate.train.budget.LatencyModel", Table)
     made = replace(recipe(), latency=LatencyRecipe("table.json", 1.0, weight=3.0))
     plain, aimed = (build_subject(one, images()) for one in (recipe(), made))
     _, gates = aimed.run(torch.zeros(2, 1, 32, 32))
@@ -160,3 +172,80 @@ def test_a_gater_refuses_the_weights_of_another_network(tmp_path):
     made = Recipe("small", DataRecipe("digits"), NetRecipe("resnet8"), MethodRecipe("gaternet", options))
     with pytest.raises(InputError, match=r"other.safetensors' does not fit the network: it lacks 'layer1.2"):
         build_subject(made, images())
+
+
+def pictures(images):
+    """What the images look like, without their order."""
+    return {image.numpy().tobytes() for batch, _ in images.batches(100) for image in batch}
+
+
+@pytest.mark.parametrize("workers", [None, 0])
+def test_held_out_images_are_not_trained_on(workers):
+    whole = load_split(DataRecipe("digits"), "train", None)
+    made = DataRecipe("digits", holdout=300, limit_test=100, workers=workers)
+    train, held = (load_split(made, split, None) for split in ("train", "test"))
+    assert (len(train), len(held)) == (len(whole) - 300, 100)
+    keys = [pictures(train), pictures(held)]
+    assert not keys[0] & keys[1], "an image is in both"
+    assert keys[0] | keys[1] <= pictures(whole)
+    with pytest.raises(InputError, match=r"data\.holdout: 5000 must be less than the 1442 training images"):
+        load_split(DataRecipe("digits", holdout=5000), "train", None)
+
+
+def test_only_training_images_are_augmented_by_workers():
+    drawn = AugmentRecipe(flip=True, crop_scale=(0.2, 0.5))
+    for holdout in (None, 50):
+        made = DataRecipe("digits", workers=0, holdout=holdout, augment=drawn, limit_train=200, limit_test=20)
+        plain = replace(made, augment=AugmentRecipe())
+        train, test, plain_train, plain_test = (
+            pictures(load_split(one, split, None)) for one in (made, plain) for split in ("train", "test")
+        )
+        assert test == plain_test and train != plain_train
+
+
+def test_mean_and_std_can_be_anothers():
+    named, given = (
+        load_split(DataRecipe("digits", normalize=n, limit_test=9), "test", None) for n in ("mnist", "0.5/2")
+    )
+    assert (named.mean, named.std) == ((0.1307,), (0.3081,))
+    assert (given.mean, given.std) == ((0.5,), (2.0,))
+    for text, word in {
+        "0.5/x": "is not none",
+        "imagenet": "is not of 1 channels",
+        "1,1/2,2": "is not of 1 channels",
+    }.items():
+        with pytest.raises(InputError, match=f"'{text}' {word}"):
+            load_split(DataRecipe("digits", normalize=text), "test", None)
+
+
+def test_the_teacher_is_the_network_as_it_came_or_the_one_that_is_named(tmp_path):
+    dense = build_subject(recipe("dense"), images()).net
+    torch.nn.init.constant_(dense.get_parameter("conv1.weight"), 0.5)
+    save_file(dense.state_dict(), tmp_path / "dense.safetensors")
+    own = replace(recipe(weights=str(tmp_path / "dense.safetensors")), distillation=DistillationRecipe(0.5, 3.0))
+    told = build_subject(own, images()).distillation
+    assert told is not None and (told.weight, told.temperature) == (0.5, 3.0)
+    assert told.teacher.get_parameter("conv1.weight").eq(0.5).all()
+    save_file(build_net("resnet14", in_channels=1, classes=4).state_dict(), tmp_path / "other.safetensors")
+    named = build_subject(
+        replace(own, distillation=DistillationRecipe(0.5, 4.0, "resnet14", str(tmp_path / "other.safetensors"))),
+        images(),
+    ).distillation
+    assert named is not None and len(list(named.teacher.parameters())) > len(list(told.teacher.parameters()))
+    assert build_subject(own, images(), read_files=False).distillation is None, "a run is loaded without its teacher"
+    with pytest.raises(InputError, match=r"distillation: the network teaches itself, but net\.weights is not given"):
+        build_subject(replace(recipe(), distillation=DistillationRecipe(0.5)), images())
+
+
+def test_training_starts_from_a_gated_networks_weights(tmp_path):
+    first = build_subject(recipe(), images()).net
+    torch.nn.init.constant_(first.get_parameter("network.conv1.weight"), 0.5)
+    save_file(first.state_dict(), tmp_path / "gated.safetensors")
+    started = replace(recipe(), start=str(tmp_path / "gated.safetensors"), seed=4)
+    again = build_subject(started, images()).net.state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in first.state_dict().items())
+
+
+def test_gates_are_fitted_only_where_there_are_any():
+    with pytest.raises(InputError, match=r"fit\.steps: 5, but the network has no gates to fit"):
+        build_subject(replace(recipe("dense"), fit=FitRecipe(steps=5)), images())

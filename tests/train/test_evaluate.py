@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sluicegate.convert import ChannelGating, GatedModel, JointGating, gate_model
+from sluicegate.convert import ChannelGating, GatedModel, JointGating, LayerGating, gate_model
 from sluicegate.data import Normalize, load
 from sluicegate.errors import InputError
 from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Threshold
@@ -49,6 +49,32 @@ def test_rates_are_those_of_their_own_sites(images):
     measured = evaluate(gated, images)
     _, gates = by_hand(gated, images)
     assert measured.sites == pytest.approx({name: record.open.mean().item() for name, record in gates.items()})
+
+
+def test_one_image_is_measured_too(gated, images):
+    one = images.subset([7])
+    measured, (_, gates) = evaluate(gated, one), by_hand(gated, one)
+    assert measured.images == 1 and measured.macs.std == 0
+    assert measured.macs.mean == gated.macs(gates).item()
+    assert measured.sites == pytest.approx({name: record.open.mean().item() for name, record in gates.items()})
+
+
+def test_the_gates_of_a_single_site_are_measured_too(images):
+    torch.manual_seed(0)
+
+    class OneBlock(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = (torch.nn.Conv2d(1, 1, 3, padding=1) for _ in range(2))
+            self.last = torch.nn.Linear(1, 10)
+
+        def forward(self, x):
+            return self.last((x + self.second(self.first(x).relu())).mean((2, 3)))
+
+    gated = gate_model(OneBlock(), LayerGating(initial_open_rate=0.5), torch.zeros(1, 1, 32, 32))
+    measured, (_, gates) = evaluate(gated, images), by_hand(gated, images)
+    (record,) = gates.values()
+    assert list(measured.sites.values()) == [pytest.approx(record.open.mean().item())]
 
 
 def test_gates_differ_between_images_in_this_test(gated, images):

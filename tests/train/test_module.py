@@ -78,6 +78,25 @@ def test_one_cycle_climbs_then_falls():
     assert [factor(p) for p in (0, 0.15, 0.3, 0.65, 1)] == pytest.approx([0.04, 0.52, 1, 0.5, 0])
 
 
+def test_warm_ups_climb_on_top_of_the_schedule_each_for_its_group():
+    recipe = OptimizerRecipe(schedule="cosine", warm_up=0.5)
+    plain, climbing = rate_factor(recipe), rate_factor(recipe, 0.5, total=4)
+    assert [climbing(p) / plain(p) for p in (0, 0.25, 0.5, 0.75)] == pytest.approx([0.5, 1, 1, 1])
+    subject = build_subject(RECIPE, images())
+    groups = build_optimizer(subject, OptimizerRecipe(warm_up=0.1, gate_warm_up=0.2)).param_groups
+    assert [group["warm_up"] for group in groups] == [0.1, 0.2]
+
+
+def test_adamw_stands_beside_sgd():
+    subject = build_subject(RECIPE, images())
+    optimizer = build_optimizer(subject, OptimizerRecipe(kind="adamw", lr=1e-3, gate_lr_scale=3, betas=(0.8, 0.9)))
+    assert isinstance(optimizer, torch.optim.AdamW)
+    network, gates = optimizer.param_groups
+    assert (network["lr"], gates["lr"]) == pytest.approx((1e-3, 3e-3))
+    assert network["betas"] == (0.8, 0.9)
+    assert (network["weight_decay"], gates["weight_decay"]) == (5e-4, 0.0)
+
+
 def test_the_loss_is_cross_entropy_and_the_objective(monkeypatch):
     data = images()
     subject = build_subject(RECIPE, data)
@@ -103,7 +122,7 @@ def test_a_nan_loss_ends_the_run_and_leaves_no_checkpoint(tmp_path):
     recipe = replace(RECIPE, optimizer=OptimizerRecipe(lr=1e30), epochs=2)
     with pytest.raises(RunError, match=r"^loss: not finite at epoch 1, step [2-4], .* optimizer\.lr \(1e\+30\)$"):
         run(recipe, tmp_path / "run", progress=False)
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["recipe.yaml"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["data.json", "recipe.yaml"]
 
 
 def test_frozen_batch_norm_keeps_its_statistics(tmp_path):

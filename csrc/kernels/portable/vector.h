@@ -62,14 +62,13 @@ SLUICE_INLINE Vec min(Vec x, Vec y) {
   return each([&](int i) { return choose(x.q[i] < y.q[i], x.q[i], y.q[i]); });
 }
 SLUICE_INLINE float lane(Vec x, int i) { return x.q[i / 4][i % 4]; }
+// Of what is less than 2^22: beside 1.5 * 2^23 a float has no room for a fraction.
 SLUICE_INLINE Vec round(Vec x) {
-  for (int i = 0; i < 16; ++i) x.q[i / 4][i % 4] = nearbyintf(x.q[i / 4][i % 4]);
-  return x;
+  const Vec large = splat(12582912.0f);
+  return sub(add(x, large), large);
 }
-SLUICE_INLINE Vec scale_by_power_of_two(Vec x, Vec n) {
-  for (int i = 0; i < 16; ++i)
-    if (lane(n, i) == lane(n, i)) x.q[i / 4][i % 4] = ldexpf(x.q[i / 4][i % 4], static_cast<int>(lane(n, i)));
-  return x;
+SLUICE_INLINE Vec scale_by_power_of_two(Vec x, Vec n) {  // n whole, in [-126, 127]
+  return each([&](int i) { return x.q[i] * (Quad)((__builtin_convertvector(n.q[i], Mask) + 127) << 23); });
 }
 SLUICE_INLINE void prefetch(const float*) {}
 SLUICE_INLINE void prefetch_near(const float*) {}

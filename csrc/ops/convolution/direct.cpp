@@ -10,7 +10,8 @@ namespace {
 // [in][block][tap][16]: one step of the list reaches all output blocks.
 class Outer final : public ConvAlgorithm, public RowWiseConv {
  public:
-  explicit Outer(const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
+  explicit Outer(const OpSpec& op)
+      : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
     const ConvWeights w(op);
     block_step_ = static_cast<size_t>(w.taps) * kLanes;
     row_step_ = blocks_of(w.out) * block_step_;
@@ -23,7 +24,8 @@ class Outer final : public ConvAlgorithm, public RowWiseConv {
     for (int c = 0; c < w.in(); ++c)  // in the order of memory
       for (int n = 0; n < w.out; ++n)
         for (int t = 0; t < w.taps; ++t)
-          weights_[c * row_step_ + n / kLanes * block_step_ + size_t{kLanes} * t + n % kLanes] = w.row(n)[c * w.taps + t];
+          weights_[c * row_step_ + n / kLanes * block_step_ + size_t{kLanes} * t + n % kLanes] =
+              w.row(n)[c * w.taps + t];
   }
 
   void run(RunState& state, const ConvCall& call) const override {
@@ -46,9 +48,26 @@ class Outer final : public ConvAlgorithm, public RowWiseConv {
   static constexpr size_t kFewFloats = 32 * 1024;
 
   void multiply(RunState& state, const ConvCall& call, Span blocks, Span rows, const Prefetch& next) const {
-    state.kernels.outer_conv({call.in, call.out, call.residual, window_, weights_.get(), row_step_, block_step_,
-                            bias_.get(), call.open_in.channels, 0, 0, call.open_in.count, call.open_out.blocks,
-                            blocks.begin, blocks.end, rows.begin, rows.end, call.clamp, next, state.large_l1});
+    OuterConv c = {};
+    c.in = call.in;
+    c.out = call.out;
+    c.residual = call.residual;
+    c.window = window_;
+    c.weights = weights_.get();
+    c.row_step = row_step_;
+    c.block_step = block_step_;
+    c.bias = bias_.get();
+    c.rows = call.open_in.channels;
+    c.in_count = call.open_in.count;
+    c.blocks = call.open_out.blocks;
+    c.block_begin = blocks.begin;
+    c.block_end = blocks.end;
+    c.row_begin = rows.begin;
+    c.row_end = rows.end;
+    c.clamp = call.clamp;
+    c.next = next;
+    c.large_l1 = state.large_l1;
+    state.kernels.outer_conv(c);
   }
 
   Window window_;
@@ -59,7 +78,8 @@ class Outer final : public ConvAlgorithm, public RowWiseConv {
 // Groups: an output block reads the channels of the groups that it touches, its weights zero elsewhere.
 class Grouped final : public ConvAlgorithm {
  public:
-  explicit Grouped(const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
+  explicit Grouped(const OpSpec& op)
+      : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
     const ConvWeights w(op);
     step_ = static_cast<size_t>(w.taps) * kLanes;
     size_t total = 0;
@@ -83,12 +103,24 @@ class Grouped final : public ConvAlgorithm {
     state.pool.run(static_cast<int>(blocks_.size()), [&](int b, int) {
       const Block& block = blocks_[b];
       const Range range = entries_between(call.open_in, block.low, block.high);
-      View out = call.out;
-      out.data += b * out.block;
-      const float* residual = call.residual == nullptr ? nullptr : call.residual + b * out.block;
-      state.kernels.outer_conv({call.in, out, residual, window_, weights_.get() + block.weights, step_, 0,
-                              bias_.get() + b * kLanes, call.open_in.channels, block.low, range.begin, range.count,
-                              kFirst, 0, 1, 0, out.height, call.clamp});
+      OuterConv c = {};
+      c.in = call.in;
+      c.out = call.out;
+      c.out.data += b * c.out.block;
+      c.residual = call.residual == nullptr ? nullptr : call.residual + b * c.out.block;
+      c.window = window_;
+      c.weights = weights_.get() + block.weights;
+      c.row_step = step_;
+      c.bias = bias_.get() + b * kLanes;
+      c.rows = call.open_in.channels;
+      c.first_row = block.low;
+      c.in_begin = range.begin;
+      c.in_count = range.count;
+      c.blocks = kFirst;
+      c.block_end = 1;
+      c.row_end = c.out.height;
+      c.clamp = call.clamp;
+      state.kernels.outer_conv(c);
     });
   }
 
@@ -106,7 +138,8 @@ class Grouped final : public ConvAlgorithm {
 // [out][in block][tap][16]: one row per output channel, found by pointer.
 class Inner final : public ConvAlgorithm, public RowWiseConv {
  public:
-  explicit Inner(const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
+  explicit Inner(const OpSpec& op)
+      : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
     const ConvWeights w(op);
     in_blocks_ = blocks_of(w.in());
     const size_t step = static_cast<size_t>(in_blocks_) * w.taps * kLanes;
@@ -120,9 +153,8 @@ class Inner final : public ConvAlgorithm, public RowWiseConv {
   void run(RunState& state, const ConvCall& call) const override {
     const Shares shares(state.pool.threads(), call.out.height, call.open_out.count, kTileBlocks,
                         window_.height * window_.width);
-    state.pool.run(shares.chunks, [&](int chunk, int) {
-      multiply(state, call, shares.units_of(chunk), shares.rows_of(chunk));
-    });
+    state.pool.run(shares.chunks,
+                   [&](int chunk, int) { multiply(state, call, shares.units_of(chunk), shares.rows_of(chunk)); });
   }
 
   const RowWiseConv* row_wise() const override { return this; }
@@ -132,8 +164,21 @@ class Inner final : public ConvAlgorithm, public RowWiseConv {
 
  private:
   void multiply(RunState& state, const ConvCall& call, Span entries, Span rows) const {
-    state.kernels.inner_conv({call.in, call.out, window_, weights_.get(), bias_.get(), call.open_out.channels,
-                            in_blocks_, entries.begin, entries.end, rows.begin, rows.end, call.clamp, state.large_l1});
+    InnerConv c = {};
+    c.in = call.in;
+    c.out = call.out;
+    c.window = window_;
+    c.weights = weights_.get();
+    c.bias = bias_.get();
+    c.list = call.open_out.channels;
+    c.in_blocks = in_blocks_;
+    c.begin = entries.begin;
+    c.end = entries.end;
+    c.row_begin = rows.begin;
+    c.row_end = rows.end;
+    c.clamp = call.clamp;
+    c.large_l1 = state.large_l1;
+    state.kernels.inner_conv(c);
   }
 
   Window window_;

@@ -20,7 +20,10 @@ namespace {
 class Packed final : public ConvAlgorithm {
  public:
   Packed(const Plan& plan, const OpSpec& op)
-      : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))), shape_(op), threads_(plan.threads()) {
+      : window_(window_of(op)),
+        bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))),
+        shape_(op),
+        threads_(plan.threads()) {
     const size_t size = static_cast<size_t>(shape_.out) * shape_.per_group * shape_.taps;
     weights_ = make_floats(size + kLanes);
     std::copy_n(shape_.data, size, weights_.get());
@@ -42,7 +45,9 @@ class Packed final : public ConvAlgorithm {
     return blocks * (block_step(shape_.in()) + kLanes);
   }
 
-  void run(RunState& state, const ConvCall& call) const override { large_ ? run_rows(state, call) : run_groups(state, call); }
+  void run(RunState& state, const ConvCall& call) const override {
+    large_ ? run_rows(state, call) : run_groups(state, call);
+  }
 
  private:
   static constexpr int kSumming = 6;  // what summing the lanes of a pixel costs an inner product, in vector products
@@ -156,17 +161,32 @@ class Packed final : public ConvAlgorithm {
 
   void multiply(RunState& state, const ConvCall& call, const Group& group, const Pass& pass, const float* packed,
                 const float* bias, Span blocks, Span rows, const Prefetch& next) const {
-    View out = call.out;
-    const size_t offset = group.first / kLanes * out.block;
-    out.data += offset;
-    const float* residual = call.residual == nullptr ? nullptr : call.residual + offset;
-    const int32_t* list = whole_ ? call.open_in.channels : call.in_order;
-    const size_t step = block_step(pass.count);
-    const int first_row = whole_ && pass.count > 0 ? pass.wanted[0] : pass.range.begin;
-    state.kernels.outer_conv({call.in,       out,          residual,   window_,    packed,           step_,
-                            step,          bias,         list,       first_row,  pass.range.begin, pass.range.count,
-                            call.in_order, blocks.begin, blocks.end, rows.begin, rows.end,         call.clamp,
-                            next,          state.large_l1, pass.first, pass.last});
+    const size_t offset = group.first / kLanes * call.out.block;
+    OuterConv c = {};
+    c.in = call.in;
+    c.out = call.out;
+    c.out.data += offset;
+    c.residual = call.residual == nullptr ? nullptr : call.residual + offset;
+    c.window = window_;
+    c.weights = packed;
+    c.row_step = step_;
+    c.block_step = block_step(pass.count);
+    c.bias = bias;
+    c.rows = whole_ ? call.open_in.channels : call.in_order;
+    c.first_row = whole_ && pass.count > 0 ? pass.wanted[0] : pass.range.begin;
+    c.in_begin = pass.range.begin;
+    c.in_count = pass.range.count;
+    c.blocks = call.in_order;
+    c.block_begin = blocks.begin;
+    c.block_end = blocks.end;
+    c.row_begin = rows.begin;
+    c.row_end = rows.end;
+    c.clamp = call.clamp;
+    c.next = next;
+    c.large_l1 = state.large_l1;
+    c.first = pass.first;
+    c.last = pass.last;
+    state.kernels.outer_conv(c);
   }
 
   void pack_block(RunState& state, const ConvCall& call, const Group& group, const Pass& pass, int block,

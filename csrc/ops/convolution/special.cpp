@@ -10,7 +10,8 @@ namespace {
 // channels would be five times the traffic. Rows of output go by in strips, whose pixels stay in L1.
 class Stem final : public ConvAlgorithm, public RowWiseConv {
  public:
-  Stem(const Plan& plan, const OpSpec& op) : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
+  Stem(const Plan& plan, const OpSpec& op)
+      : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
     const ConvWeights w(op);
     const ValueSpec& image = plan.value(op.inputs[0]);
     channels_ = w.in();
@@ -23,7 +24,8 @@ class Stem final : public ConvAlgorithm, public RowWiseConv {
     for (int n = 0; n < w.out; ++n)
       for (int c = 0; c < channels_; ++c)
         for (int t = 0; t < w.taps; ++t)
-          weights_[n / kLanes * block_step + size_t{kLanes} * (t * channels_ + c) + n % kLanes] = w.row(n)[c * w.taps + t];
+          weights_[n / kLanes * block_step + size_t{kLanes} * (t * channels_ + c) + n % kLanes] =
+              w.row(n)[c * w.taps + t];
   }
 
   size_t scratch_floats() const override { return image_rows(strip_rows_) * row_; }
@@ -56,11 +58,22 @@ class Stem final : public ConvAlgorithm, public RowWiseConv {
     float* image = state.scratch(thread);
     const int first = rows.begin * window_.stride_y - window_.pad_y, count = rows.end - rows.begin;
     for (int y = 0; y < image_rows(count); ++y) interleave(state.image, first + y, image + y * row_);
-    View out = call.out;
-    out.data += rows.begin * out.row;
-    state.kernels.stem_conv({image, row_, window_.height, window_.width * channels_, window_.stride_y,
-                           window_.stride_x * channels_, out, weights_.get(), bias_.get(), blocks.begin, blocks.end,
-                           0, count, call.clamp});
+    StemConv c = {};
+    c.image = image;
+    c.image_row = row_;
+    c.taps_y = window_.height;
+    c.taps_x = window_.width * channels_;
+    c.step_y = window_.stride_y;
+    c.step_x = window_.stride_x * channels_;
+    c.out = call.out;
+    c.out.data += rows.begin * c.out.row;
+    c.weights = weights_.get();
+    c.bias = bias_.get();
+    c.block_begin = blocks.begin;
+    c.block_end = blocks.end;
+    c.row_end = count;
+    c.clamp = call.clamp;
+    state.kernels.stem_conv(c);
   }
 
   void interleave(const float* image, int y, float* out) const {
@@ -91,7 +104,9 @@ class Stem final : public ConvAlgorithm, public RowWiseConv {
 class Depthwise final : public ConvAlgorithm, public RowWiseConv {
  public:
   Depthwise(const Plan& plan, const OpSpec& op)
-      : window_(window_of(op)), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))), gated_(plan.is_gated(op.output)) {
+      : window_(window_of(op)),
+        bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))),
+        gated_(plan.is_gated(op.output)) {
     const ConvWeights w(op);
     taps_ = w.taps;
     channels_ = w.out;
@@ -118,18 +133,32 @@ class Depthwise final : public ConvAlgorithm, public RowWiseConv {
         weights = state.scratch(shares.by_rows ? 0 : thread);
         bias = weights + bias_at();
       }
-      state.kernels.depthwise_conv({call.in, call.out, window_, weights, bias, units.begin, units.end, rows.begin,
-                                  rows.end, call.clamp});
+      multiply(state, call, weights, bias, units, rows);
     });
   }
 
   const RowWiseConv* row_wise() const override { return gated_ ? nullptr : this; }
   void run_rows(RunState& state, const ConvCall& call, Span rows, int) const override {
-    state.kernels.depthwise_conv({call.in, call.out, window_, weights_.get(), bias_.get(), 0,
-                                blocks_of(call.open_out.count), rows.begin, rows.end, call.clamp});
+    multiply(state, call, weights_.get(), bias_.get(), {0, blocks_of(call.open_out.count)}, rows);
   }
 
  private:
+  void multiply(RunState& state, const ConvCall& call, const float* weights, const float* bias, Span blocks,
+                Span rows) const {
+    DepthwiseConv c = {};
+    c.in = call.in;
+    c.out = call.out;
+    c.window = window_;
+    c.weights = weights;
+    c.bias = bias;
+    c.block_begin = blocks.begin;
+    c.block_end = blocks.end;
+    c.row_begin = rows.begin;
+    c.row_end = rows.end;
+    c.clamp = call.clamp;
+    state.kernels.depthwise_conv(c);
+  }
+
   size_t step() const { return static_cast<size_t>(taps_) * kLanes; }
   // Behind the weights there is room for what packing writes past their end.
   size_t bias_at() const { return blocks_of(channels_) * step() + kLanes * kLanes; }

@@ -36,7 +36,8 @@ constexpr size_t plane_of(size_t rows, size_t pitch) { return (rows * pitch / kL
 
 class Winograd final : public ConvAlgorithm {
  public:
-  Winograd(const Plan& plan, const OpSpec& op) : shape_(op), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
+  Winograd(const Plan& plan, const OpSpec& op)
+      : shape_(op), bias_(padded_bias(op, static_cast<int>(op.weight.shape[0]))) {
     const ValueSpec& out = plan.value(op.output);
     gated_out_ = plan.is_gated(op.output);
     by_rows_ = !plan.has_whole_blocks(op.output);
@@ -127,19 +128,53 @@ class Winograd final : public ConvAlgorithm {
     const size_t in_plane = plane_of(tiles, in_pitch()), out_plane = plane_of(tiles, kPitch);
     RowPointers rows;
     Pass now = pass_at(share, share.blocks.begin, 0, channels);
-    state.kernels.winograd_input({call.in, blocks_of(channels), share.tiles.begin, share.tiles.end, tiles_x_, in,
-                                in_plane, in_pitch(), kept_ ? Prefetch{} : rows_of(call, now, rows)});
+    WinogradInput input = {};
+    input.in = call.in;
+    input.blocks = blocks_of(channels);
+    input.tile_begin = share.tiles.begin;
+    input.tile_end = share.tiles.end;
+    input.tiles_x = tiles_x_;
+    input.out = in;
+    input.plane = in_plane;
+    input.pitch = in_pitch();
+    if (!kept_) input.next = rows_of(call, now, rows);
+    state.kernels.winograd_input(input);
+    WinogradProduct product = {};
+    product.in_plane = in_plane;
+    product.in_pitch = in_pitch();
+    product.out = out;
+    product.out_plane = out_plane;
+    product.out_pitch = kPitch;
+    product.tiles = tiles;
+    product.weights_plane = weights_plane();
+    product.weights_pitch = kPitch;
+    WinogradOutput output = {};
+    output.in = out;
+    output.plane = out_plane;
+    output.pitch = kPitch;
+    output.out = call.out;
+    output.residual = call.residual;
+    output.bias = bias;
+    output.tile_begin = share.tiles.begin;
+    output.tile_end = share.tiles.end;
+    output.tiles_x = tiles_x_;
+    output.clamp = call.clamp;
     const Prefetch meanwhile = thread == 0 ? call.meanwhile : Prefetch{};
     for (Pass next; now.blocks > 0; now = next) {
       next = following(now, share, channels);
       if (!ready)
         for (int b = 0; b < now.blocks; ++b) transform(state, call, now, b, packed, weights + b * kLanes);
-      state.kernels.winograd_product({in + now.from, in_plane, in_pitch(), out, out_plane, kPitch, tiles, weights,
-                                    weights_plane(), kPitch, now.count, now.blocks, now.from == 0,
-                                    kept_ || next.blocks == 0 ? meanwhile : rows_of(call, next, rows)});
+      product.in = in + now.from;
+      product.weights = weights;
+      product.count = now.count;
+      product.blocks = now.blocks;
+      product.first = now.from == 0;
+      product.next = kept_ || next.blocks == 0 ? meanwhile : rows_of(call, next, rows);
+      state.kernels.winograd_product(product);
       if (next.block == now.block) continue;
-      state.kernels.winograd_output({out, out_plane, kPitch, call.out, call.residual, bias, now.block,
-                                   now.block + now.blocks, share.tiles.begin, share.tiles.end, tiles_x_, call.clamp});
+      output.block_begin = now.block;
+      output.block_end = now.block + now.blocks;
+      state.kernels.winograd_output(output);
       if (kept_) weights += group_floats_;
     }
   }
@@ -184,9 +219,12 @@ class Winograd final : public ConvAlgorithm {
   size_t weights_plane() const { return group_floats_ / kPositions; }
 
   // One output block of U. Rows are first packed as [in][tap][16].
-  void transform(RunState& state, const ConvCall& call, const Pass& pass, int block, float* packed, float* out) const {
+  void transform(RunState& state, const ConvCall& call, const Pass& pass, int block, float* packed,
+                 float* out) const {
     const int32_t* channels = call.open_in.channels + pass.from;
-    WinogradWeights w = {packed, state.in_order(), kBlockTaps, pass.count, out, weights_plane(), kPitch};
+    WinogradWeights w = {packed, state.in_order(), kBlockTaps, pass.count, out};
+    w.plane = weights_plane();
+    w.pitch = kPitch;
     if (by_rows_) {
       pack(state, call.open_out, pass.block + block, channels, pass.count, packed);
     } else {

@@ -44,9 +44,8 @@ class Strips final : public Operator {
     links_.front().rows->count(state);
     const View& last = state.views[links_.back().out];
     const int chunks = std::min(last.height, state.pool.threads());
-    state.pool.run(chunks, [&](int chunk, int thread) {
-      run_chunk(state, share_of(last.height, chunk, chunks), thread);
-    });
+    state.pool.run(chunks,
+                   [&](int chunk, int thread) { run_chunk(state, share_of(last.height, chunk, chunks), thread); });
   }
 
  private:
@@ -88,7 +87,12 @@ class Strips final : public Operator {
       const ValueSpec& value = plan.value(links_[i].out);
       const Window w = links_[i + 1].rows->window();
       rows = std::min(value.height(), (rows - 1) * w.stride_y + (w.height - 1) * w.dilation_y + 1);
-      between_[i] = {at, blocks_of(value.channels()), value.height(), value.width(), w.pad_x, rows};
+      between_[i].at = at;
+      between_[i].blocks = blocks_of(value.channels());
+      between_[i].height = value.height();
+      between_[i].width = value.width();
+      between_[i].border = w.pad_x;
+      between_[i].most_rows = rows;
       at += between_[i].blocks * between_[i].block();
     }
     return at;
@@ -166,8 +170,8 @@ void link_strips(const Plan& plan, const std::vector<OperatorPtr*>& ops) {
     // The output must not lie where the input does: some rows of the one are written before others of the other are
     // read.
     const int input = plan.slot_of(specs[first].inputs[0]);
-    while (end < ops.size() && end - first < kMostLinks && (*ops[end])->row_wise() != nullptr && is_link(plan, end - 1) &&
-           plan.slot_of(specs[end].output) != input)
+    while (end < ops.size() && end - first < kMostLinks && (*ops[end])->row_wise() != nullptr &&
+           is_link(plan, end - 1) && plan.slot_of(specs[end].output) != input)
       ++end;
     if (end == first + 1) continue;
     std::vector<Link> links;

@@ -68,8 +68,6 @@ Shape window_pool_shape(const Rules& rules, int dilation_y, int dilation_x) {
   return shape;
 }
 
-OperatorPtr make_window_pool(const OpSpec& op, bool maximum) {
-  return std::make_unique<WindowPool>(op, maximum);
-}
+OperatorPtr make_window_pool(const OpSpec& op, bool maximum) { return std::make_unique<WindowPool>(op, maximum); }
 
 }  // namespace sluice

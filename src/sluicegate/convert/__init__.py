@@ -10,8 +10,8 @@ from sluicegate.convert.gating import Gating as Gating
 from sluicegate.convert.gating import HeadFactory as HeadFactory
 from sluicegate.convert.gating import JointGating as JointGating
 from sluicegate.convert.gating import LayerGating as LayerGating
-from sluicegate.convert.gating import SharedGating as SharedGating
 from sluicegate.convert.gating import Placement as Placement
+from sluicegate.convert.gating import SharedGating as SharedGating
 from sluicegate.convert.insert import gate_model as gate_model
 from sluicegate.convert.model import GatedModel as GatedModel
 from sluicegate.convert.model import GatedOutput as GatedOutput

@@ -4,10 +4,10 @@ Legend: N images, C channels, H W pixels, K classes, e exits in order of executi
 
     output = sum_e  (1 - z_e) prod_{e' < e} z_e'  y_e
 
-z_e is the decision of exit e's gate, open (1) where the image goes on, y_e what its classifier says; behind the last exit
-comes the network itself, z = 0. (The paper's gate is open where the image leaves: its z is 1 - z here, so that a higher
-threshold is less work for every kind of gate.) Of this sum one summand alone is not zero, the first exit that is closed;
-its gradient reaches every gate.
+z_e is the decision of exit e's gate, open (1) where the image goes on, y_e what its classifier says; behind the last
+exit comes the network itself, z = 0. (The paper's gate is open where the image leaves: its z is 1 - z here, so that a
+higher threshold is less work for every kind of gate.) Of this sum one summand alone is not zero, the first exit that is
+closed; its gradient reaches every gate.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from torch import fx, nn
 from sluicegate.convert.gating import Gating, HeadFactory, Placement
 from sluicegate.errors import InputError
 from sluicegate.gates import ConvHead, Estimator, Gate, GateSite, GumbelSoftmax, PooledHead
-from sluicegate.graph import example_of, output_of, shape
+from sluicegate.graph import example_of, output_of, shape, shape_text
 from sluicegate.ops import read_network
 from sluicegate.sites import Stage, find_stages, stage_at
 
@@ -100,10 +100,10 @@ class ExitGating(Gating):
             traced = read_network(made, example_of(stage.value))
         except InputError as error:
             raise InputError(f"classifier: none at {stage.name!r}, {error}") from error
-        if (says := shape(_result(traced))) != shape(result):
+        if shape(says := _result(traced)) != shape(result):
             raise InputError(
-                f"classifier: {type(made).__name__} makes {says} of {shape(stage.value)} at {stage.name!r}, "
-                f"but the network makes {shape(result)}"
+                f"classifier: {type(made).__name__} makes {shape_text(says)} of {shape_text(stage.value)} at "
+                f"{stage.name!r}, but the network makes {shape_text(result)}"
             )
         return traced
 
@@ -112,6 +112,6 @@ def _result(graph_module: fx.GraphModule) -> fx.Node:
     """The node that a network returns, [N, K]."""
     result = output_of(graph_module.graph).args[0]
     if not isinstance(result, fx.Node) or len(shape(result)) != 2:
-        what = f"shape {shape(result)}" if isinstance(result, fx.Node) else type(result).__name__
+        what = f"shape {shape_text(result)}" if isinstance(result, fx.Node) else type(result).__name__
         raise InputError(f"net: it returns {what}; exits are for networks that return one tensor [N, K]")
     return result

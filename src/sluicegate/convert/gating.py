@@ -14,8 +14,8 @@ from torch import fx
 
 from sluicegate.errors import InputError
 from sluicegate.gates import BinConcrete, Estimator, Gate, GateSite, GumbelSoftmax, Head, PooledHead
-from sluicegate.ops import channel_count, kind_of
 from sluicegate.graph import module_of, shape
+from sluicegate.ops import channel_count, kind_of
 from sluicegate.sites import (
     Branch,
     Channels,

@@ -1,8 +1,8 @@
 """gate_model(): the surgery that puts gates into a network's graph.
 
-For each gate the graph gets the nodes of its head and a call of the gate right after the value that the head reads, and a
-mask after each value that the gate closes; what the gates decided leaves the graph beside the network's own output. An
-exit's classifier stands right behind its gate, so that whatever comes after it in the graph is work not done for an
+For each gate the graph gets the nodes of its head and a call of the gate right after the value that the head reads, and
+a mask after each value that the gate closes; what the gates decided leaves the graph beside the network's own output.
+An exit's classifier stands right behind its gate, so that whatever comes after it in the graph is work not done for an
 image that leaves.
 """
 
@@ -16,8 +16,9 @@ from torch import Tensor, fx, nn
 from sluicegate.convert.exits import EXITS
 from sluicegate.convert.gating import Gating, Masked, Placement
 from sluicegate.convert.model import GatedModel
+from sluicegate.costs import liveness
 from sluicegate.errors import InputError
-from sluicegate.gates import Gate, GateSite, SiteKind, leave, mask_channels, mask_layer, on_minus_off
+from sluicegate.gates import Gate, GateSite, SiteKind, closed_with, leave, mask_channels, mask_layer, on_minus_off
 from sluicegate.graph import (
     cannot_be_copied,
     check_same,
@@ -69,7 +70,7 @@ def gate_model(
         surgery.insert(placement)
     read_again(graph_module)
     share_pools(graph_module)
-    _return_records(graph_module, surgery.records)
+    _return_records(graph_module, _closed_with_layers(graph_module, surgery.records))
     _return_exits(graph_module, surgery.exits)
     graph_module.graph.lint()
     graph_module.recompile()
@@ -155,7 +156,9 @@ class _Surgery:
         for i, estimator in enumerate(gate.estimators):
             if estimator.logits_per_gate == 2:
                 with self.graph.inserting_after(_last(self.graph, said)):
-                    said[i] = self._noted(self.graph.call_function(on_minus_off, (said[i],)), said[i], gate.sites[i].gates)
+                    said[i] = self._noted(
+                        self.graph.call_function(on_minus_off, (said[i],)), said[i], gate.sites[i].gates
+                    )
         with self.graph.inserting_after(_last(self.graph, said)):
             decisions = self.graph.call_module(target, tuple(said))
         self._read_between(reads, decisions)
@@ -257,10 +260,31 @@ def share_pools(graph_module: fx.GraphModule) -> None:
     read_again(graph_module)
 
 
+def _closed_with_layers(
+    graph_module: fx.GraphModule, records: dict[str, tuple[fx.Node, fx.Node]]
+) -> dict[str, tuple[fx.Node, fx.Node]]:
+    """Records of gates that stand in a layer, which another gate may skip: closed then, as they are not asked."""
+    found = {}
+    live = liveness(graph_module)
+    for name, (logits, is_open) in records.items():
+        for layer in sorted(live.sites_when.get(name, ())):
+            if _gate_of(records[layer][0]) is not _gate_of(logits):  # a joint gate does it itself
+                with graph_module.graph.inserting_before(output_of(graph_module.graph)):
+                    is_open = graph_module.graph.call_function(closed_with, (is_open, records[layer][1]))
+                is_open.meta["is_wrapped"] = True  # see _noted
+        found[name] = (logits, is_open)
+    return found
+
+
+def _gate_of(unpacked: fx.Node) -> fx.Node:
+    """The gate of whose decisions a node unpacks a part."""
+    return unpacked.all_input_nodes[0].all_input_nodes[0]
+
+
 def _return_records(graph_module: fx.GraphModule, records: dict[str, tuple[fx.Node, fx.Node]]) -> None:
     output = output_of(graph_module.graph)
     order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
-    in_order = dict(sorted(records.items(), key=lambda item: order[item[1][1]]))
+    in_order = dict(sorted(records.items(), key=lambda item: order[item[1][0]]))
     output.args = ((output.args[0], in_order),)
     output.meta["gated"] = True
 
@@ -272,7 +296,7 @@ def _return_exits(graph_module: fx.GraphModule, exits: Sequence[tuple[fx.Node, f
     order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
     for early, is_open in sorted(exits, key=lambda found: order[found[0]], reverse=True):
         with graph_module.graph.inserting_before(output):
-            later, result = result, graph_module.graph.call_function(leave, (early, is_open, result))
-        result.meta.update(values=later.meta["values"], is_wrapped=True)  # see _noted
+            result = graph_module.graph.call_function(leave, (early, is_open, result))
+        result.meta.update(values=early.meta["values"], is_wrapped=True)  # see _noted
         read_node(graph_module, result)
     output.args = ((result, records),)

@@ -2,11 +2,12 @@
 
     ms(image) = overhead + sum over ops of  reached (closed + runs (open[in, out] - closed))
 
-reached is 1 where every exit before the op is open, runs is 1 where every layer gate around it is open (and, of an exit's
-classifier, that exit is closed), in and out are shares of open channels, and `open` is bilinear on a grid of measured
-shares: `LatencyTable.milliseconds`, for training. All of it is differentiable in the decisions: the gradient of a
-channel is what one more open channel costs, in milliseconds, that of an exit what going on costs. Between 0 and 1 a decision counts as the probability of one that
-is independent of all others, so that `reached` is the share of images that come so far.
+reached is 1 where every exit before the op is open, runs is 1 where every layer gate around it is open (and, of an
+exit's classifier, that exit is closed), in and out are shares of open channels, and `open` is bilinear on a grid of
+measured shares: `LatencyTable.milliseconds`, for training. All of it is differentiable in the decisions: the gradient
+of a channel is what one more open channel costs, in milliseconds, that of an exit what going on costs. Between 0 and 1
+a decision counts as the probability of one that is independent of all others, so that `reached` is the share of images
+that come so far.
 
 Legend: N images, G gates of a site, S sites, K ops, Q knots of a share.
 """

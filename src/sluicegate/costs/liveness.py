@@ -3,7 +3,7 @@
 Legend: C channels, G gates of a site. A flag is one gate's decision; all channel gates' flags are numbered through.
 
     zero     which flag, closed, makes a channel of a value zero      (forward: from a mask, through what keeps zeros)
-    unread   which flag, closed, leaves nobody who reads a channel    (backward: from a mask, and from products with zero)
+    unread   which flag, closed, leaves nobody who reads a channel    (backward: from a mask, or a product with zero)
     maps     which flag closes a channel: it is zero then, or nobody reads it, and it is work not done
     when     which layer gates and exits must be open for an op to run (backward: those on every way to the output)
     unless   of which exit an op is the classifier, which runs where that gate is closed
@@ -42,7 +42,10 @@ class FlagNumbers:
         """For each flag its site, and the gate's place in it; None for OPEN."""
         names, firsts = list(self.first), np.array([*self.first.values()])
         places = np.searchsorted(firsts, flags, side="right") - 1
-        return [(names[p], f - int(firsts[p])) if f >= 0 else None for p, f in zip(places.tolist(), flags.tolist())]
+        return [
+            (names[p], f - int(firsts[p])) if f >= 0 else None
+            for p, f in zip(places.tolist(), flags.tolist(), strict=True)
+        ]
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,16 @@
 
 Legend: N images, G gates.
 
-One MAC is one multiply-add (formulas: the rooms of `ops/`). A channel counts as an open input where no gate made it zero
-and as an open output where somebody still reads it. Nothing inside a skipped branch counts, and neither does a head
-whose gate stands in one. Nothing behind an exit counts for an image that leaves there; the exit's gate counts for all that
-come to it, its classifier for those that leave.
+One MAC is one multiply-add (formulas: the rooms of `ops/`). A channel counts as an open input where no gate made it
+zero and as an open output where somebody still reads it. Nothing inside a skipped branch counts, and neither does a
+head whose gate stands in one. Nothing behind an exit counts for an image that leaves there; the exit's gate counts for
+all that come to it, its classifier for those that leave.
 
-The network's own pools, norms and additions are listed by `by_module()` and are no part of `dense` or of the count: norms
-fold into convolutions, the others multiply nothing. The same holds for a gater network, whose convolutions and linear
-layers count as work of the gates. The global pooling of gate heads does count, once where several heads average the
-same value. (DLCG leaves it out: its overhead of "less than 0.03 %" is the linear layers of the heads alone, 0.025 % in
-ResNet-20; with the pooling it is 0.27 %.)
+The network's own pools, norms and additions are listed by `by_module()` and are no part of `dense` or of the count:
+norms fold into convolutions, the others multiply nothing. The same holds for a gater network, whose convolutions and
+linear layers count as work of the gates. The global pooling of gate heads does count, once where several heads average
+the same value. (DLCG leaves it out: its overhead of "less than 0.03 %" is the linear layers of the heads alone, 0.025 %
+in ResNet-20; with the pooling it is 0.27 %.)
 """
 
 from collections.abc import Collection
@@ -23,7 +23,7 @@ from torch import Tensor, fx, nn
 from sluicegate.costs.terms import NETWORK, Term, terms_of
 from sluicegate.errors import InputError
 from sluicegate.gates import GateRecords
-from sluicegate.ops import read_network
+from sluicegate.ops import is_read, read_network
 
 _COUNTED = (*NETWORK, "gate", "exit")
 
@@ -59,7 +59,8 @@ class MacModel:
         example_inputs: Tensor | tuple[Tensor, ...] = (),
         leaf_modules: Collection[type[nn.Module]] = (),
     ) -> None:
-        graph_module = net if isinstance(net, fx.GraphModule) else read_network(net, example_inputs, leaf_modules)
+        graph_module = net if is_read(net) else read_network(net, example_inputs, leaf_modules)
+        assert isinstance(graph_module, fx.GraphModule)
         self.terms: tuple[Term, ...] = tuple(terms_of(graph_module))
 
     @property

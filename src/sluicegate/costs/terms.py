@@ -16,14 +16,26 @@ from torch import Tensor, fx
 
 from sluicegate.costs.liveness import NOTHING, FlagNumbers, Liveness, liveness
 from sluicegate.errors import InputError
-from sluicegate.graph import copies, is_constant, module_of, path_of, shape
+from sluicegate.graph import copies, is_constant, label, module_of, path_of, shape
 from sluicegate.ops import Work, kind_of, room_of
 from sluicegate.ops.links import OPEN, Flags
 from sluicegate.ops.reading import why_opaque
 from sluicegate.ops.room import call_of
 
 NETWORK = ("conv", "linear", "matmul")
-_PRODUCTS = ("einsum", "tensordot", "bilinear", "multi_dot", "chain_matmul", "cdist", "kron", "outer", "inner", "dot", "vdot")
+_PRODUCTS = (
+    "einsum",
+    "tensordot",
+    "bilinear",
+    "multi_dot",
+    "chain_matmul",
+    "cdist",
+    "kron",
+    "outer",
+    "inner",
+    "dot",
+    "vdot",
+)
 
 Opens = Mapping[str, Tensor]
 """Site -> [N, G]."""
@@ -145,7 +157,7 @@ def _term(graph_module: fx.GraphModule, node: fx.Node, work: Work, live: Livenes
         work = work._replace(outputs=work.outputs // 2)
     sides = _sides(node, work, live) if work.kind in NETWORK else (_whole(work.inputs), _whole(work.outputs))
     when = live.when[node] | live.passed[node]
-    return Term(_name(node), kind, work.unit * _images(node, kind), *sides, work.groups, when, live.unless[node])
+    return Term(label(node), kind, work.unit * _images(node, kind), *sides, work.groups, when, live.unless[node])
 
 
 def _sides(node: fx.Node, work: Work, live: Liveness) -> tuple[Side, Side]:
@@ -198,10 +210,6 @@ def _images(node: fx.Node, kind: str) -> int:
 
 def _is_halved(node: fx.Node) -> bool:
     return len(node.users) == 1 and kind_of(next(iter(node.users))) == "difference"
-
-
-def _name(node: fx.Node) -> str:
-    return str(node.target) if node.op == "call_module" else node.name
 
 
 def _refuse_uncounted(graph_module: fx.GraphModule, node: fx.Node) -> None:

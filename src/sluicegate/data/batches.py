@@ -1,13 +1,15 @@
 """Batches of an image set in memory, alike on one process and on many."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from sluicegate.data.images import ImageSet
-from sluicegate.errors import InputError
+from sluicegate.data.order import Order
+
+if TYPE_CHECKING:
+    from sluicegate.data.images import ImageSet
 
 
 class Batches:
@@ -27,7 +29,7 @@ class Batches:
 
     def __init__(
         self,
-        image_set: ImageSet,
+        image_set: "ImageSet",
         batch_size: int,
         shuffle: bool = False,
         seed: int = 0,
@@ -35,40 +37,18 @@ class Batches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        if batch_size < 1 or batch_size % world:
-            raise InputError(f"batch_size: {batch_size} must be a multiple of the {world} processes")
-        if not 0 <= rank < world:
-            raise InputError(f"rank: {rank} must lie in 0..{world - 1}")
-        rest = len(image_set) % batch_size
-        if drop_last and rest == len(image_set):
-            raise InputError(f"batch_size: {batch_size} must be at most the number of images, {rest}")
-        if not drop_last and 0 < rest < world:
-            raise InputError(f"batch_size: {batch_size} leaves a last batch of {rest} for {world} processes")
         self.image_set = image_set
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.seed = seed
-        self.drop_last = drop_last
-        self.rank = rank
-        self.world = world
-        self.epoch = 0
+        self.order = Order(len(image_set), batch_size, shuffle, seed, drop_last, rank, world)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next iteration."""
-        self.epoch = epoch
+        self.order.epoch = epoch
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self.image_set), self.batch_size)
-        return full if self.drop_last or not rest else full + 1
+        return len(self.order)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         images, labels = self.image_set.images, self.image_set.labels
-        order = self._order().to(images.device)
-        for batch in order.split(self.batch_size)[: len(self)]:
-            rows = batch[self.rank :: self.world]
-            yield images[rows], labels[rows]
-
-    def _order(self) -> Tensor:
-        if not self.shuffle:
-            return torch.arange(len(self.image_set))
-        return torch.from_numpy(np.random.default_rng((self.seed, self.epoch)).permutation(len(self.image_set)))
+        for rows in self.order:
+            chosen = torch.from_numpy(rows).to(images.device)
+            yield images[chosen], labels[chosen]

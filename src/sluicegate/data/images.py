@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sluicegate.data.batches import Batches
+from sluicegate.data.spec import DataSpec
 from sluicegate.errors import InputError
 
 
@@ -40,15 +42,43 @@ class ImageSet:
         low, high = int(self.labels.min()), int(self.labels.max())
         if low < 0 or high >= len(self.classes):
             raise InputError(f"labels: {low}..{high} must lie in 0..{len(self.classes) - 1}, by class")
-        if not len(self.mean) == len(self.std) == self.images.shape[1]:
-            raise InputError(f"mean, std: {self.mean}, {self.std} must have {self.images.shape[1]} channels each")
+        DataSpec(self.shape, self.classes, self.mean, self.std)  # refuses what does not fit
 
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """C, H and W of an image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    @property
+    def spec(self) -> DataSpec:
+        """The set without its images."""
+        return DataSpec(self.shape, self.classes, self.mean, self.std)
+
     def to(self, device: torch.device | str) -> "ImageSet":
         """The same set with its tensors on a device."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> Batches:
+        """See `Batches`; the whole set goes to the device at once."""
+        return Batches(self.to(device), batch_size, shuffle, seed, drop_last, rank, world)
+
+    def plain(self) -> "ImageSet":
+        """The same images, none of them augmented, which in memory none is."""
+        return self
 
     def subset(self, indices: Tensor | Sequence[int]) -> "ImageSet":
         """The images of these indices, in their order."""

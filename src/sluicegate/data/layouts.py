@@ -1,10 +1,10 @@
-"""Three ways in which labelled images lie in a folder, and how each is read and decoded.
+"""Three ways in which labelled images lie in a folder, and how each is read.
 
 | layout | files of the split `train` |
 |---|---|
 | parquet, as the Hugging Face hub has it | `train-*.parquet` with images and labels, here or a folder down |
 | IDX, as MNIST is published | `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, `.gz` or not |
-| image folder | `train/<class>/*`, the classes in the order of their names in `train` |
+| image folder | `train/<class>/*`, the classes in the order of their names in `train` (see `folders.py`) |
 
 The split `test` may also be named `t10k` (MNIST), `validation`, `valid` or `val`; the first that exists is
 read. Reading gives a `Listing` of images that are still encoded, so that only those which are wanted get
@@ -12,12 +12,9 @@ decoded.
 """
 
 import gzip
-import io
 import json
-import os
 import zlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,17 +22,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, ImageOps
 
+from sluicegate.data.folders import is_foreign, read_image_folder
+from sluicegate.data.paths import PathList
+from sluicegate.data.pixels import Encoded, channels_of, decode_images
 from sluicegate.errors import InputError, RunError, one_line
 
 SPLIT_NAMES = {"train": ("train",), "test": ("test", "t10k", "validation", "valid", "val")}
-IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 IDX_UINT8 = 0x08
-DECODE_CHUNK = 256
-
-Encoded = bytes | Path | np.ndarray
-"""One image: an encoded file's bytes, its path, or uint8 pixels [H, W]."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +45,13 @@ class Listing:
         """At most `limit` images at equal distances, so that a listing sorted by class keeps them all."""
         if limit is None or limit >= len(self.images):
             return self
-        chosen = [i * len(self.images) // limit for i in range(limit)]
-        return replace(self, images=[self.images[i] for i in chosen], labels=self.labels[chosen])
+        return self.take(np.arange(limit) * len(self.images) // limit)
+
+    def take(self, indices: np.ndarray) -> "Listing":
+        """The images of these indices, in their order."""
+        chosen: Sequence[Encoded] = [self.images[i] for i in indices.tolist()]
+        packed = PathList(map(str, chosen)) if isinstance(self.images, PathList) else chosen
+        return replace(self, images=packed, labels=self.labels[indices])
 
 
 def read_listing(folder: Path, split: str) -> Listing:
@@ -62,43 +61,52 @@ def read_listing(folder: Path, split: str) -> Listing:
         InputError: the folder has no such split in any layout.
         RunError: a file is truncated or is not what its name says.
     """
-    for name in SPLIT_NAMES[split]:
-        if files := sorted([*folder.glob(f"{name}-*.parquet"), *folder.glob(f"*/{name}-*.parquet")]):
-            return _read_parquet(files)
-        if files := sorted(folder.glob(f"{name}-images*idx3-ubyte*")):
-            return _read_idx(files[0])
-        if (folder / name).is_dir():
-            return _read_image_folder(folder / name)
+    try:
+        found = _found(folder, split)
+    except OSError as error:
+        raise RunError(f"data: {str(folder)!r} cannot be read: {one_line(error)}") from error
+    if found is not None:
+        return found
     names = ", ".join(SPLIT_NAMES[split])
     rule = f"it must hold parquet files, IDX files or class folders named {names}"
     raise InputError(f"data: {str(folder)!r} has no {split} split; {rule}")
 
 
-def decode(listing: Listing, size: int | None) -> np.ndarray:
-    """The pixels of a listing, uint8 [N, C, H, W].
+def _found(folder: Path, split: str) -> Listing | None:
+    for name in SPLIT_NAMES[split]:
+        if files := _parquet_files(folder, name):
+            return _read_parquet(files)
+        if files := sorted(folder.glob(f"{name}-images*idx3-ubyte*")):
+            return _read_idx(files[0])
+        if (folder / name).is_dir():
+            return Listing(str(folder / name), *read_image_folder(folder / name, folder / "train"))
+    return None
 
-    Args:
-        listing: at least one image; grey ones become colour where others are in colour.
-        size: resize the shortest side to it and crop the centre. None takes images as they are.
 
-    Raises:
-        InputError: `size` is None and the images differ in size.
-        RunError: an image is not readable.
-    """
-    chunks = [listing.images[i : i + DECODE_CHUNK] for i in range(0, len(listing.images), DECODE_CHUNK)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without holding Python's lock
-        decoded = pool.map(lambda chunk: [_pixels(image, size, listing.place) for image in chunk], chunks)
-        pixels = [image for chunk in decoded for image in chunk]
-    return _stack(pixels, listing.place)
+def decode(listing: Listing, size: int | None, channels: int | None = None) -> np.ndarray:
+    """The pixels of a listing, uint8 [N, C, H, W]; as many channels as its own images have, if None (see
+    `decode_images`)."""
+    return decode_images(listing.images, size, channels or channels_of(listing.images), listing.place)
+
+
+def _parquet_files(folder: Path, name: str) -> list[Path]:
+    """All of one folder: a second one holds the same set once more, in another form."""
+    places = [folder, *(path for path in sorted(folder.glob("*/")) if not is_foreign(path.name))]
+    found = {place: sorted(place.glob(f"{name}-*.parquet")) for place in places}
+    full = [place for place, files in found.items() if files]
+    if len(full) > 1:
+        both = f"{str(full[0])!r} and {str(full[1])!r}"
+        raise InputError(f"data: {both} both have {name} files; name one with --data-dir")
+    return found[full[0]] if full else []
 
 
 def _read_parquet(files: list[Path]) -> Listing:
     place = str(files[0].parent)
-    tables = [_read_table(file) for file in files]
-    image, label, classes = _columns(tables[0].schema, files[0])
+    tables = [(file, _read_table(file)) for file in files]
+    image, label, classes = _columns(tables[0][1].schema, files[0])
     try:
-        images = [bytes_ for table in tables for bytes_ in _chunks(table, image, "bytes")]
-        labels = np.concatenate([table[label].to_numpy() for table in tables])
+        images = [content for file, table in tables for content in _contents(table[image], file)]
+        labels = np.concatenate([_labels(table[label], file) for file, table in tables])
     except (KeyError, pa.ArrowInvalid) as error:
         raise RunError(f"data: {place} has parquet files of different columns ({one_line(error)})") from error
     return Listing(place, images, labels, classes or _numbered(labels))
@@ -124,14 +132,27 @@ def _columns(schema: pa.Schema, file: Path) -> tuple[str, str, tuple[str, ...]]:
 
 
 def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
-    described = (schema.metadata or {}).get(b"huggingface")
-    features = json.loads(described)["info"]["features"] if described else {}
-    return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
+    described = (schema.metadata or {}).get(b"huggingface", b"{}")
+    try:
+        features = json.loads(described)["info"]["features"]
+        return {name: features[name] for name in schema.names if isinstance(features.get(name), dict)}
+    except (ValueError, KeyError, TypeError, AttributeError):  # written by someone else: go by the columns' names
+        return {}
 
 
-def _chunks(table: pa.Table, column: str, field: str) -> Iterator[bytes]:
-    for chunk in table[column].chunks:
-        yield from chunk.field(field).to_pylist()
+def _contents(column: pa.ChunkedArray, file: Path) -> list[bytes]:
+    """The bytes of each image, which stand alone or in a field of that name."""
+    chunks = [chunk.field("bytes") if pa.types.is_struct(chunk.type) else chunk for chunk in column.chunks]
+    contents = [content for chunk in chunks for content in chunk.to_pylist()]
+    if not all(isinstance(content, bytes) for content in contents):
+        raise RunError(f"data: {file} has an image without bytes; it must hold the images themselves")
+    return contents
+
+
+def _labels(column: pa.ChunkedArray, file: Path) -> np.ndarray:
+    if not pa.types.is_integer(column.type) or column.null_count:
+        raise RunError(f"data: {file} has labels of type {column.type}, {column.null_count} missing; all must be whole")
+    return column.to_numpy().astype(np.int64)
 
 
 def _read_idx(file: Path) -> Listing:
@@ -159,59 +180,6 @@ def _idx_content(file: Path) -> bytes:
         return gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise RunError(f"data: {file} is not a readable IDX file ({one_line(error)})") from error
-
-
-def _read_image_folder(folder: Path) -> Listing:
-    """The classes are the training split's, for a test split may lack one."""
-    train = folder.parent / "train"
-    classes = _folders(train if train.is_dir() else folder)
-    if unknown := sorted(set(_folders(folder)) - set(classes)):
-        raise InputError(f"data: {str(folder)!r} has class {unknown[0]!r}, which {str(train)!r} has not")
-    files = [_image_files(folder / name) for name in classes]
-    labels = np.repeat(np.arange(len(classes)), np.array([len(members) for members in files], np.int64))
-    return Listing(str(folder), [file for members in files for file in members], labels, tuple(classes))
-
-
-def _folders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir())
-
-
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-
-
-def _pixels(image: Encoded, size: int | None, place: str) -> np.ndarray:
-    """One image as [C, H, W], with one channel where it is grey and three otherwise."""
-    try:
-        picture = _open(image)
-        picture = picture if picture.mode == "L" else picture.convert("L" if picture.mode == "1" else "RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # the kinds that Pillow raises
-        name = image if isinstance(image, Path) else f"an image of {place}"
-        raise RunError(f"data: {name} is not a readable image ({one_line(error)})") from error
-    if size is not None and picture.size != (size, size):
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
-    pixels = np.asarray(picture)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def _open(image: Encoded) -> Image.Image:
-    if isinstance(image, np.ndarray):
-        return Image.fromarray(image)
-    picture = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image)
-    picture.load()  # reads the pixels and closes the file
-    return picture
-
-
-def _stack(pixels: list[np.ndarray], place: str) -> np.ndarray:
-    channels = max(image.shape[0] for image in pixels)
-    height, width = pixels[0].shape[1:]
-    stacked = np.empty((len(pixels), channels, height, width), np.uint8)
-    for row, image in zip(stacked, pixels, strict=True):
-        if image.shape[1:] != (height, width):
-            sizes = f"{height}x{width} and {image.shape[1]}x{image.shape[2]}"
-            raise InputError(f"size: None, but {place} has images of {sizes}; give a size to resize and crop them to")
-        row[:] = image  # a grey image becomes three equal channels where the set is in colour
-    return stacked
 
 
 def _numbered(labels: np.ndarray) -> tuple[str, ...]:

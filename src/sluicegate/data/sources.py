@@ -7,13 +7,17 @@ the Hugging Face hub. `digits` comes with scikit-learn. An image or parquet fold
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import huggingface_hub
 import numpy as np
 import torch
 
+from sluicegate.data.draws import Augment
 from sluicegate.data.images import ImageSet
 from sluicegate.data.layouts import SPLIT_NAMES, Listing, decode, read_listing
+from sluicegate.data.pixels import channels_of
+from sluicegate.data.streaming import StreamedSet
 from sluicegate.errors import InputError, one_line
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
@@ -49,38 +53,102 @@ SOURCES = {
 IMAGENET_STATISTICS: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
+class Split(NamedTuple):
+    """The images of a split, still encoded, and what is known of the whole set."""
+
+    listing: Listing
+    size: int | None
+    classes: tuple[str, ...]
+    statistics: Statistics
+
+    @property
+    def channels(self) -> int:
+        """1 or 3, of the whole set: a split whose images all happen to be grey is in colour where the training is."""
+        return len(self.statistics[0])
+
+
 def load(
-    name: str, split: str, root: str | Path | None = None, limit: int | None = None, size: int | None = None
+    name: str, split: str, data_dir: str | Path | None = None, limit: int | None = None, size: int | None = None
 ) -> ImageSet:
     """A split of a data set, decoded in memory.
 
     Args:
-        name: a known set (`digits`, `cifar10`, ...), a folder in `$SLUICEGATE_DATA`, or any name with `root`.
+        name: a known set (`digits`, `cifar10`, ...), a folder in `$SLUICEGATE_DATA`, or any name with `data_dir`.
         split: "train" or "test".
-        root: the folder that holds the set, or that holds a folder of its name.
+        data_dir: the folder that holds the set, or that holds a folder of its name.
         limit: take at most so many images, at equal distances.
         size: resize the shortest side to so many pixels and crop the centre; needed where images differ.
 
     Raises:
         InputError: the set is not found, lacks the split, or its images differ in size.
         RunError: a file is truncated or not readable.
+
+    Example:
+        train = load("digits", "train")
+        photos = load("pets", "test", "folder/of/pets", size=128)
+        images, labels = photos.images, photos.labels  # uint8 [N, 3, 128, 128], int64 [N]
     """
+    found = find_split(name, split, data_dir, limit, size)
+    return ImageSet(
+        torch.from_numpy(decode(found.listing, found.size, found.channels)),
+        torch.from_numpy(found.listing.labels),
+        found.classes,
+        *found.statistics,
+    )
+
+
+def stream(
+    name: str,
+    split: str,
+    data_dir: str | Path | None = None,
+    limit: int | None = None,
+    size: int | None = None,
+    workers: int = 2,
+    augment: Augment | None = None,
+) -> StreamedSet:
+    """A split of a data set that is decoded while it is used: for image folders that are larger than memory.
+
+    Args:
+        name, split, data_dir, limit: see `load`.
+        size: of the images that come out; needed.
+        workers: processes that decode; 0: the caller's own.
+        augment: what is drawn for each image; None: the largest centred square, resized, which is what `load` gives.
+
+    Raises:
+        InputError, RunError: see `load` and `StreamedSet`.
+
+    Example:
+        train = stream("photos", "train", "folder/of/photos", size=224, augment=Augment())
+        for images, labels in train.batches(64, shuffle=True):  # uint8 [64, 3, 224, 224], int64 [64]
+            ...
+    """
+    size = SOURCES.get(name, Source()).size if size is None else size
+    if size is None:
+        raise InputError(f"size: None, but images of {name} that are streamed must all be resized to one")
+    found = find_split(name, split, data_dir, limit, size)
+    return StreamedSet(found.listing, size, found.classes, *found.statistics, workers, augment)
+
+
+def find_split(name: str, split: str, data_dir: str | Path | None, limit: int | None, size: int | None) -> Split:
+    """Find a split without decoding it, but for what is needed to measure unknown statistics; see `load`."""
     _check(split, limit, size)
     source = SOURCES.get(name, Source())
     size = source.size if size is None else size
-    listing = _listing(name, split, root)
+    listing = _listing(name, split, data_dir)
     if not len(listing.images):
         raise InputError(f"data: {listing.place} holds no images")
     chosen = listing.spread(limit)
-    train = listing if split == "train" or source.statistics else _listing(name, "train", root)
-    mean, std = source.statistics or _statistics(train, size)
-    return ImageSet(
-        torch.from_numpy(decode(chosen, size)),
-        torch.from_numpy(chosen.labels.astype(np.int64)),
-        source.classes or listing.classes,
-        mean,
-        std,
-    )
+    if source.statistics:
+        return Split(chosen, size, source.classes or listing.classes, source.statistics)
+    train = listing if split == "train" else _listing(name, "train", data_dir)
+    return Split(chosen, size, _classes(train, listing), _statistics(train, size))
+
+
+def _classes(train: Listing, listing: Listing) -> tuple[str, ...]:
+    """The training images' classes, of which another split may show but the first few."""
+    if listing.classes != train.classes[: len(listing.classes)]:
+        raise InputError(f"data: {listing.place} and {train.place} have other classes, or in another order")
+    return train.classes
 
 
 def known_statistics(name: str) -> Statistics:
@@ -104,15 +172,15 @@ def _check(split: str, limit: int | None, size: int | None) -> None:
             raise InputError(f"{argument}: {value} must be 1 or more")
 
 
-def _listing(name: str, split: str, root: str | Path | None) -> Listing:
+def _listing(name: str, split: str, data_dir: str | Path | None) -> Listing:
     if name == "digits":
         return _digits(split)
-    return read_listing(_find(name, root), split)
+    return read_listing(_find(name, data_dir), split)
 
 
-def _find(name: str, root: str | Path | None) -> Path:
-    if root is not None:
-        return _in_root(name, Path(root))
+def _find(name: str, data_dir: str | Path | None) -> Path:
+    if data_dir is not None:
+        return _in_data_dir(name, Path(data_dir))
     data = os.environ.get("SLUICEGATE_DATA")
     if data and (Path(data) / name).is_dir():
         return Path(data) / name
@@ -124,10 +192,10 @@ def _find(name: str, root: str | Path | None) -> Path:
     return _download(name, data)
 
 
-def _in_root(name: str, root: Path) -> Path:
-    if not root.is_dir():
-        raise InputError(f"root (--data-dir): {str(root)!r} is not a folder, but must hold {name}")
-    return root / name if (root / name).is_dir() else root
+def _in_data_dir(name: str, data_dir: Path) -> Path:
+    if not data_dir.is_dir():
+        raise InputError(f"data_dir: {str(data_dir)!r} is not a folder, but must hold {name}")
+    return data_dir / name if (data_dir / name).is_dir() else data_dir
 
 
 def _download(name: str, data: str | None) -> Path:
@@ -158,6 +226,7 @@ def _digits(split: str) -> Listing:
 
 def _statistics(train: Listing, size: int | None) -> Statistics:
     """Measured on a fixed sample of the training images, so that every split and limit get the same."""
-    pixels = decode(train.spread(SAMPLED_FOR_STATISTICS), size) / 255.0
+    pixels = decode(train.spread(SAMPLED_FOR_STATISTICS), size, channels_of(train.images)) / 255.0
     mean, std = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3))
-    return tuple(mean.tolist()), tuple(std.tolist())
+    # A channel that never changes: whatever it is divided by, it stays 0.
+    return tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist())

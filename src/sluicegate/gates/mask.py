@@ -40,6 +40,12 @@ def leave(early: Tensor, is_open: Tensor, later: Tensor) -> Tensor:
     return torch.lerp(early.to(later.dtype), later, is_open.to(later.dtype))
 
 
+def closed_with(is_open: Tensor, layer_open: Tensor) -> Tensor:
+    """What channel gates [N, G] count as: closed for images that skip the layer, layer_open [N, 1]. No gradient reaches
+    the layer's gate by this."""
+    return is_open * layer_open.detach()
+
+
 def masked_relu(x: Tensor, factor: Tensor) -> Tensor:
     """mask_channels(relu(x), factor); x is overwritten, so what made it must not need it for its gradient."""
     return _ReluProduct.apply(x, factor.to(x.dtype))  # type: ignore[no-any-return]

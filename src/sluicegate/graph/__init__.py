@@ -13,11 +13,13 @@ from sluicegate.graph.nodes import constant_value as constant_value
 from sluicegate.graph.nodes import copies as copies
 from sluicegate.graph.nodes import example_of as example_of
 from sluicegate.graph.nodes import is_constant as is_constant
+from sluicegate.graph.nodes import label as label
 from sluicegate.graph.nodes import module_of as module_of
 from sluicegate.graph.nodes import note_shape as note_shape
 from sluicegate.graph.nodes import output_of as output_of
 from sluicegate.graph.nodes import path_of as path_of
 from sluicegate.graph.nodes import shape as shape
+from sluicegate.graph.nodes import shape_text as shape_text
 from sluicegate.graph.same import check_same as check_same
 from sluicegate.graph.tracing import Spellings as Spellings
 from sluicegate.graph.tracing import cannot_be_copied as cannot_be_copied

@@ -22,7 +22,7 @@ def immediate_dominators(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
         return a
 
     for node in graph.nodes:
-        sources = [n for n in node.all_input_nodes if not is_constant(n)]
+        sources = [n for n in node.all_input_nodes if not is_constant(n)]  # weights may be computed
         common: fx.Node | None = sources[0] if sources else None
         for source in sources[1:]:
             common = meet(common, source)

@@ -32,5 +32,5 @@ def _copied(graph: fx.Graph, name: str, node: fx.Node, copies: dict[fx.Node, fx.
     target = f"{name}.{node.target}" if node.op in ("call_module", "get_attr") else node.target
     args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), copies.__getitem__)
     made = graph.create_node(node.op, target, args, kwargs)
-    made.meta = {key: value for key, value in node.meta.items() if key != "call"}
+    made.meta = {key: value for key, value in node.meta.items() if key != "call"} | {"part": name}
     return made

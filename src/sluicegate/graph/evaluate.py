@@ -39,13 +39,11 @@ def values_of(bare: nn.Module, net: nn.Module, node: fx.Node) -> tuple[Any, Any]
         net: the network itself, for what cannot be computed without data.
     """
     node.meta.update(hands_on=False, writes=())
-    if node.op == "call_module" and type(module := bare.get_submodule(str(node.target))) in _KEEP_SHAPE:
-        node.meta["writes"] = (node.args[0],) if getattr(module, "inplace", False) else ()
-        first, second = (value.new_empty(value.shape) for value in node.args[0].meta["values"])  # type: ignore[union-attr]
-        return first, second
+    if node.op == "call_module" and (known := _known(bare.get_submodule(str(node.target)), node)):
+        return known
     try:
         first, second = _called(bare, node, lambda value: value)
-    except (NotImplementedError, AttributeError):  # no data is not enough; or a constant that tracing put into the net
+    except Exception:  # no data is not enough; or a constant that tracing put into the net
         first, second = _called(net, node, _filled)
     else:
         given = node.args[0] if node.args else None
@@ -54,6 +52,20 @@ def values_of(bare: nn.Module, net: nn.Module, node: fx.Node) -> tuple[Any, Any]
             if _may_write(bare, node):  # in training, as a dropout
                 node.meta["writes"] = (given,)
     return _bare(first), _bare(second)
+
+
+def _known(module: nn.Module, node: fx.Node) -> tuple[Tensor, Tensor] | None:
+    """The values of a module whose result has a shape that is quick to say."""
+    if type(module) not in (*_KEEP_SHAPE, nn.Linear) or node.kwargs:
+        return None
+    first, second = node.args[0].meta["values"]  # type: ignore[union-attr]
+    if not isinstance(module, nn.Linear):
+        node.meta["writes"] = (node.args[0],) if getattr(module, "inplace", False) else ()
+        return first.new_empty(first.shape), second.new_empty(second.shape)
+    if first.shape[-1] != module.in_features:
+        return None  # let it complain itself
+    made = [value.new_empty((*value.shape[:-1], module.out_features)) for value in (first, second)]
+    return made[0], made[1]
 
 
 def tensors_in(value: Any) -> list[Tensor]:

@@ -1,8 +1,8 @@
 """Which modules stay whole while a network is traced, and what a subclass of a standard module becomes.
 
-A module of torch.nn is a node of the graph. So is a subclass that changes nothing but how it is built. One with a `forward`
-of its own is looked into; where that calls `super().forward(x)`, the standard module itself, under the same name, is a
-node, and what the subclass does around it follows as nodes of their own.
+A module of torch.nn is a node of the graph. So is a subclass that changes nothing but how it is built. One with a
+`forward` of its own is looked into; where that calls `super().forward(x)`, the standard module itself, under the same
+name, is a node, and what the subclass does around it follows as nodes of their own.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +20,16 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 _HARMLESS = {"__init__", "__repr__", "extra_repr", "reset_parameters", "__deepcopy__", "__getstate__", "__setstate__"}
 _HARMLESS |= {"__module__", "__doc__", "__annotations__", "__constants__", "__qualname__", "_load_from_state_dict"}
 _HARMLESS |= {"_check_input_dim"}  # of a batch norm: it raises, or does nothing
-_INHERITED_FORWARDS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear, _BatchNorm, nn.GroupNorm, nn.LayerNorm)
+_INHERITED_FORWARDS = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose2d,
+    nn.Linear,
+    _BatchNorm,
+    nn.GroupNorm,
+    nn.LayerNorm,
+)
 
 
 def standard_type(module: nn.Module) -> type[nn.Module] | None:

@@ -61,8 +61,7 @@ def _returned(output: fx.Node, place: dict[fx.Node, int]) -> Any:
 
 def _answers(returned: Any) -> list[Any]:
     """What counts as the network's answer in training: all that it returns, or the first of several."""
-    several = isinstance(returned, (tuple, list)) and len(returned) > 0
-    return [returned, returned[0]] if several else [returned]
+    return [returned, *(returned[:1] if isinstance(returned, (tuple, list)) else ())]
 
 
 def _inside(node: fx.Node) -> str:

@@ -2,11 +2,11 @@
 
 Legend: N images, C channels, H W pixels.
 
-A network is traced with two numbers of images at once. `meta["values"]` holds a node's value for both, as tensors without
-data; a side that differs between them depends on the number of images, all others are fixed.
+A network is traced with two numbers of images at once. `meta["values"]` holds a node's value for both, as tensors
+without data; a side that differs between them depends on the number of images, all others are fixed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -47,6 +47,19 @@ def note_shape(node: fx.Node, like: fx.Node, *sides: int) -> None:
 def module_of(graph_module: nn.Module, node: fx.Node) -> nn.Module | None:
     """The module that a node calls, if it calls one."""
     return graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def label(node: fx.Node) -> str:
+    """A short name: the path of the module that a node calls, or its own; below the name of a part that it is in."""
+    if node.op == "call_module":
+        return str(node.target)
+    part = node.meta.get("part")
+    return f"{part}.{getattr(node.target, '__name__', node.target)}" if part else node.name
+
+
+def shape_text(node: fx.Node) -> str:
+    """A shape for messages, with N for the number of images: (N, 3, 32, 32)."""
+    return f"(N, {', '.join(map(str, shape(node)[1:]))})" if shape(node) else "()"
 
 
 def path_of(node: fx.Node) -> str:
@@ -100,14 +113,15 @@ def _attribute(root: nn.Module, path: str) -> Any:
     return getattr(root.get_submodule(owner), name)
 
 
-def _in_order(node: fx.Node) -> Iterator[fx.Node]:
-    seen: set[fx.Node] = set()
-
-    def visit(part: fx.Node) -> Iterator[fx.Node]:
-        if part not in seen:
-            seen.add(part)
-            for before in part.all_input_nodes:
-                yield from visit(before)
-            yield part
-
-    return visit(node)
+def _in_order(node: fx.Node) -> list[fx.Node]:
+    """A node and all that it is made of, what is read before who reads it."""
+    found: dict[fx.Node, None] = {}
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        missing = [before for before in part.all_input_nodes if before not in found]
+        if missing:
+            waiting += [part, *missing]
+        else:
+            found[part] = None
+    return list(found)

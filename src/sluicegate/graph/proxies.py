@@ -76,10 +76,12 @@ class ShapedProxy(fx.Proxy):
         return first
 
     def __iter__(self) -> Iterator["fx.Proxy"]:
-        return iter([self[i] for i in range(len(self))])
+        return iter([self[i] for i in range(len(self))])  # pyright: ignore[reportIndexIssue]
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError("it writes into a part of a value, `x[...] = y`, which no graph can follow; use torch.cat or torch.where")
+        raise TypeError(
+            "it writes into a part of a value, `x[...] = y`, which no graph can follow; use torch.cat or torch.where"
+        )
 
     def _side(self, dim: int) -> Any:
         first, second = (value.shape[dim] for value in self.known)

@@ -1,7 +1,7 @@
 """Whether a traced graph computes what its network does, seen on an example.
 
-Tracing follows a network's own code, and code can do what a trace does not see: a `__call__` or `__getattr__` of its own,
-a hook on the network as a whole, a branch on the values of an image. So both are run once.
+Tracing follows a network's own code, and code can do what a trace does not see: a `__call__` or `__getattr__` of its
+own, a hook on the network as a whole, a branch on the values of an image. So both are run once.
 """
 
 from collections.abc import Sequence

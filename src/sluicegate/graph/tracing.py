@@ -2,20 +2,28 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from sluicegate.errors import InputError, one_line
 from sluicegate.graph.evaluate import for_images, values_of, without_data
-from sluicegate.graph.leaves import Forwards, class_name, core_of, is_hooked, own_methods, standard_forwards, stays_whole
+from sluicegate.graph.leaves import (
+    Forwards,
+    class_name,
+    core_of,
+    is_hooked,
+    own_methods,
+    standard_forwards,
+    stays_whole,
+)
 from sluicegate.graph.modes import first_difference
 from sluicegate.graph.nodes import note_constant
 from sluicegate.graph.proxies import ShapedProxy
 
-_DROPOUTS = {
+_DROPOUTS: dict[Any, type[nn.Module]] = {
     F.dropout: nn.Dropout,
     F.dropout1d: nn.Dropout1d,
     F.dropout2d: nn.Dropout2d,
@@ -35,15 +43,18 @@ class Spellings(NamedTuple):
     """
 
     whole: frozenset[str] = frozenset()
-    forwards: Forwards = {}
+    forwards: Forwards = MappingProxyType({})
     functions: tuple[Callable[..., Any], ...] = ()
+
+
+NO_SPELLINGS = Spellings()
 
 
 def trace(
     net: nn.Module,
     example_inputs: Tensor | tuple[Tensor, ...],
     leaf_modules: Collection[type[nn.Module]] = (),
-    spellings: Spellings = Spellings(),
+    spellings: Spellings = NO_SPELLINGS,
     in_both_modes: bool = True,
 ) -> fx.GraphModule:
     """Trace a network and note the shape of every value.
@@ -64,7 +75,9 @@ def trace(
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     _refuse_empty(inputs)
     if is_hooked(net):
-        raise InputError(f"net: a hook listens to {type(net).__name__} as a whole, and a graph has none; remove it first")
+        raise InputError(
+            f"net: a hook listens to {type(net).__name__} as a whole, and a graph has none; remove it first"
+        )
     with kept_modes(net) as modes:
         graph_module = _Tracing(net, inputs, tuple(leaf_modules), spellings).run(in_both_modes)
     for path, module in graph_module.named_modules():
@@ -89,6 +102,10 @@ class _Failure(Exception):
     def __init__(self, path: str, cause: Exception) -> None:
         super().__init__(one_line(cause))
         self.path = path
+
+
+class _Unfit(Exception):
+    """An op does not accept the values that it is given."""
 
 
 class _Tracing:
@@ -131,6 +148,10 @@ class _Tracing:
         try:
             with standard_forwards(tracer.standard):
                 tracer.trace(self.net)
+        except _Unfit as error:
+            shapes = ", ".join(str((1, *values[0].shape[1:])) for values in self.values)
+            name = type(self.net).__name__
+            raise InputError(f"example_inputs: {name} does not accept inputs of shape {shapes}: {error}") from error
         except Exception as error:  # whatever the network's own code raises on a proxy
             raise _Failure(tracer.failed or "", error) from error
         finally:
@@ -139,6 +160,7 @@ class _Tracing:
         return tracer
 
     def _finished(self, tracer: "_Tracer") -> fx.GraphModule:
+        tracer.graph._tracer_cls = fx.Tracer  # which unpickling traces with
         graph_module = fx.GraphModule(self.net, tracer.graph, type(self.net).__name__)
         for path, cls in tracer.cores.items():
             graph_module.set_submodule(path, core_of(graph_module.get_submodule(path), cls))
@@ -211,10 +233,12 @@ class _Tracer(fx.Tracer):
 
     def _values(self, node: fx.Node) -> Any:
         if node.op == "placeholder":
-            return next(self._inputs)
+            return next(self._inputs, (None, None))  # an input that has a default
         self._computing = True
         try:
             return values_of(self._tracing.bare, self._tracing.net, node)
+        except Exception as error:
+            raise _Unfit(one_line(error)) from error
         finally:
             self._computing = False
 

@@ -1,11 +1,11 @@
 """What becomes one op: a layer with the norms, the sum and the activation behind it.
 
-    conv -> [norm]* -> [activation]                             conv with folded weights, bias and activation
-    conv -> [norm]* -> [layer mask] -> + shortcut -> [activation]    the same with a residual input
-    norm -> [activation]                                        conv of one weight a channel, left out of the count of MACs
+    conv -> [norm]* -> [activation]                  conv with folded weights, bias and activation
+    conv -> [norm]* -> [layer mask] -> + shortcut    the same with a residual input
+    norm -> [activation]                             conv of one weight a channel, left out of the count of MACs
 
-Each step is taken only if nobody else reads what is in between, and if the same gates close the channels of both. Masks are
-no ops: a channel mask says which flags close a value's channels, a layer mask which region is skipped.
+Each step is taken only if nobody else reads what is in between, and if the same gates close the channels of both. Masks
+are no ops: a channel mask says which flags close a value's channels, a layer mask which region is skipped.
 """
 
 from collections.abc import Callable

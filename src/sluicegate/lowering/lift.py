@@ -184,7 +184,9 @@ def _avg_pool(has: Mapping[str, Any], tensors: Tensors, read: Shape, made: Shape
 
 def _crop(has: Mapping[str, Any], tensors: Tensors, read: Shape, made: Shape) -> nn.Module:
     starts, spans = (has["top"], has["left"]), zip(has["stride"], has["size"], strict=True)
-    cuts = [slice(start, start + step * (size - 1) + 1, step) for start, (step, size) in zip(starts, spans, strict=True)]
+    cuts = [
+        slice(start, start + step * (size - 1) + 1, step) for start, (step, size) in zip(starts, spans, strict=True)
+    ]
     return Axes((slice(None), slice(None), *cuts))
 
 

@@ -1,13 +1,13 @@
 """Network -> Program: the graph as the engine runs it.
 
     layers       with norms, sums and activations folded in (`fusion.py`)
-    masks        gone: a value's channel map says which flags close its channels, an op which layer gates skip it; only where
+    masks        gone: a value's channel map says which flags close its channels, an op which layer gates skip it; where
                  an op cannot have the map that its reader wants there is a `select`
     heads        ops like any other, skipped with the gates that they serve
     exits        the classifier, which runs where the gate is closed, then `exit`
 
-Which flags close a value is read off `costs.liveness`, the same answers from which `MacModel` counts. How an op becomes one of
-the program's stands in its room.
+Which flags close a value is read off `costs.liveness`, the same answers from which `MacModel` counts. How an op becomes
+one of the program's stands in its room.
 """
 
 import math
@@ -24,8 +24,8 @@ from sluicegate.costs import liveness
 from sluicegate.errors import InputError
 from sluicegate.gates import Gate, GateSite, Strategy, Threshold, TopK
 from sluicegate.gates.estimators import Estimator
-from sluicegate.graph import copies, is_constant, module_of, output_of, path_of, shape
-from sluicegate.lowering.fusion import Fused, fuse, is_vector_layer
+from sluicegate.graph import copies, is_constant, module_of, path_of, shape, shape_text
+from sluicegate.lowering.fusion import fuse, is_vector_layer
 from sluicegate.lowering.outputs import outputs_of
 from sluicegate.lowering.program_builder import ProgramBuilder
 from sluicegate.lowering.weights import as_tensors, folded_weights
@@ -51,6 +51,11 @@ class Lowered:
     def program(self) -> Program:
         """The program itself."""
         return self.artifact.program
+
+    @property
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """Name -> float32 array."""
+        return self.artifact.tensors
 
 
 def lower(
@@ -98,14 +103,17 @@ def check_exportable(graph_module: fx.GraphModule) -> None:
     """Refuse what the engine cannot run, in the network's words.
 
     Raises:
-        InputError: the network takes several inputs, holds copies of images in a value, or has an op that is none of the
+        InputError: the network takes several inputs, holds copies of images in a value, or has an op that is none of
+        the
             engine's.
     """
     sources = [node for node in graph_module.graph.nodes if node.op == "placeholder"]
     if len(sources) != 1:
-        raise InputError(f"net: it takes {len(sources)} inputs ({', '.join(n.name for n in sources)}); the engine takes one")
+        raise InputError(
+            f"net: it takes {len(sources)} inputs ({', '.join(n.name for n in sources)}); the engine takes one"
+        )
     if len(shape(sources[0])) != 4:
-        raise InputError(f"net: its input has shape {shape(sources[0])}; the engine takes images [N, C, H, W]")
+        raise InputError(f"net: its input has shape {shape_text(sources[0])}; the engine takes images [N, C, H, W]")
     for node in graph_module.graph.nodes:
         if not node.op.startswith("call") or is_constant(node) or not shape(node) or not node.users:
             continue
@@ -163,7 +171,7 @@ class Lowering:
         kind: str,
         inputs: Sequence[fx.Node],
         attributes: Mapping[str, Attribute],
-        tensors: Tensors = {},
+        tensors: Tensors | None = None,
         planes: bool = False,
         ungated: bool = False,
     ) -> None:
@@ -178,7 +186,7 @@ class Lowering:
         first = self.program.values[reads[0]].shape if reads else ()
         out = self._shape_made(node, kind, first, planes)
         value = self.program.tensor(node.name, out, made)
-        self._add(node, kind, reads, value, attributes, self._read_tensors(tensors))
+        self._add(node, kind, reads, value, attributes, self._read_tensors(tensors or {}))
         self.names[node] = value
 
     def convolution(self, node: fx.Node, call: Call) -> None:
@@ -193,11 +201,16 @@ class Lowering:
         made = self.live.map_of(tail)
         if is_vector_layer(fused.head):
             value = self.program.tensor(tail.name, (len(weight),), made)
-            self._add(fused.head, "linear", (self.vector(self.names[x]),), value, applied, as_tensors(weight.flatten(1), bias))
+            self._add(
+                fused.head, "linear", (self.vector(self.names[x]),), value, applied, as_tensors(weight.flatten(1), bias)
+            )
         else:
             has = self._window(head)
             weight = weight if weight.dim() == 4 else weight[:, :, None, None]
-            reads = (self._seen(x, head), *((self.plane(fused.residual, self.names[fused.residual]),) if fused.residual else ()))
+            reads = (
+                self._seen(x, head),
+                *((self.plane(fused.residual, self.names[fused.residual]),) if fused.residual else ()),
+            )
             value = self.program.tensor(tail.name, (len(weight), *_plane_sides(tail)), made)
             self._add(fused.head, "conv", reads, value, has | applied, as_tensors(weight, bias))
         for member in fused.members[fused.members.index(fused.head) :]:
@@ -243,7 +256,9 @@ class Lowering:
         site = self.live.masks[node]
         value = self._closed_as(node, self.names[call.inputs[0]], self.live.map_of(node))
         if node.meta.get("boosted"):
-            boosted = self.program.tensor(f"{node.name}.boosted", self.program.values[value].shape, self.live.map_of(node))
+            boosted = self.program.tensor(
+                f"{node.name}.boosted", self.program.values[value].shape, self.live.map_of(node)
+            )
             self._add(node, "multiply", (value, self._logits[site.name]), boosted, {}, {})
             value = boosted
         self.names[node] = value

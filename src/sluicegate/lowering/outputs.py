@@ -7,7 +7,7 @@ from torch import fx
 
 from sluicegate.convert.model import returned_by
 from sluicegate.errors import InputError
-from sluicegate.graph import shape
+from sluicegate.graph import shape, shape_text
 from sluicegate.ops import PLANE, VECTOR, layout_of
 from sluicegate.ops.links import OPEN
 
@@ -43,7 +43,7 @@ def outputs_of(lowering: "Lowering", output: fx.Node) -> dict[str, str]:
 def _whole(lowering: "Lowering", name: str, node: fx.Node) -> str:
     sides, layout = len(shape(node)), layout_of(node)
     if node not in lowering.names or (layout, sides) not in ((PLANE, 4), (VECTOR, 2)):
-        raise InputError(f"net: it returns {shape(node)} as {name!r}; the engine returns [N, C, H, W] or [N, F]")
+        raise InputError(f"net: it returns {shape_text(node)} as {name!r}; the engine returns [N, C, H, W] or [N, F]")
     value = lowering.names[node]
     value = lowering.plane(node, value) if layout == PLANE else lowering.vector(value)
     return lowering._closed_as(node, value, np.full(len(lowering.program.maps[value]), OPEN))

@@ -3,8 +3,8 @@
 Legend: N images, G gates of a site.
 
 Both run on the same images, with gates as they decide, all open, at a threshold that closes about half, and all closed.
-Outputs, decisions and MACs must agree. A logit so close to the threshold that rounding may decide is no fault: an image on
-which one lies is not compared.
+Outputs, decisions and MACs must agree. A logit so close to the threshold that rounding may decide is no fault: an image
+on which one lies is not compared.
 """
 
 import math
@@ -219,7 +219,13 @@ def _by_name(output: Any) -> dict[str, np.ndarray]:
     if isinstance(output, Tensor):
         return {"output": output.float().cpu().numpy()}
     fields = getattr(output, "_fields", None)
-    parts = zip(fields, output, strict=True) if fields else output.items() if isinstance(output, dict) else enumerate(output)
+    parts = (
+        zip(fields, output, strict=True)
+        if fields
+        else output.items()
+        if isinstance(output, dict)
+        else enumerate(output)
+    )
     return {str(name): part.float().cpu().numpy() for name, part in parts}
 
 
@@ -233,5 +239,3 @@ def _images(program: Program, images: Tensor | None) -> Tensor:
 def _on(net: nn.Module, images: Tensor) -> Tensor:
     like = next(net.parameters(), images)
     return images.to(like.device, like.dtype)
-
-

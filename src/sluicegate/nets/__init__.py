@@ -1,7 +1,10 @@
 """Backbones that torchvision and timm lack, and every backbone by name."""
 
 from sluicegate.nets.build import build_net as build_net
+from sluicegate.nets.build import load_pretrained as load_pretrained
+from sluicegate.nets.build import statistics_of as statistics_of
 from sluicegate.nets.cifar_resnet import CifarResNet as CifarResNet
 from sluicegate.nets.cifar_resnet import PreactResNet as PreactResNet
 from sluicegate.nets.cifar_resnet import cifar_resnet as cifar_resnet
+from sluicegate.nets.cifar_resnet import common_names as common_names
 from sluicegate.nets.cifar_resnet import preact_resnet as preact_resnet

@@ -2,26 +2,31 @@
 
 import importlib
 import inspect
+import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from sluicegate.errors import InputError, one_line
 from sluicegate.nets.cifar_resnet import cifar_resnet, preact_resnet
 
-FORMS = "resnet<6n+2>, preact_resnet<9n+2>, torchvision:<model>, timm:<model>"
+FORMS = "resnet<6n+2>, preact_resnet<9n+2>, torchvision:<model>, timm:<model>, <module>:<function>"
 
 
 def build_net(name: str, **options: Any) -> nn.Module:
     """The network that a name stands for.
 
     Args:
-        name: `resnet20`, `preact_resnet164` or any valid depth; `torchvision:resnet34`; `timm:resnet50`.
+        name: `resnet20`, `preact_resnet164` or any valid depth; `torchvision:resnet34`; `timm:resnet50`; or your own,
+            `package.module:function`, importable or found from the working folder.
         options: what the network's function takes (`classes`, `width`, ...); for a torchvision or timm model
-            that library's own, with `classes` for `num_classes`.
+            that library's own, with `classes` for `num_classes`. Of what a data set demands (`classes`,
+            `in_channels`) your own function gets what it has a parameter for.
 
     Raises:
         InputError: the name, its depth or an option is not known, or the library is not installed.
@@ -29,7 +34,87 @@ def build_net(name: str, **options: Any) -> nn.Module:
     library, _, model = name.rpartition(":")
     if library in _LIBRARIES:
         return _LIBRARIES[library](model, **_library_options(options))
+    if library:
+        return _build_foreign(name, library, model, options)
     return _build_own(name, options)
+
+
+def load_pretrained(net: nn.Module, name: str, whole: bool = False) -> None:
+    """Fill a torchvision or timm network with its library's own weights, except a last layer of other classes.
+
+    Args:
+        net: the network, as `build_net` made it.
+        name: what `build_net` calls it.
+        whole: refuse a last layer that keeps its random weights.
+
+    Raises:
+        InputError: another kind of network, or the library has no weights for it or cannot get them.
+    """
+    library, _, model = name.rpartition(":")
+    if library not in _LIBRARIES:
+        raise InputError(f"net.weights: 'pretrained' is for torchvision and timm networks; {name!r} needs a file")
+    try:
+        source = _PRETRAINED[library](model)
+    except Exception as error:  # whatever the library's download raises
+        raise InputError(f"net.weights: {library} has no pretrained weights for {name!r}: {one_line(error)}") from error
+    own, given = net.state_dict(), source.state_dict()
+    fits = {key: tensor for key, tensor in given.items() if key in own and own[key].shape == tensor.shape}
+    _refuse_misfits(name, own, fits, whole)
+    net.load_state_dict(fits, strict=False)
+
+
+def statistics_of(name: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and standard deviation, by channel of pixels in [0, 1], that a library's weights were trained with."""
+    library, _, model = name.rpartition(":")
+    if library == "timm":
+        found = _import("timm").get_pretrained_cfg(model)
+        return (tuple(found.mean), tuple(found.std)) if found else None
+    return ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)) if library == "torchvision" else None
+
+
+def _refuse_misfits(name: str, own: Mapping[str, Tensor], fits: Mapping[str, Tensor], whole: bool) -> None:
+    """All but the last layer must have found its weights, and that too if asked for."""
+    missing = [key for key in own if key not in fits and not key.endswith("num_batches_tracked")]
+    modules = {key.rpartition(".")[0] for key in missing}
+    if modules and whole:
+        raise InputError(
+            f"net.weights: the pretrained weights of {name!r} are of other classes, so {missing[0]!r} is not "
+            "trained and can teach nothing; train without distillation first"
+        )
+    if len(modules) > 1:
+        raise InputError(f"net.weights: the pretrained weights of {name!r} do not fit: they lack {missing[0]!r}")
+
+
+def _build_foreign(name: str, module: str, function: str, options: dict[str, Any]) -> nn.Module:
+    """A network of the caller's own code."""
+    with _working_folder():
+        try:
+            make = getattr(importlib.import_module(module), function)
+            net = make(**_taken(make, options))
+        except Exception as error:  # the caller's own code may raise anything
+            raise InputError(f"net: {name!r} cannot be built: {type(error).__name__}: {one_line(error)}") from error
+    if not isinstance(net, nn.Module):
+        raise InputError(f"net: {name!r} made no torch.nn.Module, but {type(net).__name__}")
+    return net
+
+
+def _taken(make: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """What a data set demands, if the function has a parameter for it; all other options as they are."""
+    known = inspect.signature(make).parameters
+    if "num_classes" in known and "classes" not in known:
+        options = _library_options(options)
+    demanded = ("classes", "num_classes", "in_channels")
+    return {key: value for key, value in options.items() if key in known or key not in demanded}
+
+
+@contextmanager
+def _working_folder() -> Iterator[None]:
+    """Modules in the working folder can be imported, as with `python -m`."""
+    sys.path.insert(0, os.getcwd())
+    try:
+        yield
+    finally:
+        sys.path.remove(os.getcwd())
 
 
 def _build_own(name: str, options: dict[str, Any]) -> nn.Module:
@@ -60,6 +145,11 @@ def _timm(model: str, **options: Any) -> nn.Module:
         raise InputError(f"net: 'timm:{model}' is not a model that timm has")
     return _call("timm", model, timm.create_model, options)
 
+
+_PRETRAINED: dict[str, Callable[[str], nn.Module]] = {
+    "torchvision": lambda model: _import("torchvision.models").get_model(model, weights="DEFAULT"),
+    "timm": lambda model: _import("timm").create_model(model, pretrained=True),
+}
 
 _LIBRARIES: dict[str, Callable[..., nn.Module]] = {"torchvision": _torchvision, "timm": _timm}
 

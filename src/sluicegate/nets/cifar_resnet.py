@@ -13,6 +13,7 @@ Every ReLU is a module of its own and is called once, so that a traced graph nam
 Shapes: N images, C channels, H x W pixels.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -191,6 +192,14 @@ def preact_resnet(
 ) -> PreactResNet:
     """A `PreactResNet`, whose docstring says what the arguments mean."""
     return PreactResNet(depth, classes, width, in_channels, thin)
+
+
+def common_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a `CifarResNet` under its own names, whatever published code named them.
+
+    Most name tensors as we do; some call the last layer `fc` and a convolutional shortcut `downsample`.
+    """
+    return {name.replace(".downsample.", ".shortcut.").replace("fc.", "linear."): t for name, t in state.items()}
 
 
 def _conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:

@@ -2,8 +2,8 @@ r"""Objectives that press every gate towards closing, without a target.
 
 Legend: N images, G gates of a site, K gates of all sites.
 
-    GateL0    sum_k sigmoid(logit_k)    batch shaping eq. 5: the L0 norm's expectation (Louizos et al. 2018), unstretched
-    L1    ||G(x)||_1 / K            GaterNet section 3.2.2
+    GateL0    sum_k sigmoid(logit_k)    batch shaping eq. 5: the expected L0 norm (Louizos et al. 2018), unstretched
+    GateL1    ||G(x)||_1 / K            GaterNet section 3.2.2
 
 Both are linear in the images: the mean over the processes of each one's mean is that over the global batch.
 """

@@ -9,6 +9,7 @@ from sluicegate.ops.layout import layout_of as layout_of
 from sluicegate.ops.layout import pixel_count as pixel_count
 from sluicegate.ops.layout import pixel_sides as pixel_sides
 from sluicegate.ops.layout import storage as storage
+from sluicegate.ops.reading import is_read as is_read
 from sluicegate.ops.reading import read_again as read_again
 from sluicegate.ops.reading import read_network as read_network
 from sluicegate.ops.reading import read_node as read_node

@@ -49,7 +49,9 @@ def _clamp(node: fx.Node, input: fx.Node, min: Any = None, max: Any = None) -> C
     return _call(input, _CLAMPS[min, max]) if (min, max) in _CLAMPS else None
 
 
-def _hardtanh(node: fx.Node, input: fx.Node, min_val: float = -1.0, max_val: float = 1.0, inplace: Any = None) -> Call | None:
+def _hardtanh(
+    node: fx.Node, input: fx.Node, min_val: float = -1.0, max_val: float = 1.0, inplace: Any = None
+) -> Call | None:
     return _clamp(node, input, min_val, max_val)
 
 

@@ -14,7 +14,9 @@ from sluicegate.ops.links import Link, each
 from sluicegate.ops.room import Call, Room, Work
 
 
-def _function(maximum: bool, node: fx.Node, input: fx.Node, output_size: Any, return_indices: bool = False) -> Call | None:
+def _function(
+    maximum: bool, node: fx.Node, input: fx.Node, output_size: Any, return_indices: bool = False
+) -> Call | None:
     if not is_plane(input) or return_indices:
         return None
     if pixel_count(node) == 1:
@@ -42,7 +44,7 @@ _AVERAGES, _LARGEST = partial(_function, False), partial(_function, True)
 ROOM = Room(
     "adaptive_pool",
     functions={
-        **dict.fromkeys((F.adaptive_avg_pool2d, torch._C._nn.adaptive_avg_pool2d), _AVERAGES),
+        **dict.fromkeys((F.adaptive_avg_pool2d, torch._C._nn.adaptive_avg_pool2d), _AVERAGES),  # pyright: ignore[reportAttributeAccessIssue]
         **dict.fromkeys((F.adaptive_max_pool2d,), _LARGEST),
     },
     modules={nn.AdaptiveAvgPool2d: partial(_module, False), nn.AdaptiveMaxPool2d: partial(_module, True)},

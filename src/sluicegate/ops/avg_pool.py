@@ -25,7 +25,7 @@ def _function(
 ) -> Call | None:
     if divisor_override is not None or not is_plane(input):
         return None
-    windows = {"kernel": kernel_size, "stride": kernel_size if not stride else stride, "padding": padding}
+    windows = {"kernel": kernel_size, "stride": stride if stride else kernel_size, "padding": padding}
     attributes: dict[str, Any] = {name: pair(sides) for name, sides in windows.items()}
     return Call("avg_pool", (input,), attributes | {"ceil": bool(ceil_mode), "count_padding": bool(count_include_pad)})
 
@@ -49,7 +49,7 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
 
 ROOM = Room(
     "avg_pool",
-    functions={F.avg_pool2d: _function, torch._C._nn.avg_pool2d: _function},
+    functions={F.avg_pool2d: _function, torch._C._nn.avg_pool2d: _function},  # pyright: ignore[reportAttributeAccessIssue]
     modules={nn.AvgPool2d: _module},
     links=_links,
     zeros="each",

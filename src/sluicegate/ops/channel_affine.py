@@ -13,11 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sluicegate.errors import InputError
 from sluicegate.graph import shape
 from sluicegate.ops.layout import channel_count, channel_sides, layout_of
 from sluicegate.ops.links import Link, each
-from sluicegate.ops.room import Call, Room, Weight, Work, Zeros, of_module, of_nodes
+from sluicegate.ops.room import Call, Room, Work, Zeros, of_module, of_nodes
 
 _STATISTICS = ("running_mean", "running_var", "weight", "bias")
 
@@ -43,7 +42,7 @@ def by_constant(node: fx.Node, kind: str, x: fx.Node, constant: fx.Node) -> Call
 
 
 def fits_channels(x: fx.Node, sides: tuple[int, ...]) -> bool:
-    """Whether a constant of these sides is one figure for each channel of x, or one for all, when torch broadcasts it."""
+    """Whether torch broadcasts a constant of these sides as one figure for each channel of x, or one for all."""
     rank, layout = len(shape(x)), layout_of(x)
     if len(sides) > rank:
         return False
@@ -56,7 +55,7 @@ def fits_channels(x: fx.Node, sides: tuple[int, ...]) -> bool:
 
 
 def _batch_norm(node: fx.Node, module: _BatchNorm, input: fx.Node) -> Call | None:
-    if layout_of(input).channels != (1,):
+    if layout_of(input).channels != (1,) or module.running_mean is None:  # without, it depends on the other images
         return None
     tensors = of_module(node, module, *_STATISTICS)
     return Call("channel_affine", (input,), {"eps": module.eps, "kind": "norm"}, tensors)
@@ -92,8 +91,6 @@ def _work(node: fx.Node, call: Call) -> Work | None:
 
 
 def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
-    if call.attributes["kind"] == "norm" and "running_mean" not in call.tensors:
-        raise InputError(f"net: batch norm {node.target!r} has no running statistics and cannot be exported")
     lowering.convolution(node, call)
 
 

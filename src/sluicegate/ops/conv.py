@@ -52,8 +52,8 @@ def _module(node: fx.Node, module: nn.Module, x: fx.Node) -> Call | None:
     assert isinstance(module, (nn.Conv1d, nn.Conv2d))
     if module.padding_mode != "zeros":
         return None
-    names = ("kernel", "stride", "padding", "dilation", "groups")
-    has = dict(zip(names, (module.kernel_size, module.stride, module.padding, module.dilation, module.groups)))
+    has = {"kernel": module.kernel_size, "stride": module.stride, "padding": module.padding}
+    has |= {"dilation": module.dilation, "groups": module.groups}
     tensors = of_module(node, module, "weight", "bias")
     return window(tensors.pop("weight"), node, x, has, tensors)
 

@@ -21,7 +21,9 @@ from sluicegate.ops.room import Call, Room, Work
 _OF_PIXELS = {"mean": "mean", "amax": "max", "max": "max"}
 
 
-def _reduced(function: str, node: fx.Node, input: fx.Node, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Call | None:
+def _reduced(
+    function: str, node: fx.Node, input: fx.Node, dim: Any = None, keepdim: bool = False, dtype: Any = None
+) -> Call | None:
     """torch's mean, amax, sum over some sides of a value."""
     if dim is None or dtype is not None:
         return None

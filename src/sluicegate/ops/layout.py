@@ -5,8 +5,8 @@ Legend: N images, C channels, H W pixels, F features.
     [N, C, H, W]      channels (1,), pixels (2, 3)        [N, F]              channels (1,), pixels ()
     [N, H, W, C]      channels (3,), pixels (1, 2)        [N, g, C / g, H, W] channels (1, 2), pixels (3, 4)
 
-Channels are numbered in the order in which `channels` names their sides, the last one fastest, and stay so numbered while
-a value is only looked at in another way: a permutation costs nothing until a view asks for memory order.
+Channels are numbered in the order in which `channels` names their sides, the last one fastest, and stay so numbered
+while a value is only looked at in another way: a permutation costs nothing until a view asks for memory order.
 """
 
 import math
@@ -95,3 +95,12 @@ def without(layout: Layout, gone: set[int]) -> Layout:
     """A layout when some sides are gone."""
     kept = [side for side in sorted((0, *layout.channels, *layout.pixels)) if side not in gone]
     return renumbered(layout, {side: i for i, side in enumerate(kept)})
+
+
+def with_sides(x: fx.Node, place: dict[int, int], rank: int) -> Layout:
+    """The layout of x when its sides go to `place`, and all others of `rank` are new and of length 1."""
+    layout = renumbered(layout_of(x), place)
+    new = [side for side in range(1, rank) if side not in place.values()]
+    last = max(layout.channels)
+    pixels = tuple(sorted((*layout.pixels, *(side for side in new if side > last))))
+    return Layout((*(side for side in new if side < last), *layout.channels), pixels)

@@ -1,6 +1,6 @@
 """One step of an LSTM whose state is one vector [h; c], as gates that share a state have it.
 
-    MACs = 4 D (F + D), D neurons, F features; 4 D F at the first step, which has no state
+MACs = 4 D (F + D), D neurons, F features; 4 D F at the first step, which has no state
 """
 
 from typing import Any

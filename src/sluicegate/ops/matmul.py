@@ -1,6 +1,6 @@
 """Products of matrices, as attention has them: counted, not run by the engine.
 
-    MACs = output elements * inner dimension
+MACs = output elements * inner dimension
 """
 
 import math

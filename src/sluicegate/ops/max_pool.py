@@ -25,7 +25,7 @@ def _function(
 ) -> Call | None:
     if return_indices or not is_plane(input):
         return None
-    windows = {"kernel": kernel_size, "stride": kernel_size if not stride else stride, "padding": padding}
+    windows = {"kernel": kernel_size, "stride": stride if stride else kernel_size, "padding": padding}
     attributes = {name: pair(sides) for name, sides in (windows | {"dilation": dilation}).items()}
     return Call("max_pool", (input,), attributes | {"ceil": bool(ceil_mode)})
 

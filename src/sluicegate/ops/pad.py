@@ -13,7 +13,9 @@ from sluicegate.ops.links import Link, each
 from sluicegate.ops.room import Call, Room, Zeros
 
 
-def _function(node: fx.Node, input: fx.Node, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Call | None:
+def _function(
+    node: fx.Node, input: fx.Node, pad: Sequence[int], mode: str = "constant", value: Any = None
+) -> Call | None:
     sides = [*pad, *(0,) * (4 - len(pad))]
     if not is_plane(input) or any(sides[4:]) or min(sides) < 0:
         return None
@@ -41,7 +43,7 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
 
 ROOM = Room(
     "pad",
-    functions={F.pad: _function, torch._C._nn.pad: _function},
+    functions={F.pad: _function, torch._C._nn.pad: _function},  # pyright: ignore[reportAttributeAccessIssue]
     modules={
         **dict.fromkeys((nn.ZeroPad2d, nn.ConstantPad2d), partial(_module, "constant")),
         nn.ReflectionPad2d: partial(_module, "reflect"),

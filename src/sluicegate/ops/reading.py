@@ -1,14 +1,14 @@
 """Reading a network: nn.Module -> fx graph in normal form.
 
-Every node knows its value's shape and layout (`graph`, `layout.py`) and, where a room knows the op, its `Call`, whatever
-torch spells it. In-place ops have become pure: who reads an operand later reads the result, as torch's memory says. What
-no room knows is opaque: it may stand in a network that is trained, no gate looks through it, and export refuses it.
+Every node knows its value's shape and layout (`graph`, `layout.py`) and, where a room knows the op, its `Call`,
+whatever torch spells it. In-place ops have become pure: who reads an operand later reads the result, as torch's memory
+says. What no room knows is opaque: it may stand in a network that is trained, no gate looks through it, and export
+refuses it.
 """
 
 from collections.abc import Collection
 from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
 
 from sluicegate.gates.heads import pool, pool_sizes
@@ -16,8 +16,8 @@ from sluicegate.gates.recurrent import hidden_of
 from sluicegate.graph import Spellings, class_name, is_constant, is_hooked, module_of, shape, trace
 from sluicegate.ops.identity import handed_on
 from sluicegate.ops.inplace import make_pure
-from sluicegate.ops.layout import Layout, default_layout, layout_of
-from sluicegate.ops.table import WHOLE, parsed
+from sluicegate.ops.layout import default_layout, layout_of
+from sluicegate.ops.table import WHOLE, module_parser, parsed
 
 
 def _norm_act(self: Any, x: Any) -> Any:
@@ -25,6 +25,7 @@ def _norm_act(self: Any, x: Any) -> Any:
     return self.act(self.drop(nn.BatchNorm2d.forward(self, x)))
 
 
+_READ = "read by sluicegate"
 SPELLINGS = Spellings(
     WHOLE | {"timm.layers.drop.DropPath", "torchvision.ops.stochastic_depth.StochasticDepth"},
     {"timm.layers.norm_act.BatchNormAct2d": _norm_act},
@@ -56,7 +57,13 @@ def read_network(
     graph_module = trace(net, example_inputs, leaf_modules, SPELLINGS, in_both_modes)
     make_pure(graph_module)
     read_again(graph_module)
+    graph_module.meta[_READ] = True
     return graph_module
+
+
+def is_read(net: nn.Module) -> bool:
+    """Whether a network is a graph that `read_network` made."""
+    return isinstance(net, fx.GraphModule) and bool(net.meta.get(_READ))
 
 
 def read_again(graph_module: fx.GraphModule) -> None:
@@ -96,6 +103,8 @@ def why_opaque(graph_module: fx.GraphModule, node: fx.Node) -> str:
         return f"{_spelled(node)} is used in a way that no op covers"
     if is_hooked(module):
         return "a hook listens to it, and may change what it does"
+    if module_parser(module):
+        return f"{type(module).__name__} is used in a way that no op covers"
     return f"{class_name(module)} is no op that is known"
 
 

@@ -1,7 +1,7 @@
 """Another number of pixels, by the nearest ones or by a line between neighbours.
 
-torch goes by the scale that it is given, even where it cuts off part of a pixel; the program goes by the ratio of the sides. A
-resize where these differ is not read.
+torch goes by the scale that it is given, even where it cuts off part of a pixel; the program goes by the ratio of the
+sides. A resize where these differ is not read.
 """
 
 import math

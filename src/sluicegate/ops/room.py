@@ -1,7 +1,7 @@
 """A room: all that is known of one op, in one file of this folder.
 
-How torch spells it (functions, methods, modules), what it does to channels, what it costs, and how it becomes an op of a
-program. Reading a network (`reading.py`) gives every node its `Call`; whoever comes later asks the call's room and
+How torch spells it (functions, methods, modules), what it does to channels, what it costs, and how it becomes an op of
+a program. Reading a network (`reading.py`) gives every node its `Call`; whoever comes later asks the call's room and
 never the class of a module.
 """
 
@@ -144,4 +144,4 @@ def same_sides(a: fx.Node, b: fx.Node) -> bool:
 
 def zeros_of(room: Room, node: fx.Node, call: Call) -> Zeros:
     """Where a room's op makes zeros of zeros."""
-    return room.zeros if isinstance(room.zeros, str) else room.zeros(node, call)
+    return room.zeros(node, call) if callable(room.zeros) else room.zeros

@@ -1,7 +1,6 @@
-"""Some adjacent channels of a value; splits and chunks are several."""
+"""Some adjacent channels of a value; of a `split` each part."""
 
 import operator
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -10,34 +9,9 @@ from torch import fx
 
 from sluicegate.graph import shape
 from sluicegate.ops.crop import cropped
-from sluicegate.ops.layout import Layout, axis, channel_count, channel_sides, layout_of, renumbered, without
+from sluicegate.ops.layout import Layout, axis, channel_count, channel_sides, layout_of, with_sides, without
 from sluicegate.ops.links import Link, Sources
 from sluicegate.ops.room import Call, Room, call_of
-
-
-def _chunk(node: fx.Node, input: fx.Node, chunks: int, dim: int = 0) -> Call | None:
-    return _parts(node, input, dim)
-
-
-def _split(node: fx.Node, input: fx.Node, split_size_or_sections: Any, dim: int = 0) -> Call | None:
-    return _parts(node, input, dim)
-
-
-def _unbind(node: fx.Node, input: fx.Node, dim: int = 0) -> Call | None:
-    count = shape(input)[axis(input, dim)]
-    return _several(input, axis(input, dim), [1] * count, drop=True)
-
-
-def _parts(node: fx.Node, x: fx.Node, dim: int) -> Call | None:
-    side = axis(x, dim)
-    return _several(x, side, [part.shape[side] for part in node.meta["values"][0]])
-
-
-def _several(x: fx.Node, side: int, sizes: list[int], drop: bool = False) -> Call | None:
-    if layout_of(x).channels[:1] != (side,):
-        return None
-    starts = [0, *accumulate(sizes)]
-    return Call("split", (x,), {"parts": tuple(zip(starts, sizes)), "side": side, "drop": drop})
 
 
 def _item(node: fx.Node, input: fx.Node, index: Any) -> Call | None:
@@ -81,7 +55,11 @@ def _indexed(node: fx.Node, x: fx.Node, index: tuple[Any, ...]) -> Call | None:
         return None
     ((side, part),) = cut.items()
     if isinstance(part, int):
-        return _slice(x, part % shape(x)[side], 1, without(layout_of(x), {side})) if len(layout_of(x).channels) > 1 else None
+        return (
+            _slice(x, part % shape(x)[side], 1, without(layout_of(x), {side}))
+            if len(layout_of(x).channels) > 1
+            else None
+        )
     start, stop, step = part.indices(shape(x)[side])
     return _slice(x, start, stop - start, None) if step == 1 and stop > start else None
 
@@ -93,15 +71,6 @@ def _with_new_sides(x: fx.Node, index: tuple[Any, ...]) -> Call | None:
     index = (*index, *(slice(None),) * (len(shape(x)) - sum(part is not None for part in index)))
     olds = [new for new, part in enumerate(index) if part is not None]
     return Call("identity", (x,), layout=with_sides(x, dict(enumerate(olds)), len(index)))
-
-
-def with_sides(x: fx.Node, place: dict[int, int], rank: int) -> Layout:
-    """The layout of x when its sides go to `place`, and all others of `rank` are new and of length 1."""
-    layout = renumbered(layout_of(x), place)
-    new = [side for side in range(1, rank) if side not in place.values()]
-    last = max(layout.channels)
-    pixels = tuple(sorted((*layout.pixels, *(side for side in new if side > last))))
-    return Layout((*(side for side in new if side < last), *layout.channels), pixels)
 
 
 def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
@@ -120,10 +89,4 @@ ROOM = Room(
     links=_links,
     zeros="each",
     lower=_lower,
-)
-SPLIT = Room(
-    "split",
-    functions={torch.chunk: _chunk, torch.split: _split, torch.unbind: _unbind},
-    methods={"chunk": _chunk, "split": _split, "unbind": _unbind},
-    lower=lambda lowering, node, call: None,  # its parts are slices
 )

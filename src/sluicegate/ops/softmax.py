@@ -21,7 +21,9 @@ def _function(node: fx.Node, input: fx.Node, dim: int | None = None, *rest: Any,
         return None
     at = channels.index(axis(input, dim))
     sides = [shape(input)[side] for side in channels]
-    return Call("softmax", (input,), {"outer": math.prod(sides[:at]), "size": sides[at], "inner": math.prod(sides[at + 1 :])})
+    return Call(
+        "softmax", (input,), {"outer": math.prod(sides[:at]), "size": sides[at], "inner": math.prod(sides[at + 1 :])}
+    )
 
 
 def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:

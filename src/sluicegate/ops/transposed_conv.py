@@ -18,9 +18,7 @@ from sluicegate.ops.links import Link, Mixed
 from sluicegate.ops.room import Call, Room, Weight, Work, of_module, of_nodes, pair
 
 
-def _module(
-    node: fx.Node, module: nn.ConvTranspose2d, input: fx.Node, output_size: Any = None
-) -> Call | None:
+def _module(node: fx.Node, module: nn.ConvTranspose2d, input: fx.Node, output_size: Any = None) -> Call | None:
     if output_size is not None:
         return None
     tensors = of_module(node, module, "weight", "bias")

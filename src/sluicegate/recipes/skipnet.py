@@ -5,12 +5,23 @@
 
 ResNet-38 on CIFAR-10 (shortcut "B"), momentum 0.9 without Nesterov, weight decay 1e-4, random crop and flip. In epochs
 of 390 whole batches these are 190 (74 100 iterations). Between 48 000 and 64 000 the rate is 1e-3, from there on 1e-4:
-four steps of one schedule. We leave the gates without weight decay, as every method here has them.
+four steps of one schedule. `skipnet-staged-...` runs it as two trainings, each with a momentum of its own. We leave the
+gates without weight decay, as every method here has them.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
-from sluicegate.train.recipe import AugmentRecipe, DataRecipe, MethodRecipe, NetRecipe, OptimizerRecipe, Recipe
+from sluicegate.train.recipe import (
+    AugmentRecipe,
+    DataRecipe,
+    MethodRecipe,
+    NetRecipe,
+    OptimizerRecipe,
+    Recipe,
+    StageRecipe,
+)
 
 _ITERATIONS = 64_000 + 10_000
 _BEGIN = 64_000 / _ITERATIONS
@@ -18,7 +29,35 @@ _BEGIN = 64_000 / _ITERATIONS
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
     """SkipNet-38, and its shape in seconds on digits."""
-    return {"skipnet-resnet38-cifar10": _cifar10, "skipnet-resnet14-digits": _digits}
+    return {
+        "skipnet-resnet38-cifar10": _cifar10,
+        "skipnet-staged-resnet38-cifar10": partial(_staged, _cifar10, "skipnet-staged-resnet38-cifar10"),
+        "skipnet-resnet14-digits": _digits,
+        "skipnet-staged-resnet14-digits": partial(_staged, _digits, "skipnet-staged-resnet14-digits"),
+    }
+
+
+def _staged(whole: Callable[[], Recipe], name: str) -> Recipe:
+    """The same as two trainings: gates straight-through to the end of the first, a policy all through the second."""
+    made = whole()
+    begin, optimizer = made.method.options["begin"], made.optimizer
+    before, after = ([at for at in optimizer.milestones if (at < begin) is first] for first in (True, False))
+    later = [(at - begin) / (1 - begin) for at in after if at > begin]
+    policy = max(1, round(made.epochs * (1 - begin)))
+    supervised = {
+        "epochs": made.epochs - policy,
+        "method.options.begin": 1.0,
+        "optimizer.milestones": [at / begin for at in before],
+    }
+    reinforced = {
+        "epochs": policy,
+        "start": "stage:supervised",
+        "method.options.begin": 0.0,
+        "optimizer.lr": optimizer.lr * optimizer.gamma ** (len(optimizer.milestones) - len(later)),
+        "optimizer.milestones": later,
+    }
+    stages = (StageRecipe("supervised", supervised), StageRecipe("reinforce", reinforced))
+    return replace(made, name=name, stages=stages)
 
 
 def _cifar10() -> Recipe:

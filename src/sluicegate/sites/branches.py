@@ -1,8 +1,9 @@
 """Residual branches, found by structure.
 
-A residual branch hangs between a fork and a sum: the fork is the sum's immediate dominator (the last value that everything it
-adds depends on), the branch is one of the summands, and nobody outside looks into it. Of the summands the one with the
-fewest layers is the shortcut; each that has more is a branch: two of x + f(x) + g(x), however long they are.
+A residual branch hangs between a fork and a sum: the fork is the sum's immediate dominator (the last value that
+everything it adds depends on), the branch is one of the summands, and nobody outside looks into it. Of the summands the
+one with the fewest layers is the shortcut; each that has more is a branch: two of x + f(x) + g(x), however long they
+are.
 """
 
 from dataclasses import dataclass
@@ -67,9 +68,7 @@ def _summands(total: fx.Node) -> list[tuple[fx.Node, fx.Node]]:
     return found
 
 
-def _branches_of(
-    total: fx.Node, dominators: dict[fx.Node, fx.Node | None], order: dict[fx.Node, int]
-) -> list[Branch]:
+def _branches_of(total: fx.Node, dominators: dict[fx.Node, fx.Node | None], order: dict[fx.Node, int]) -> list[Branch]:
     fork = dominators[total]
     summands = _summands(total)
     if fork is None:

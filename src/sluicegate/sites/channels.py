@@ -2,11 +2,12 @@
 
 Legend: N images, C channels, G gates.
 
-A channel site begins at a layer whose outputs go on one by one, through norms, activations, pools and depthwise convolutions,
-to the last value before somebody else reads them: the site's value. A mask there makes closed channels zero. The site
-is good if zero is what all readers see: other layers, which leave these inputs out; the product with an attention that is
-computed from what is left (squeeze-and-excitation); a concatenation, of which the channels are a part. Where a sum that ends
-a residual branch reads them, the site is an end of that branch, and its gates leave the shortcut as it is.
+A channel site begins at a layer whose outputs go on one by one, through norms, activations, pools and depthwise
+convolutions, to the last value before somebody else reads them: the site's value. A mask there makes closed channels
+zero. The site is good if zero is what all readers see: other layers, which leave these inputs out; the product with an
+attention that is computed from what is left (squeeze-and-excitation); a concatenation, of which the channels are a
+part. Where a sum that ends a residual branch reads them, the site is an end of that branch, and its gates leave the
+shortcut as it is.
 """
 
 from collections.abc import Iterable
@@ -168,7 +169,7 @@ class _Walk:
         zeros = zeros_of(room, reader, call)
         known = [x in self.zero for x in call.inputs]
         one_by_one = kind_of(reader) == "concat"
-        if zeros == "product" and any(known) or zeros == "each" and (all(known) or one_by_one and any(known)):
+        if (zeros == "product" and any(known)) or (zeros == "each" and (all(known) or (one_by_one and any(known)))):
             self.zero.add(reader)
 
     def _partly(self, node: fx.Node) -> bool:
@@ -270,7 +271,9 @@ def _shared(places: Places, found: list[Channels]) -> list[Channels]:
         if len(paths) > 1 and len(paths) == len(parts):
             first = paths[0]
             also = tuple(path.value for path in paths[1:])
-            by_value[first.value] = Channels(first.name, first.producer, first.value, first.branch, None, also, first.unit)
+            by_value[first.value] = Channels(
+                first.name, first.producer, first.value, first.branch, None, also, first.unit
+            )
             for path in paths[1:]:
                 del by_value[path.value]
     return list(by_value.values())

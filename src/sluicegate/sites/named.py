@@ -35,7 +35,7 @@ def channels_at(graph_module: fx.GraphModule, name: str) -> Channels:
     node = node_named(graph_module, name)
     places = Places(graph_module)
     for layer, place in places.all.items():
-        if node not in place.chain or is_layer(node) and node is not layer:
+        if node not in place.chain or (is_layer(node) and node is not layer):
             continue
         if place.why_not or place.ends:
             why = place.why_not or "it ends a residual branch, where at='out' would put them"

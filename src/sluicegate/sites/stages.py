@@ -1,8 +1,8 @@
 """Ends of stages, where an exit may stand.
 
-A stage ends with the last sum or concatenation of its resolution (activated, if an activation follows) that everything later
-depends on. In a network that has none, such as VGG, it is the last convolution. A trunk that goes down and up again has
-stages on both ways.
+A stage ends with the last sum or concatenation of its resolution (activated, if an activation follows) that everything
+later depends on. In a network that has none, such as VGG, it is the last convolution. A trunk that goes down and up
+again has stages on both ways.
 """
 
 from dataclasses import dataclass

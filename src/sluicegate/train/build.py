@@ -6,36 +6,46 @@ Legend: N images, C channels, H W pixels.
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jsonargparse
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sluicegate import methods
 from sluicegate.convert import GatedModel, GatedOutput, gate_model
-from sluicegate.costs import LatencyModel, MacModel
-from sluicegate.data import ImageSet, load
+from sluicegate.costs import MacModel
+from sluicegate.data import Augment, DataSpec, Images, known_statistics, load, stream
 from sluicegate.errors import InputError, one_line
 from sluicegate.gates import GateRecord, GateRecords
 from sluicegate.methods import Method
-from sluicegate.nets import build_net
-from sluicegate.objectives import LatencyTarget, Objective, Reinforce, WeightedSum
+from sluicegate.nets import build_net, load_pretrained
+from sluicegate.objectives import Objective, Reinforce
 from sluicegate.schedule import Schedule, parse_schedule
-from sluicegate.train.recipe import DataRecipe, LatencyRecipe, MethodRecipe, NetRecipe, Recipe
+from sluicegate.train.budget import add_targets
+from sluicegate.train.losses import Distillation
+from sluicegate.train.recipe import AugmentRecipe, DataRecipe, MethodRecipe, NetRecipe, Recipe
 from sluicegate.train.weights import load_weights
-from sluicegate_runtime import LatencyTable
+from sluicegate_runtime.preprocess import parse_preprocessing
+
+PRETRAINED = "pretrained"
+"""In place of a file: the weights that a network's own library has."""
+
+HOLDOUT_SEED = 0  # of the draw of held-out images, the same for all recipes
 
 
 class Subject(NamedTuple):
-    """What is trained and measured: a network, gated or plain, its costs, what training asks of its gates, and what it
-    rewards them for."""
+    """What is trained and measured: a network, gated or plain, its costs, what training asks of its gates, what it
+    rewards them for, and who teaches it."""
 
     net: nn.Module
     macs: MacModel
     objective: Objective | None = None
     reward: Reinforce | None = None
+    distillation: Distillation | None = None
 
     def run(self, images: Tensor) -> GatedOutput:
         """[N, C, H, W] -> the output and the gates' records, of which a plain network has none."""
@@ -56,8 +66,8 @@ class Subject(NamedTuple):
         return list(self.net.parameters()), []
 
 
-def _example(images: ImageSet) -> Tensor:
-    return torch.zeros(1, *images.images.shape[1:])
+def _example(images: Images | DataSpec) -> Tensor:
+    return torch.zeros(1, *images.shape)
 
 
 def _detached(record: GateRecord) -> GateRecord:
@@ -67,8 +77,8 @@ def _detached(record: GateRecord) -> GateRecord:
 class ImageSets(NamedTuple):
     """The images to train on, and those to measure on."""
 
-    train: ImageSet
-    test: ImageSet
+    train: Images
+    test: Images
 
 
 def load_images(recipe: DataRecipe, root: str | os.PathLike[str] | None) -> ImageSets:
@@ -76,24 +86,63 @@ def load_images(recipe: DataRecipe, root: str | os.PathLike[str] | None) -> Imag
     return ImageSets(load_split(recipe, "train", root), load_split(recipe, "test", root))
 
 
-def load_split(recipe: DataRecipe, split: Literal["train", "test"], root: str | os.PathLike[str] | None) -> ImageSet:
+def load_split(recipe: DataRecipe, split: Literal["train", "test"], root: str | os.PathLike[str] | None) -> Images:
     """One half of a recipe's data set; `root` is `--data-dir`.
 
     Raises:
-        InputError: no such data set, or its files are not found.
+        InputError: no such data set, or its files are not found, or fewer images than are to be held out.
         RunError: a file is damaged.
     """
     limit = recipe.limit_train if split == "train" else recipe.limit_test
-    return load(recipe.name, split, root=None if root is None else Path(root), limit=limit, size=recipe.size)
+    source = "train" if recipe.holdout else split
+    first = recipe.limit_train if recipe.holdout else limit
+    augment = recipe.augment if split == "train" else AugmentRecipe()
+    images = _read(recipe, augment, source, None if root is None else Path(root), first)
+    if recipe.holdout:
+        images = _half(images, split, recipe.holdout, recipe.limit_test)
+    if recipe.normalize is None:
+        return images
+    mean, std = _statistics(recipe.normalize, images.shape[0])
+    return replace(images, mean=mean, std=std)
 
 
-def as_subject(net: nn.Module, images: ImageSet) -> Subject:
+def _read(recipe: DataRecipe, augment: AugmentRecipe, split: str, root: Path | None, limit: int | None) -> Images:
+    if recipe.workers is None:
+        return load(recipe.name, split, root, limit, recipe.size)
+    try:
+        drawn = Augment(augment.crop_scale, augment.flip, augment.jitter, augment.rand_augment)
+    except InputError as error:
+        raise InputError(f"data.augment: {error}") from error
+    return stream(recipe.name, split, root, limit, recipe.size, recipe.workers, drawn)
+
+
+def _statistics(text: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std by a name, or as numbers: "0.5,0.5,0.5/0.25,0.25,0.25"."""
+    if "/" in text:
+        given = parse_preprocessing(text)
+        found = (given.mean, given.std)
+    else:
+        found = known_statistics(text)
+    if len(found[0]) != channels:
+        raise InputError(f"data.normalize: {text!r} is not of {channels} channels, which the images have")
+    return found
+
+
+def _half(images: Images, split: str, holdout: int, limit_test: int | None) -> Images:
+    """The training images but for those that are held out, or these."""
+    if holdout >= len(images):
+        raise InputError(f"data.holdout: {holdout} must be less than the {len(images)} training images")
+    order = torch.from_numpy(np.random.default_rng(HOLDOUT_SEED).permutation(len(images)))
+    return images.subset(order[holdout:] if split == "train" else order[:holdout][:limit_test])
+
+
+def as_subject(net: nn.Module, images: Images | DataSpec) -> Subject:
     """A network to be measured on such images."""
     macs = net.macs if isinstance(net, GatedModel) else MacModel(net, _example(images))
     return Subject(net, macs)
 
 
-def build_subject(recipe: Recipe, images: ImageSet, read_files: bool = True) -> Subject:
+def build_subject(recipe: Recipe, images: Images | DataSpec, read_files: bool = True) -> Subject:
     """The network of a recipe for such images, its gates inserted, initialised from the recipe's seed.
 
     Args:
@@ -105,27 +154,62 @@ def build_subject(recipe: Recipe, images: ImageSet, read_files: bool = True) -> 
         InputError: an unknown network, method or option, or weights or a latency table that do not fit.
     """
     torch.manual_seed(recipe.seed)
-    net = build_net(recipe.net.name, **_net_options(recipe.net, images))
-    if recipe.net.weights and read_files:
-        load_weights(net, recipe.net.weights)
+    teaches = recipe.distillation.weight > 0 and recipe.distillation.net is None
+    net = build_plain(recipe.net, images, read_files, whole=teaches)
     method = build_method(recipe.method)
     subject = gate_by(method, net, _example(images))
-    for part, path in method.weights.items() if read_files else ():
+    return _begun(recipe, images, net, method, subject) if read_files else subject
+
+
+def _begun(recipe: Recipe, images: Images | DataSpec, net: nn.Module, method: Method, subject: Subject) -> Subject:
+    """A subject as training begins with it: weights that it starts from, targets, teacher."""
+    for part, path in method.weights.items():
         load_weights(subject.net.get_submodule(part), path, surplus=True)  # a gater has lost its last layer
-    return _towards(recipe.latency, subject) if read_files else subject
+    if recipe.start is not None:
+        load_weights(subject.net, recipe.start)
+    gated = subject.net if isinstance(subject.net, GatedModel) else None
+    if gated is None and recipe.fit.steps:
+        raise InputError(f"fit.steps: {recipe.fit.steps}, but the network has no gates to fit; method.name adds some")
+    return subject._replace(
+        objective=add_targets(recipe, gated, subject.objective),
+        distillation=build_distillation(recipe, images, net),
+    )
 
 
-def _towards(recipe: LatencyRecipe, subject: Subject) -> Subject:
-    """A subject whose gates are also to reach a recipe's milliseconds, if it states any."""
-    if recipe.table is None or recipe.ms is None:
-        return subject
-    if not isinstance(subject.net, GatedModel):
-        raise InputError(f"latency.ms: {recipe.ms:g} is no target of a network without gates; method.name adds some")
-    target = LatencyTarget(LatencyModel(subject.net, LatencyTable.load(recipe.table)), recipe.ms)
-    parts: dict[str, tuple[float, Objective]] = {"latency": (recipe.weight, target)}
-    if subject.objective is not None:
-        parts["method"] = (1.0, subject.objective)
-    return subject._replace(objective=WeightedSum(parts))
+def build_plain(
+    recipe: NetRecipe, images: Images | DataSpec, read_files: bool = True, whole: bool = False
+) -> nn.Module:
+    """The network that a recipe names for such images, with its weights if it names any and files are to be read.
+
+    Args:
+        recipe, images, read_files: as for `build_subject`.
+        whole: pretrained weights must be those of the last layer, too.
+
+    Raises:
+        InputError: an unknown network or option, or weights that do not fit.
+    """
+    net = build_net(recipe.name, **_net_options(recipe, images))
+    if recipe.weights == PRETRAINED and read_files:
+        load_pretrained(net, recipe.name, whole)
+    elif recipe.weights and read_files:
+        load_weights(net, recipe.weights)
+    return net
+
+
+def build_distillation(recipe: Recipe, images: Images | DataSpec, net: nn.Module) -> Distillation | None:
+    """The teacher that a recipe names, or `net`, the network as it came, if it names none; None without distillation.
+
+    Raises:
+        InputError: the teacher's network or weights are not there, or there is nothing that it could have learned.
+    """
+    wanted = recipe.distillation
+    if not wanted.weight:
+        return None
+    if wanted.net is not None:
+        net = build_plain(wanted.net, images, whole=True)
+    elif recipe.net.weights is None:
+        raise InputError("distillation: the network teaches itself, but net.weights is not given: it knows nothing yet")
+    return Distillation(net, wanted.weight, wanted.temperature)
 
 
 def gate_by(method: Method, net: nn.Module, example_inputs: Tensor) -> Subject:
@@ -179,8 +263,8 @@ def _checked(
         raise InputError(f"method.options: {name}: {one_line(error)}") from error
 
 
-def _net_options(recipe: NetRecipe, images: ImageSet) -> dict[str, Any]:
+def _net_options(recipe: NetRecipe, images: Images | DataSpec) -> dict[str, Any]:
     """The recipe's options over what the data set demands: its classes, and its channels if they are not three."""
-    channels = images.images.shape[1]
+    channels = images.shape[0]
     demanded = {"classes": len(images.classes)} | ({} if channels == 3 else {"in_channels": channels})
     return demanded | recipe.options

@@ -7,6 +7,7 @@ import csv
 import io
 import math
 import time
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sluicegate.convert import GatedModel
 from sluicegate.errors import RunError
 from sluicegate.files import write_text
+from sluicegate.train.averaging import WeightAverage
+from sluicegate.train.fitting import fit_gates
 from sluicegate.train.module import MEASURE_EVERY, Classifier
 from sluicegate.train.recalibrate import recalibrate
+from sluicegate.train.recipe import FitRecipe
 from sluicegate.train.weights import save_weights
 
 CHECK_EVERY = 50  # steps; reading the number waits for the device
@@ -61,6 +66,62 @@ class Recalibration(Callback):
         assert isinstance(pl_module, Classifier)
         if pl_module.progress == 1:
             recalibrate(pl_module.net, islice(pl_module.further_inputs(), self.count))
+
+
+class FittedGates(Callback):
+    """Fits the gates before the first step (`train/fitting.py`); every process does the same."""
+
+    def __init__(self, recipe: FitRecipe) -> None:
+        self.recipe = recipe
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier) and isinstance(pl_module.net, GatedModel)
+        if trainer.global_step == 0:
+            with trainer.precision_plugin.forward_context():
+                r = self.recipe
+                fit_gates(pl_module.net, pl_module.plain_inputs(), r.open_rate, r.steps, r.lr, r.softness)
+
+
+class AveragedWeights(Callback):
+    """Measures and keeps a moving average of the weights (`train/averaging.py`).
+
+    It takes the weights' place while an epoch is measured and its best weights are kept, and for good after the last
+    step; in the list of callbacks it stands behind those that look at measured weights.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.average: WeightAverage | None = None
+        self.loaded: dict[str, Any] | None = None
+        self.inside = ExitStack()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        self.average = WeightAverage(pl_module.net, self.decay)
+        if self.loaded is not None:
+            self.average.load_state_dict(self.loaded)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, Classifier) and self.average is not None
+        self.average.update(pl_module.net)
+        if pl_module.progress == 1:
+            self.average.copy_to(pl_module.net)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier) and self.average is not None
+        if pl_module.progress < 1:
+            self.inside.enter_context(self.average.inside(pl_module.net))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.inside.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.average is None else self.average.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.loaded = state_dict
 
 
 class FiniteLoss(Callback):

@@ -16,7 +16,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from sluicegate.convert import GatedModel
-from sluicegate.data import Batches, ImageSet, Normalize
+from sluicegate.data import Images, Normalize
 from sluicegate.errors import InputError, one_line
 from sluicegate.gates import Ensemble, GateRecords, GateSite
 from sluicegate.train.build import Subject, as_subject
@@ -98,7 +98,7 @@ class Tally(nn.Module):
 
     def finish(self) -> Evaluation:
         """The sum so far; counting starts anew."""
-        opened, macs = self.costs.compute()
+        opened, macs = (figures.reshape(-1) for figures in self.costs.compute())  # of one, torchmetrics makes a scalar
         accuracy = self.accuracy.compute()
         evaluation = Evaluation(
             accuracy=round(float(accuracy), 6),
@@ -126,7 +126,7 @@ class Tally(nn.Module):
 @torch.no_grad()
 def evaluate(
     subject: Subject | nn.Module,
-    images: ImageSet,
+    images: Images,
     *,
     normalize: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
     batch_size: int = 256,
@@ -153,7 +153,7 @@ def evaluate(
     tally = Tally(subject, len(images.classes), sync=False).to(device)
     mean, std = normalize or (images.mean, images.std)
     prepare = Normalize(mean, std).to(device)
-    batches = Batches(images.to(device), batch_size, shuffle=False)
+    batches = images.batches(batch_size, device=device)
     dtype = next(subject.net.parameters()).dtype
     console = Console(stderr=True)
     for batch, labels in track(

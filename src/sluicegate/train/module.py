@@ -1,6 +1,6 @@
 """One training step, as Lightning wants it.
 
-    loss = cross entropy + objective(gates, progress) [+ reward of sampled gates],
+    loss = cross entropy [beside a teacher's word] + objective(gates, progress) [+ reward of sampled gates],
     progress = optimizer steps done / all of them
 
 Nothing here waits for the device: what is logged stays a tensor there, and a loss that is not finite leaves the
@@ -10,6 +10,7 @@ Legend: N images, C channels, H W pixels, K classes.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -17,17 +18,17 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from sluicegate.convert import GatedModel
-from sluicegate.data import Batches, HorizontalFlip, ImageSet, Normalize, PadCrop
+from sluicegate.data import Batches, HorizontalFlip, Images, Normalize, PadCrop, StreamedBatches
 from sluicegate.errors import InputError
 from sluicegate.gates import GateRecords, SiteKind
 from sluicegate.schedule import Schedule, cosine, linear, steps
 from sluicegate.train.build import ImageSets, Subject
 from sluicegate.train.evaluate import Evaluation, Tally
-from sluicegate.train.recipe import AugmentRecipe, OptimizerRecipe, Recipe
+from sluicegate.train.recipe import DataRecipe, OptimizerRecipe, Recipe
 
 MEASURE_EVERY = (
     10  # steps; open rates and MACs of training batches are for the eye, and cost some hundred small kernels
@@ -42,7 +43,7 @@ class Classifier(LightningModule):
 
     Args:
         subject: the network, its costs and its objective.
-        images: what to train and measure on, moved to the training device as a whole.
+        images: what to train and measure on; held in memory, it is moved to the training device as a whole.
         recipe: batch size, augmentation, optimizer and epochs.
 
     Attributes:
@@ -56,7 +57,7 @@ class Classifier(LightningModule):
         self.net, self.objective = subject.net, subject.objective
         self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # a fifth faster to train
         self.prepare = Normalize(images.train.mean, images.train.std)
-        self.augment = _augmentation(recipe.data.augment)
+        self.augment = _augmentation(recipe.data)
         self.tally = Tally(subject, len(images.test.classes), sync=True)
         self.evaluation: Evaluation | None = None
         self.register_buffer("first_bad_step", torch.tensor(torch.inf), persistent=False)
@@ -75,8 +76,11 @@ class Classifier(LightningModule):
         images, labels = batch
         if isinstance(self.net, GatedModel):
             self.net.set_progress(self.progress)
-        output, gates = self.subject.run(self._prepared(self.augment(images)))
-        loss = cross_entropy(output, labels)
+        inputs = self._prepared(self.augment(images))
+        output, gates = self.subject.run(inputs)
+        loss = cross_entropy(output, labels, label_smoothing=self.recipe.label_smoothing)
+        if self.subject.distillation is not None:
+            loss = self.subject.distillation(loss, output, inputs)
         if self.objective is not None:
             loss = loss + self.objective(gates, self.progress)
         if self.subject.reward is not None:
@@ -98,11 +102,12 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.subject, self.recipe.optimizer)
-        factor, total = rate_factor(self.recipe.optimizer), self.steps_per_epoch * self.recipe.epochs
-        scheduler = LambdaLR(optimizer, lambda step: factor(step / total))
+        total = self.steps_per_epoch * self.recipe.epochs
+        of_groups = [rate_factor(self.recipe.optimizer, group["warm_up"], total) for group in optimizer.param_groups]
+        scheduler = LambdaLR(optimizer, [partial(_at_step, factor, total) for factor in of_groups])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def train_dataloader(self) -> Batches:
+    def train_dataloader(self) -> Batches | StreamedBatches:
         self.batches = self._batches(self.images.train, shuffle=True)
         return self.batches
 
@@ -113,18 +118,27 @@ class Classifier(LightningModule):
             for images, _ in self.batches:
                 yield self._prepared(self.augment(images))
 
-    def val_dataloader(self) -> Batches:
+    def plain_inputs(self) -> Iterator[Tensor]:
+        """Without end: training inputs [N, C, H, W] as they are, whole batches, alike on every process."""
+        seed, size = self.recipe.seed, self.recipe.data.batch_size
+        batches = self.images.train.plain().batches(size, shuffle=True, seed=seed, drop_last=True, device=self.device)
+        for epoch in count():
+            batches.set_epoch(epoch)
+            for found, _ in batches:
+                yield self._prepared(found)
+
+    def val_dataloader(self) -> Batches | StreamedBatches:
         return self._batches(self.images.test, shuffle=False)
 
-    def _batches(self, images: ImageSet, shuffle: bool) -> Batches:
-        return Batches(
-            images.to(self.trainer.strategy.root_device),
+    def _batches(self, images: Images, shuffle: bool) -> Batches | StreamedBatches:
+        return images.batches(
             self.recipe.data.batch_size,
             shuffle=shuffle,
             seed=self.recipe.seed,
             drop_last=shuffle,
             rank=self.trainer.global_rank,
             world=self.trainer.world_size,
+            device=self.trainer.strategy.root_device,
         )
 
     def _prepared(self, images: Tensor) -> Tensor:
@@ -149,12 +163,16 @@ class Classifier(LightningModule):
 
 
 def build_optimizer(subject: Subject, recipe: OptimizerRecipe) -> Optimizer:
-    """SGD over two groups: the network, and its gates by rules of their own (see `OptimizerRecipe`)."""
+    """SGD or AdamW over two groups: the network, and its gates by rules of their own (see `OptimizerRecipe`)."""
     network, gates = subject.parameter_groups()
-    groups = [{"params": network, "weight_decay": recipe.weight_decay, "lr": recipe.lr}]
+    groups: list[dict[str, Any]] = [
+        {"params": network, "weight_decay": recipe.weight_decay, "lr": recipe.lr, "warm_up": recipe.warm_up}
+    ]
     if gates:
         decay, rate = _gate_decay(subject, recipe), recipe.lr * recipe.gate_lr_scale
-        groups.append({"params": gates, "weight_decay": decay, "lr": rate})
+        groups.append({"params": gates, "weight_decay": decay, "lr": rate, "warm_up": recipe.gate_warm_up})
+    if recipe.kind == "adamw":
+        return AdamW(groups, lr=recipe.lr, betas=recipe.betas)
     return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 
@@ -165,8 +183,21 @@ def _gate_decay(subject: Subject, recipe: OptimizerRecipe) -> float:
     return recipe.weight_decay * 20 / sum(site.gates for site in subject.net.sites.values())
 
 
-def rate_factor(recipe: OptimizerRecipe) -> Schedule:
-    """What the learning rates are multiplied with, as a function of progress."""
+def rate_factor(recipe: OptimizerRecipe, warm_up: float = 0.0, total: int = 1) -> Schedule:
+    """What a learning rate is multiplied with, as a function of progress.
+
+    Args:
+        recipe: its schedule.
+        warm_up: share of the training over which the rate climbs from 0.
+        total: steps of the training; the first step of a climb is one step up, not 0.
+    """
+    schedule = _schedule(recipe)
+    if not warm_up:
+        return schedule
+    return lambda progress: schedule(progress) * min(1.0, (progress + 1 / total) / warm_up)
+
+
+def _schedule(recipe: OptimizerRecipe) -> Schedule:
     match recipe.schedule:
         case "step":
             return steps({0.0: 1.0} | {at: recipe.gamma**n for n, at in enumerate(recipe.milestones, 1)})
@@ -177,9 +208,15 @@ def rate_factor(recipe: OptimizerRecipe) -> Schedule:
             return lambda progress: climb(progress) * fall(progress)
 
 
-def _augmentation(recipe: AugmentRecipe) -> nn.Sequential:
-    crop = [PadCrop(recipe.pad_crop)] if recipe.pad_crop else []
-    return nn.Sequential(*crop, *([HorizontalFlip()] if recipe.flip else []))
+def _at_step(factor: Schedule, total: int, step: int) -> float:
+    return factor(step / total)
+
+
+def _augmentation(recipe: DataRecipe) -> nn.Sequential:
+    """On the training device; where workers decode, they mirror images, too."""
+    crop = [PadCrop(recipe.augment.pad_crop)] if recipe.augment.pad_crop else []
+    flips = recipe.augment.flip and recipe.workers is None
+    return nn.Sequential(*crop, *([HorizontalFlip()] if flips else []))
 
 
 def _open_rate(gates: GateRecords) -> Tensor:

@@ -7,64 +7,51 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
 
 from sluicegate.analysis import Point, Series
 from sluicegate.convert import GatedModel
-from sluicegate.data import ImageSet, Normalize
+from sluicegate.data import Images, Normalize
 from sluicegate.errors import InputError
-from sluicegate.lowering import export
 from sluicegate.gates import Threshold
 from sluicegate.train.build import load_split
-from sluicegate.train.run import load_run, read_result, read_run_recipe
-from sluicegate_runtime import Preprocessing, Session, time_sessions
+from sluicegate.train.exporting import export_net
+from sluicegate.train.folder import read_result, read_run_recipe, read_run_spec
+from sluicegate.train.run import load_run
+from sluicegate_runtime import Session, time_sessions
 
 TIMED = 100  # images that the engine is timed with
 
 
-def export_net(net: nn.Module, images: ImageSet, file: Path) -> Path:
-    """Write a network for such images as a file for the engine, with what an image needs on its way in.
-
-    Raises:
-        InputError: the engine has no op for a part of the network.
-    """
-    size = min(images.images.shape[2:])
-    preprocessing = Preprocessing(size, size, images.mean, images.std)
-    return export(net, file, torch.zeros(1, *images.images.shape[1:]), preprocessing, images.classes)
-
-
-def export_run(
-    folder: Path, images: ImageSet, file: Path, weights: Path | None = None, tau: float | None = None
-) -> Path:
-    """Write a run's network as a file for the engine.
+def export_run(folder: Path, file: Path, weights: Path | None = None, threshold: float | None = None) -> Path:
+    """Write a run's network as a file for the engine; the data set is not needed.
 
     Args:
-        folder: the run; `images` and `weights` are those of `load_run`.
+        folder: the run; `weights` are those of `load_run`.
         file: where to.
-        tau: of the file's gates (see `Threshold`); 0.5 if None.
+        threshold: a gate of the file is open where its probability is above; 0.5 if None.
 
     Raises:
-        InputError, RunError: see `load_run` and `export_net`; or there are no gates whose `tau` could be set.
+        InputError, RunError: see `load_run` and `export_net`; or there are no gates that could have a threshold.
     """
-    net = load_run(folder, images, weights)[1]
-    if tau is not None:
+    net = load_run(folder, weights)[1]
+    if threshold is not None:
         if not isinstance(net, GatedModel):
-            raise InputError(f"tau: {tau:g} is given, but the run in {str(folder)!r} has no gates")
-        net.strategy = Threshold(tau)
-    return export_net(net, images, file)
+            raise InputError(f"threshold: {threshold:g} is given, but the run in {str(folder)!r} has no gates")
+        net.strategy = Threshold(threshold)
+    return export_net(net, read_run_spec(folder), file)
 
 
-def timed_pixels(images: ImageSet) -> np.ndarray:
+def timed_pixels(images: Images) -> np.ndarray:
     """[N, C, H, W] float32: the first images as a network takes them."""
-    return Normalize(images.mean, images.std)(images.images[:TIMED]).numpy()
+    first, _ = next(iter(images.batches(TIMED)))
+    return Normalize(images.mean, images.std)(first).numpy()
 
 
 def engine_milliseconds(folders: Mapping[str, Path]) -> dict[str, float]:
     """What one image takes in the engine on one thread, by run; all are of the same data set. Their files stay in the
     run folders, as `model.sluice`."""
     images = load_split(read_run_recipe(next(iter(folders.values()))).data, "test", None)
-    files = {name: export_run(folder, images, folder / "model.sluice") for name, folder in folders.items()}
+    files = {name: export_run(folder, folder / "model.sluice") for name, folder in folders.items()}
     return time_sessions({name: Session(file, threads=1) for name, file in files.items()}, timed_pixels(images))
 
 

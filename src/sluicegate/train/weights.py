@@ -1,4 +1,8 @@
-"""Weights and checkpoints as files."""
+"""Weights and checkpoints as files.
+
+Weights come as safetensors, or as a state dict that torch saved (`.pt`, `.pth`, `.bin`, `.ckpt`), bare or under
+"state_dict", "model" or "model_state_dict", its names perhaps behind "module." (data parallel).
+"""
 
 import os
 from collections.abc import Mapping
@@ -13,6 +17,7 @@ from torch import Tensor, nn
 
 from sluicegate.errors import InputError, RunError, one_line
 from sluicegate.files import whole_file
+from sluicegate.nets import CifarResNet, common_names
 
 
 def save_weights(net: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -23,17 +28,53 @@ def save_weights(net: nn.Module, path: str | os.PathLike[str]) -> None:
 
 
 def load_weights(net: nn.Module, path: str | os.PathLike[str], surplus: bool = False) -> None:
-    """Fill a network from a safetensors file, which may hold a surplus of tensors only if that is allowed.
+    """Fill a network from a file of weights, which may hold a surplus of tensors only if that is allowed.
 
     Raises:
-        InputError: the file is missing, is no safetensors file, or holds another network's weights.
+        InputError: the file is missing, holds no weights, or holds another network's.
     """
-    try:
-        state = safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"weights: {str(path)!r} cannot be read as safetensors: {one_line(error)}") from error
+    state = read_weights(path)
+    if isinstance(net, CifarResNet):
+        state = common_names(state)
     known = net.state_dict().keys()
     load_state(net, {name: t for name, t in state.items() if name in known or not surplus}, source=str(path))
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The tensors in a file of weights (see the file's head), on the CPU; no code in it is run.
+
+    Raises:
+        InputError: the file is missing, or holds no weights.
+    """
+    if Path(path).suffix in _PICKLED:
+        return _bare(_unpickled(path), path)
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"weights: {str(path)!r} cannot be read as safetensors: {one_line(error)}") from error
+
+
+_PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".tar")
+_WRAPPINGS = ("state_dict", "model_state_dict", "model")
+
+
+def _unpickled(path: str | os.PathLike[str]) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler stumbled over
+        why = one_line(error).partition(". ")[0]  # torch goes on with advice of a page
+        raise InputError(f"weights: {str(path)!r} cannot be read as a state dict: {why}") from error
+
+
+def _bare(found: Any, path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """A state dict out of what may be wrapped around it."""
+    while isinstance(found, Mapping) and (inner := next((key for key in _WRAPPINGS if key in found), None)):
+        found = found[inner]
+    state = {str(k): v for k, v in found.items() if isinstance(v, Tensor)} if isinstance(found, Mapping) else {}
+    if not state:
+        raise InputError(f"weights: {str(path)!r} holds no state dict, but {type(found).__name__}")
+    behind = all(name.startswith("module.") for name in state)
+    return {name.removeprefix("module.") if behind else name: tensor for name, tensor in state.items()}
 
 
 def load_state(net: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

@@ -16,7 +16,7 @@ def _shape(given: Given) -> Shape:
 
 
 def _channels(given: Given, out: np.ndarray) -> None:
-    joined = np.concatenate(given.maps)
+    joined = np.concatenate([given.map(position) for position in range(len(given.inputs))])
     match(given, out, np.where(out == OPEN, OPEN, joined))
 
 

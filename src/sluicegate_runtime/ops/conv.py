@@ -27,7 +27,7 @@ def check_groups(given: Given, channels: int, per_group: int, out: int) -> None:
 
 def open_pairs(call: Call) -> int:
     """How many pairs of an open input and an open output channel meet, over all groups."""
-    reads, writes = (flags.reshape(call.has["groups"], -1).sum(1) for flags in (call.opened[0], call.opens))
+    reads, writes = (flags.reshape(call.has["groups"], -1).sum(1) for flags in (call.opened, call.opens))
     return int(reads @ writes)
 
 
@@ -52,8 +52,8 @@ def _shape(given: Given) -> Shape:
 
 
 def _channels(given: Given, out: np.ndarray) -> None:
-    for residual in given.maps[1:]:
-        match(given, out, residual)
+    if len(given.inputs) == 2:
+        match(given, out, given.map(1))
 
 
 def _run(call: Call) -> np.ndarray:

@@ -24,7 +24,7 @@ def _shape(given: Given) -> Shape:
 
 def _run(call: Call) -> np.ndarray:
     if call.has["counted"]:
-        call.macs += int(call.opened[0].sum()) * prod(call.x.shape[1:])
+        call.macs += int(call.opened.sum()) * prod(call.x.shape[1:])
     return FUNCTIONS[call.has["function"]](call.x)
 
 

@@ -20,7 +20,7 @@ def _shape(given: Given) -> Shape:
 
 def _run(call: Call) -> np.ndarray:
     weight = call.tensors["weight"]  # [O, F]
-    call.macs += int(call.opened[0].sum()) * int(call.opens.sum())
+    call.macs += int(call.opened.sum()) * int(call.opens.sum())
     return activated(weight @ call.x + call.bias(len(weight)), call.has)
 
 

@@ -21,7 +21,7 @@ def _shape(given: Given) -> Shape:
 
 def _channels(given: Given, out: np.ndarray) -> None:
     keeps(given, out)
-    x, y = given.maps
+    x, y = given.map(0), given.map(1)
     fits = (y == OPEN).all() or np.array_equal(x, y)
     given.require(fits, f"factors {given.inputs[1].name!r} must not be gated, or as {given.inputs[0].name!r} is")
 

@@ -15,7 +15,7 @@ def _shape(given: Given) -> Shape:
 
 
 def _channels(given: Given, out: np.ndarray) -> None:
-    before = given.maps[0].reshape(len(out), -1)  # [C, r r]
+    before = given.map().reshape(len(out), -1)  # [C, r r]
     given.require((before == before[:, :1]).all(), "channels that become one must share a flag")
     match(given, out, before[:, 0])
 

@@ -16,7 +16,7 @@ def _shape(given: Given) -> Shape:
 
 
 def _channels(given: Given, out: np.ndarray) -> None:
-    match(given, out, np.repeat(given.maps[0], given.has["factor"] ** 2))
+    match(given, out, np.repeat(given.map(), given.has["factor"] ** 2))
 
 
 def _run(call: Call) -> np.ndarray:

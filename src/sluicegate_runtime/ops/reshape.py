@@ -20,7 +20,7 @@ def _shape(given: Given) -> Shape:
 
 
 def _channels(given: Given, out: np.ndarray) -> None:
-    before = given.maps[0]
+    before = given.map()
     times, rest = divmod(len(out), len(before))
     if (before == OPEN).all() or rest:
         given.ungated()

@@ -18,7 +18,7 @@ def _shape(given: Given) -> Shape:
 
 
 def _channels(given: Given, out: np.ndarray) -> None:
-    match(given, out, given.maps[0][_sources(len(out), given.has["groups"])])
+    match(given, out, given.map()[_sources(len(out), given.has["groups"])])
 
 
 def _run(call: Call) -> np.ndarray:

@@ -18,7 +18,7 @@ def _shape(given: Given) -> Shape:
 
 
 def _channels(given: Given, out: np.ndarray) -> None:
-    match(given, out, given.maps[0][_span(given.has)])
+    match(given, out, given.map()[_span(given.has)])
 
 
 def _run(call: Call) -> np.ndarray:

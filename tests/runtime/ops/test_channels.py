@@ -1,5 +1,7 @@
 """concat, slice, shuffle and reshape: what moves channels, and their flags with them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from one_op import random, run_op
@@ -87,7 +89,8 @@ def test_reshape(shape):
 
 
 def run_reshape(x: np.ndarray, shape: tuple[int, ...], **options):
-    return run_op("reshape", x, **options, **{"shape": shape})
+    attributes: dict[str, Any] = {**options, "shape": shape}
+    return run_op("reshape", x, **attributes)
 
 
 def test_a_gated_plane_is_flattened_with_its_flags():

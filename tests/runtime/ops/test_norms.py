@@ -1,5 +1,7 @@
 """layer_norm, group_norm and softmax against torch."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from one_op import random, run_op
@@ -53,7 +55,7 @@ def test_whole_groups_are_closed():
 @pytest.mark.parametrize("kind", ["layer_norm", "softmax"])
 def test_what_looks_at_all_channels_reads_no_gated_ones(kind):
     halves = [("g", i // 2) for i in range(4)]
-    sizes = {"size": 4} if kind == "softmax" else {}
+    sizes: dict[str, Any] = {"size": 4} if kind == "softmax" else {}
     with pytest.raises(InputError, match="must not be gated"):
         run_op(kind, random(4, 2, 2), flags=[False, True], reads=halves, **sizes)
     with pytest.raises(InputError, match=r"channel 0 of its output is closed by flag 0 of .* must be always open"):

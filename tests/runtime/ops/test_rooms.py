@@ -1,12 +1,14 @@
 """Each kind of op has a room of its name wherever ops are known."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
 from sluicegate_runtime import InputError, Op, attributes_of
 from sluicegate_runtime.ops import ROOMS
+from sluicegate_runtime.ops.frame.activations import ACTIVATIONS
 
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / "src/sluicegate_runtime/ops"
@@ -56,6 +58,16 @@ def test_an_attribute_of_another_type_is_refused(kind, key):
 def test_numbers_that_a_float32_cannot_hold_are_refused(number):
     with pytest.raises(InputError, match="op 'op': shift"):
         attributes_of(Op("affine", "op", (), None, attributes={"shift": number}))
+
+
+def test_the_page_about_programs_has_a_row_for_each_kind():
+    """With its attributes in order, and every activation."""
+    page = (ROOT / "docs/program.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([\w, ]*?) ?\|", page, re.MULTILINE))
+    assert {kind: row.split(", ") if row else [] for kind, row in rows.items() if kind in ROOMS} == {
+        kind: list(room.attributes) for kind, room in ROOMS.items()
+    }
+    assert all(re.search(rf"\b{name}\b", page) for name in ACTIVATIONS)
 
 
 def test_rooms_are_values():

@@ -8,4 +8,5 @@ MAX_ELEMENTS = 1 << 26  # of one value, per sample
 MAX_ATTRIBUTE = (1 << 31) - 1  # of whole numbers: the engine keeps them in 32 bits
 MAX_FLOAT = 3.4028234e38  # of other numbers: the engine keeps them in float32
 MAX_INPUTS = 4096  # of a sum or a concatenation
+MAX_RUNS = 1 << 21  # of channels, over all ops that read or write them
 MAX_WORK = 1 << 41  # multiply-adds, elements of windows and summands of one sample

@@ -38,21 +38,25 @@ class Given:
         op: itself.
         has: its attributes, defaults filled in.
         inputs: the values that it reads.
-        maps: their expanded channel maps, [C] each.
         tensors: role -> float32 array.
+        maps: a value's name -> its expanded channel map, [C]. Asked for one at a time: a sum may read thousands.
         flag: says what a flag number means, for messages.
     """
 
     op: Op
     has: Attributes
     inputs: tuple[Value, ...]
-    maps: tuple[np.ndarray, ...]
     tensors: Mapping[str, np.ndarray]
+    maps: Callable[[str], np.ndarray]
     flag: Callable[[int], str] = str
 
     def require(self, rule: bool | np.bool_, message: str) -> None:
         """InputError, one line, unless `rule` holds."""
         require(rule, self.op, message)
+
+    def map(self, position: int = 0) -> np.ndarray:
+        """The expanded channel map of an input, [C]."""
+        return self.maps(self.inputs[position].name)
 
     def plane(self, position: int = 0) -> tuple[int, int, int]:
         """(C, H, W) of an input, which must be a plane."""
@@ -79,7 +83,7 @@ class Given:
 
     def ungated(self, position: int = 0) -> None:
         """No gate may close a channel of this input."""
-        closed = (self.maps[position] != OPEN).any()
+        closed = (self.map(position) != OPEN).any()
         self.require(not closed, f"{self.inputs[position].name!r} must not be gated")
 
 
@@ -90,7 +94,7 @@ class Call:
     Attributes:
         op, has: itself, and its attributes, defaults filled in.
         inputs: float64 arrays, of gates bool; None where a value is absent.
-        opened: of each input, [C] bool: what is open.
+        opened: of its first input, [C] bool: what is open.
         opens: of its output, [C] bool.
         shape: of its output.
         tensors: role -> float64 array.
@@ -101,7 +105,7 @@ class Call:
     op: Op
     has: Attributes
     inputs: tuple[Any, ...]
-    opened: tuple[np.ndarray, ...]
+    opened: np.ndarray
     opens: np.ndarray
     shape: Shape
     tensors: Mapping[str, np.ndarray]
@@ -137,7 +141,7 @@ def match(given: Given, out: np.ndarray, wanted: np.ndarray) -> None:
 
 def keeps(given: Given, out: np.ndarray) -> None:
     """Each channel is closed by what closes it in the first input."""
-    match(given, out, given.maps[0])
+    match(given, out, given.map())
 
 
 def ungated(given: Given, out: np.ndarray) -> None:

@@ -1,0 +1,65 @@
+"""Layer norm: over all channels of each pixel.
+
+No gate may stand before one: what is zero has a say in the mean.
+"""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from sluicegate.graph import shape
+from sluicegate.ops.layout import channel_count, layout_of
+from sluicegate.ops.links import Link, Mixed
+from sluicegate.ops.room import Call, Room, Weight, Work, of_module, of_nodes
+
+
+def _function(
+    node: fx.Node,
+    input: fx.Node,
+    normalized_shape: Any,
+    weight: fx.Node | None = None,
+    bias: fx.Node | None = None,
+    eps: float = 1e-5,
+) -> Call | None:
+    return _over_last(input, len(normalized_shape), eps, of_nodes(weight=weight, bias=bias))
+
+
+def _module(node: fx.Node, module: nn.LayerNorm, input: fx.Node) -> Call | None:
+    tensors = of_module(node, module, "weight", "bias")
+    return _over_last(input, len(module.normalized_shape), module.eps, tensors)
+
+
+def _over_last(x: fx.Node, count: int, eps: float, tensors: dict[str, Weight]) -> Call | None:
+    """Over channels and pixels at once, without weights, it is a group norm of one group."""
+    rank, layout = len(shape(x)), layout_of(x)
+    over = set(range(rank - count, rank))
+    if over == set(layout.channels):
+        return Call("layer_norm", (x,), {"eps": eps}, tensors)
+    whole = over == {*layout.channels, *layout.pixels} and not tensors
+    return Call("group_norm", (x,), {"groups": 1, "eps": eps}) if whole else None
+
+
+def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
+    return (Mixed(channel_count(node), channel_count(node)),)
+
+
+def _work(node: fx.Node, call: Call) -> Work:
+    return Work("norm", math.prod(shape(node)[1:]))
+
+
+def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
+    lowering.emit(node, "layer_norm", call.inputs, call.attributes, call.tensors, ungated=True)
+
+
+ROOM = Room(
+    "layer_norm",
+    functions={F.layer_norm: _function, torch.layer_norm: _function},
+    modules={nn.LayerNorm: _module},
+    links=_links,
+    map="open",
+    work=_work,
+    lower=_lower,
+)

@@ -1,0 +1,25 @@
+"""A mask: channels of closed gates become zero."""
+
+from typing import Any
+
+from torch import fx
+
+from sluicegate.gates.mask import mask_channels
+from sluicegate.ops.layout import channel_count
+from sluicegate.ops.links import Link, each
+from sluicegate.ops.room import Call, Room
+
+
+def _function(node: fx.Node, x: fx.Node, factor: fx.Node, dim: int = 1) -> Call:
+    return Call("select", (x,), {"factor": factor})
+
+
+def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
+    return (each(channel_count(node)),)
+
+
+def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
+    lowering.select(node, call)
+
+
+ROOM = Room("select", functions={mask_channels: _function}, links=_links, zeros="each", map="any", lower=_lower)

@@ -1,0 +1,71 @@
+"""Targets that tighten: a share of MACs, of open gates, or of milliseconds, which training is to come down to.
+
+    target(p) = start + (end - start) u,                      u = min(p / tighten, 1)       "linear"
+    target(p) = start + (end - start) (1 - cos(pi u)) / 2                                   "cosine"
+
+Sources: stochastic gates, section S1.1, lowers its target in steps ("prevents the network from too aggressively killing
+off parts of the network early on"); LAUDNet releases its bounds by cos^2 over the first third of the training, which is
+"cosine".
+"""
+
+from sluicegate.convert import GatedModel
+from sluicegate.costs import LatencyModel
+from sluicegate.errors import InputError
+from sluicegate.objectives import BatchActivation, LatencyTarget, MacTarget, Objective, WeightedSum
+from sluicegate.schedule import Schedule, constant, cosine, linear
+from sluicegate.train.recipe import BudgetRecipe, LatencyRecipe, Recipe, Shape
+from sluicegate_runtime import LatencyTable
+
+
+def tightening(start: float, end: float, tighten: float = 0.3, shape: Shape = "linear") -> Schedule:
+    """A target that goes from `start` to `end` over the first `tighten` of the training and stays there.
+
+    Example:
+        >>> objective = MacTarget(gated.macs, tightening(1.0, 0.5, tighten=0.3))
+    """
+    if tighten == 0:
+        return constant(end)
+    return (linear if shape == "linear" else cosine)(start, end, 0.0, tighten)
+
+
+def add_targets(recipe: Recipe, gated: GatedModel | None, objective: Objective | None) -> Objective | None:
+    """A method's objective with those of a recipe's budget and milliseconds, if it states any.
+
+    Raises:
+        InputError: it does, but the network has no gates, or the latency table does not fit.
+    """
+    parts: dict[str, tuple[float, Objective]] = {}
+    if _stated(recipe.budget):
+        parts["budget"] = (recipe.budget.weight, _budget(recipe.budget, _gated(gated, recipe)))
+    if recipe.latency.ms is not None:
+        parts["latency"] = (recipe.latency.weight, _latency(recipe.latency, _gated(gated, recipe)))
+    if objective is not None and parts:
+        parts["method"] = (1.0, objective)
+    return WeightedSum(parts) if parts else objective
+
+
+def _stated(budget: BudgetRecipe) -> bool:
+    return budget.macs is not None or budget.rate is not None
+
+
+def _gated(gated: GatedModel | None, recipe: Recipe) -> GatedModel:
+    if gated is None:
+        named = {"budget.macs": recipe.budget.macs, "budget.rate": recipe.budget.rate, "latency.ms": recipe.latency.ms}
+        name, value = next((name, value) for name, value in named.items() if value is not None)
+        raise InputError(f"{name}: {value:g} is no target of a network without gates; method.name adds some")
+    return gated
+
+
+def _budget(budget: BudgetRecipe, gated: GatedModel) -> Objective:
+    end = budget.macs if budget.macs is not None else budget.rate
+    assert end is not None
+    target = tightening(budget.start, end, budget.tighten, budget.shape)
+    if budget.macs is not None:
+        return MacTarget(gated.macs, target, budget.free)
+    return BatchActivation(target, None, budget.free)
+
+
+def _latency(recipe: LatencyRecipe, gated: GatedModel) -> Objective:
+    assert recipe.table is not None and recipe.ms is not None
+    model = LatencyModel(gated, LatencyTable.load(recipe.table))
+    return LatencyTarget(model, tightening(recipe.start * model.dense, recipe.ms, recipe.tighten, recipe.shape))

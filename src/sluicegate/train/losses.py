@@ -1,0 +1,75 @@
+"""What a classifier is trained on besides its gates: labels, and the word of a teacher.
+
+    task = cross entropy, with label smoothing if asked for
+    loss = (1 - w) task + w T^2 KL(softmax(teacher / T) || softmax(output / T)),  mean over images
+
+Source: Hinton, Vinyals, Dean: Distilling the knowledge in a neural network (2015), section 2; T^2 keeps the size of the
+gradient as T grows.
+
+Legend: N images, C channels, H W pixels, K classes.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sluicegate.errors import InputError
+
+
+def distillation_loss(output: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
+    """T^2 KL(softmax(teacher / T) || softmax(output / T)); [N, K], [N, K] -> [].
+
+    Example:
+        >>> with torch.no_grad():
+        ...     said = teacher(images)
+        >>> loss = 0.1 * cross_entropy(output, labels) + 0.9 * distillation_loss(output, said)
+    """
+    ours, theirs = (F.log_softmax(x.float() / temperature, dim=1) for x in (output, teacher))
+    return F.kl_div(ours, theirs, reduction="batchmean", log_target=True) * temperature**2
+
+
+class Distillation:
+    """A frozen teacher and its share of the loss.
+
+    It is no module: its weights belong to no checkpoint and to no optimizer.
+
+    Args:
+        teacher: the network that teaches, copied, in evaluation mode.
+        weight: w in [0, 1].
+        temperature: T > 0.
+
+    Raises:
+        InputError: a value outside its range.
+
+    Example:
+        >>> distillation = Distillation(net, weight=0.9)
+        >>> loss = distillation(task_loss, output, images)
+        >>> loss.backward()
+    """
+
+    def __init__(self, teacher: nn.Module, weight: float = 0.9, temperature: float = 4.0) -> None:
+        if not 0 <= weight <= 1:
+            raise InputError(f"weight: {weight} is not in [0, 1]")
+        if not temperature > 0:
+            raise InputError(f"temperature: {temperature} is not above 0")
+        self.teacher = copy.deepcopy(teacher).eval().requires_grad_(False)
+        self.teacher.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.weight, self.temperature = weight, temperature
+
+    def __call__(self, task: Tensor, output: Tensor, images: Tensor) -> Tensor:
+        """The whole loss: task [], output [N, K] for images [N, C, H, W] -> [].
+
+        Raises:
+            InputError: the teacher has another number of outputs than the network.
+        """
+        said = self.said(images)
+        if said.shape != output.shape:
+            raise InputError(f"teacher: it says {tuple(said.shape)} where the network says {tuple(output.shape)}")
+        return (1 - self.weight) * task + self.weight * distillation_loss(output, said, self.temperature)
+
+    @torch.no_grad()
+    def said(self, images: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, K], wherever the images are."""
+        return self.teacher.to(images.device)(images)
