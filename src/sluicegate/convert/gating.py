@@ -19,12 +19,14 @@ from sluicegate.ops import channel_count, kind_of
 from sluicegate.sites import (
     Branch,
     Channels,
+    Places,
     channels_at,
     find_branch_ends,
     find_branch_inputs,
     find_branches,
     find_channels,
     find_concatenations,
+    name_of,
 )
 
 HeadFactory = Callable[[int, Sequence[int]], Head]
@@ -244,8 +246,14 @@ def _places(graph_module: fx.GraphModule, at: str) -> list[Channels]:
         return [channels_at(graph_module, at)]
     found = _FINDERS[at](graph_module)
     if not found:
-        raise InputError(f"at: {at!r} finds no place for channel gates in this network")
+        raise InputError(f"at: {at!r} finds no place for channel gates in this network{_nearest_miss(graph_module)}")
     return found
+
+
+def _nearest_miss(graph_module: fx.GraphModule) -> str:
+    """Why the first layer is no place, if it is none."""
+    refused = [(name_of(layer), place.why_not) for layer, place in Places(graph_module).all.items() if place.why_not]
+    return f"; behind {refused[0][0]!r} {refused[0][1]}" if refused else ""
 
 
 def _layer(graph_module: fx.GraphModule, channels: Channels) -> tuple[Any, ...]:

@@ -19,7 +19,16 @@ from sluicegate.convert.model import GatedModel
 from sluicegate.costs import liveness
 from sluicegate.errors import InputError
 from sluicegate.gates import Gate, GateSite, SiteKind, closed_with, leave, mask_channels, mask_layer, on_minus_off
-from sluicegate.graph import cannot_be_copied, check_same, copy_in, example_of, note_shape, output_of
+from sluicegate.graph import (
+    cannot_be_copied,
+    check_same,
+    copies,
+    copy_in,
+    example_of,
+    note_shape,
+    output_of,
+    path_of,
+)
 from sluicegate.ops import PLANE, VECTOR, call_of, layout_of, read_again, read_network, read_node
 
 _RANKS: tuple[SiteKind, ...] = ("channel", "layer", "exit")  # of gates that read the same value, the last comes first
@@ -89,8 +98,18 @@ def _placements(graph_module: fx.GraphModule, gatings: Sequence[Gating]) -> list
     names = [placement.name for placement in placements]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"gating: it puts gates at {twice!r} twice")
+    for placement in placements:
+        _refuse_copies(placement)
     order = {node: i for i, node in enumerate(graph_module.graph.nodes)}
     return sorted(placements, key=lambda p: (order[p.reads], max(_RANKS.index(site.kind) for site in p.gate.sites)))
+
+
+def _refuse_copies(placement: Placement) -> None:
+    """A gate decides once for each image, so what it reads and closes must hold each image once."""
+    for value in (placement.reads, *(place.value for places in placement.masks for place in places)):
+        if (count := copies(value)) != 1:
+            what = f"{count} copies of each image" if count else "not a row for each image"
+            raise InputError(f"gating: {path_of(value)!r} holds {what}, but gates at {placement.name!r} decide once for each")
 
 
 class _Surgery:

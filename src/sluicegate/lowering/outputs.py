@@ -24,10 +24,12 @@ def named_outputs(returned: Any) -> dict[str, fx.Node]:
         returned = dict(zip(fields, returned.args, strict=False))  # a named tuple
     parts = returned.items() if isinstance(returned, dict) else enumerate(returned) if returned is not None else ()
     found: dict[str, fx.Node] = {}
-    for name, part in parts:
+    for name, part in ((str(key), part) for key, part in parts):
         if not isinstance(part, fx.Node):
             raise InputError(f"net: its output {name!r} is {type(part).__name__}; the engine returns tensors")
-        found[str(name)] = part
+        if name in found:
+            raise InputError(f"net: it returns two outputs {name!r}")
+        found[name] = part
     if not found:
         raise InputError("net: it returns nothing")
     return found
