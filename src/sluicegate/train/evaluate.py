@@ -16,7 +16,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from sluicegate.convert import GatedModel
-from sluicegate.data import Images, Normalize
+from sluicegate.data import Images, Normalize, worker_errors
 from sluicegate.errors import InputError, one_line
 from sluicegate.gates import Ensemble, GateRecords, GateSite
 from sluicegate.train.build import Subject, as_subject
@@ -145,6 +145,7 @@ def evaluate(
 
     Raises:
         InputError: images of another shape than the network takes, or a device that this machine lacks.
+        RunError: images that are streamed cannot be read.
     """
     _try(device)
     if isinstance(subject, nn.Module):
@@ -156,10 +157,12 @@ def evaluate(
     batches = images.batches(batch_size, device=device)
     dtype = next(subject.net.parameters()).dtype
     console = Console(stderr=True)
-    for batch, labels in track(
+    shown = track(
         batches, "evaluating", console=console, transient=True, disable=not (progress and console.is_terminal)
-    ):
-        tally.update(*_passes(subject, prepare(batch).to(dtype), labels))
+    )
+    with worker_errors():
+        for batch, labels in shown:
+            tally.update(*_passes(subject, prepare(batch).to(dtype), labels))
     return tally.finish()
 
 
