@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from sluicegate.convert.fused import FusedForward
 from sluicegate.costs import MacModel
 from sluicegate.errors import InputError
-from sluicegate.gates import Gate, GateRecord, GateRecords, GateSite, Strategy
+from sluicegate.gates import Estimator, Gate, GateRecord, GateRecords, GateSite, Strategy
 from sluicegate.graph import output_of
 
 
@@ -50,6 +50,15 @@ class GatedModel(nn.Module):
         """The gates by name."""
         gates = cast(nn.ModuleDict, self.network.gates)
         return {name: gate for name, gate in gates.items() if isinstance(gate, Gate)}
+
+    def estimator_of(self, site: str) -> Estimator:
+        """The estimator of the gates of a site."""
+        return next(
+            estimator
+            for gate in self.gates.values()
+            for its, estimator in zip(gate.sites, gate.estimators, strict=True)
+            if its.name == site
+        )
 
     @property
     def strategy(self) -> Strategy:

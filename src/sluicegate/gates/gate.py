@@ -89,8 +89,8 @@ class Gate(nn.Module):
         return [self.strategy(estimator, logits, self.training) for estimator, logits in pairs]
 
 
-OPEN_LOGIT = 100.0
-"""Of a gate that is kept open: no noise and no threshold closes it."""
+OPEN_LOGIT = 1e9
+"""Of a gate that is kept open: no noise and no threshold closes it, and no other logit is as large."""
 
 
 def _kept_open(logits: Tensor, count: int) -> Tensor:

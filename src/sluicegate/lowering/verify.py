@@ -3,8 +3,8 @@
 Legend: N images, G gates of a site.
 
 Both run on the same images, with gates as they decide, all open, at a threshold that closes about half, and all closed.
-Outputs, decisions and MACs must agree. A logit so close to the threshold that rounding may decide is no fault: an image
-on which one lies is not compared.
+Outputs, decisions and MACs must agree. A gate that decides otherwise is no fault where its logit lies so close to the
+threshold that rounding may turn it; the image is not compared any further then.
 """
 
 import math
@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 
 from sluicegate.convert import GatedModel
 from sluicegate.errors import InputError
-from sluicegate.gates import OPEN_LOGIT, AlwaysOn, GateRecords, Strategy, Threshold, TopK
+from sluicegate.gates import OPEN_LOGIT, AlwaysOn, GateRecord, GateRecords, Strategy, Threshold, TopK
 from sluicegate.graph import kept_modes, shape
 from sluicegate.lowering.lower import Lowered
 from sluicegate.ops import layout_of
@@ -29,67 +29,105 @@ IMAGES = 2
 TOLERANCE = 1e-3
 """Of the largest output: beyond rounding, far below what a wrong op does."""
 MARGIN = 1e-3
-"""Of a logit from the threshold: closer ones may be decided by rounding."""
+"""Of a logit from the threshold, as a share of the site's largest: closer ones may be decided by rounding."""
 
 
-def verify_lowered(net: nn.Module, lowered: Lowered, images: Tensor | None = None) -> None:
+def verify_lowered(
+    net: nn.Module, lowered: Lowered, images: Tensor | None = None, tolerance: float = TOLERANCE
+) -> None:
     """Check a program against its network.
 
     Args:
         net: what was lowered.
         lowered: the program.
         images: [n, C, H, W] to compare on; random ones where there are none, or all are zero.
+        tolerance: how far an output may be off, as a share of the largest.
 
     Raises:
         InputError: they disagree; the line says in what, and names the first op that differs.
     """
-    images = _images(lowered.program, images)
-    session = Session(lowered.artifact, threads=1, winograd=False)
+    check = _Check(net, lowered, _images(lowered.program, images), tolerance)
     with kept_modes(net), torch.no_grad():
         net.eval()
         if not isinstance(net, GatedModel):
-            _compare_outputs(_by_name(net(_on(net, images))), session.run(images.numpy()), "", net, lowered, images)
+            check.outputs(net(check.given()), check.run())
             return
-        for what, threshold in _settings(net, images):
-            _compare(net, lowered, session, images, what, threshold)
+        for what, threshold in _settings(net, check.images):
+            _compare(check, net, what, threshold)
 
 
-def _compare(
-    gated: GatedModel, lowered: Lowered, session: Session, images: Tensor, what: str, threshold: float | None
-) -> None:
+class _Check:
+    """A network and its program, on the same images."""
+
+    def __init__(self, net: nn.Module, lowered: Lowered, images: Tensor, tolerance: float) -> None:
+        self.net, self.lowered, self.images, self.tolerance = net, lowered, images, tolerance
+        self._session = Session(lowered.artifact, threads=1, winograd=False)
+
+    def given(self) -> Tensor:
+        """The images as the network takes them."""
+        return _on(self.net, self.images)
+
+    def run(self, threshold: float | None = None) -> Result:
+        """What the program makes of them."""
+        return self._session.run(self.images.numpy(), threshold)
+
+    def outputs(self, returned: Any, result: Result, where: str = "", sure: np.ndarray | None = None) -> None:
+        """Refuse a program whose outputs, for the images that are `sure`, are not what the network returned."""
+        for name, expected in _by_name(returned).items():
+            made = result.outputs[name]
+            kept = slice(None) if sure is None else sure
+            if made.shape != expected.shape:
+                self.refuse(f"output {name!r} has shape {made.shape} instead of {expected.shape}")
+            if (gap := _gap(made[kept], expected[kept])) > self.tolerance:
+                self.refuse(f"output {name!r} is {gap:.2%} off{where}")
+
+    def refuse(self, what: str) -> None:
+        """Say what differs, and where first."""
+        op = _first_difference(self)
+        named = f"; the first op that differs is {op}" if op else ""
+        raise InputError(f"net: the exported program would compute something else ({what}){named}; nothing is written")
+
+
+def _compare(check: _Check, gated: GatedModel, what: str, threshold: float | None) -> None:
     with _deciding(gated, _strategy(threshold)):
-        output, records = gated(_on(gated, images), return_gates=True)
-        macs = gated.macs(records)
-        sure = _sure(gated, records)
-        result = session.run(images.numpy(), threshold)
+        output, records = gated(check.given(), return_gates=True)
+        macs = gated.macs(records).cpu().numpy()
+        result = check.run(threshold)
         where = f" with {what}"
-        for name, record in records.reached().items():
-            expected = record.open.bool().cpu().numpy()
-            if not (expected[sure] == result.gates[name][sure]).all():
-                _refuse(f"the gates of {name!r} decide otherwise{where}", gated, lowered, images)
-        wrong = (macs.cpu().numpy() != result.macs) & sure
+        alike = _decided_alike(check, gated, records, result, where)
+        wrong = (macs != result.macs) & alike
         if wrong.any():
             i = int(np.flatnonzero(wrong)[0])
-            _refuse(f"{int(result.macs[i]):,} MACs instead of {int(macs[i]):,}{where}", gated, lowered, images)
-        _compare_outputs(_by_name(output), result, where, gated, lowered, images, sure)
+            check.refuse(f"{int(result.macs[i]):,} MACs instead of {int(macs[i]):,}{where}")
+        check.outputs(output, result, where, alike)
 
 
-def _compare_outputs(
-    outputs: dict[str, np.ndarray],
-    result: Result,
-    where: str,
-    net: nn.Module,
-    lowered: Lowered,
-    images: Tensor,
-    sure: np.ndarray | None = None,
-) -> None:
-    for name, expected in outputs.items():
-        made = result.outputs[name]
-        kept = slice(None) if sure is None else sure
-        if made.shape != expected.shape:
-            _refuse(f"output {name!r} has shape {made.shape} instead of {expected.shape}", net, lowered, images)
-        if (gap := _gap(made[kept], expected[kept])) > TOLERANCE:
-            _refuse(f"output {name!r} is {gap:.1%} off{where}", net, lowered, images)
+def _decided_alike(check: _Check, gated: GatedModel, records: GateRecords, result: Result, where: str) -> np.ndarray:
+    """[N]: the images for which all gates decide alike in both.
+
+    For the others rounding has turned a gate whose logit lies at its threshold; what comes after that is no fault.
+    """
+    alike = np.full(len(result.macs), True)
+    for name, record in records.reached().items():
+        differs = record.open.bool().cpu().numpy() != result.gates[name]
+        near = _near_threshold(gated, record).cpu().numpy()
+        if (differs & ~near & alike[:, None]).any():
+            check.refuse(f"the gates of {name!r} decide otherwise{where}")
+        alike &= ~differs.any(1)
+    return alike
+
+
+def _near_threshold(gated: GatedModel, record: GateRecord) -> Tensor:
+    """[N, G]: the gates whose logit rounding may bring to the other side of the threshold."""
+    logits = record.logits
+    estimator = gated.estimator_of(record.site.name)
+    if isinstance(estimator, TopK):
+        ordered = logits.sort(dim=1, descending=True).values
+        cut = ordered[:, estimator.count(logits.shape[1]) - 1 :][:, :1]
+    else:
+        cut = gated.strategy.logit if isinstance(gated.strategy, Threshold) else math.inf
+    plain = logits.where(logits.abs() < OPEN_LOGIT, 0.0)
+    return (logits - cut).abs() <= MARGIN * plain.abs().amax(1, keepdim=True).clamp_min(1.0)
 
 
 def _gap(made: np.ndarray, expected: np.ndarray) -> float:
@@ -137,7 +175,7 @@ class _AllClosed(Strategy):
     def __call__(self, estimator: Any, logits: Tensor, training: bool) -> Tensor:
         if isinstance(estimator, TopK):
             return estimator.decide(logits)
-        return (logits == OPEN_LOGIT).to(logits.dtype)
+        return (logits >= OPEN_LOGIT).to(logits.dtype)
 
 
 @contextmanager
@@ -152,34 +190,20 @@ def _deciding(gated: GatedModel, strategy: Strategy | None) -> Iterator[None]:
             gate.strategy = own[name]
 
 
-def _sure(gated: GatedModel, records: GateRecords) -> np.ndarray:
-    """[N]: the images on which no logit lies so close to its threshold that rounding may decide."""
-    strategy = gated.strategy
-    cut = strategy.logit if isinstance(strategy, Threshold) else math.inf
-    far = [((record.logits - cut).abs() > MARGIN).all(1) for record in records.values()]
-    return torch.stack(far).all(0).cpu().numpy()
-
-
-def _refuse(what: str, net: nn.Module, lowered: Lowered, images: Tensor) -> None:
-    op = _first_difference(net, lowered, images)
-    named = f"; the first op that differs is {op}" if op else ""
-    raise InputError(f"net: the exported program would compute something else ({what}){named}; nothing is written")
-
-
-def _first_difference(net: nn.Module, lowered: Lowered, images: Tensor) -> str | None:
+def _first_difference(check: _Check) -> str | None:
     """The first op whose value is not the network's, gates as they decide."""
-    graph_module = net.network if isinstance(net, GatedModel) else None
-    if graph_module is None:
+    lowered, images = check.lowered, check.images[:1]
+    if not isinstance(check.net, GatedModel):
         return None
-    seen = _Values(graph_module)
-    seen.run(_on(net, images[:1]))
+    seen = _Values(check.net.network)
+    seen.run(check.given()[:1])
     values = {value.name: value for value in lowered.program.values}
     for op in lowered.program.ops:
         node = lowered.nodes.get(op.output or "")
         if node is None or values[op.output or ""].kind == "gate" or op.when or op.unless:
             continue
         expected = _stored(seen.env.get(node), node)
-        if expected is not None and _gap(_computed(lowered, op, images[:1]), expected) > TOLERANCE:
+        if expected is not None and _gap(_computed(lowered, op, images), expected) > check.tolerance:
             return f"{op.name!r} ({op.kind})"
     return None
 
