@@ -68,7 +68,7 @@ def test_gates_that_would_decide_for_each_copy_are_refused(
 
 
 def test_a_place_for_channels_is_refused_by_its_reason() -> None:
-    with pytest.raises(sg.InputError, match="'mid' finds no place .* behind 'stem' its value holds several copies"):
+    with pytest.raises(sg.InputError, match=r"'mid' finds no place .* behind 'stem' its value holds several copies"):
         sg.gate_model(Viewed(), sg.ChannelGating(), torch.zeros(1, FRAMES, 3, 8, 8))
 
 
