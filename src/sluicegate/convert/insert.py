@@ -95,7 +95,7 @@ def _placements(graph_module: fx.GraphModule, gatings: Sequence[Gating]) -> list
     placements = [p for gating in gatings for p in gating.placements(graph_module)]  # may add nodes
     if not placements:
         raise InputError("gating: it is empty; a network without gates needs no gate_model")
-    names = [placement.name for placement in placements]
+    names = [site.name for placement in placements for site in placement.gate.sites]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"gating: it puts gates at {twice!r} twice")
     for placement in placements:

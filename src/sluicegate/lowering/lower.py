@@ -25,7 +25,7 @@ from sluicegate.errors import InputError
 from sluicegate.gates import Gate, GateSite, Strategy, Threshold, TopK
 from sluicegate.gates.estimators import Estimator
 from sluicegate.graph import copies, is_constant, module_of, path_of, shape, shape_text
-from sluicegate.lowering.fusion import fuse, is_vector_layer
+from sluicegate.lowering.fusion import fuse, is_vector_layer, part_of_sum, summands
 from sluicegate.lowering.outputs import outputs_of
 from sluicegate.lowering.program_builder import ProgramBuilder
 from sluicegate.lowering.weights import as_tensors, folded_weights
@@ -219,6 +219,11 @@ class Lowering:
     def difference(self, node: fx.Node, call: Call) -> None:
         """Two logits a gate that no linear layer made."""
         raise InputError(f"net: logits of {node.name!r} come in pairs that no linear layer makes; the engine needs one")
+
+    def sum(self, node: fx.Node) -> None:
+        """A sum; where all of one may be skipped, it is left to the larger sum that it is part of."""
+        if not part_of_sum(node):
+            self.emit(node, "add", summands(node), {})
 
     def fold(self, node: fx.Node, call: Call) -> None:
         """A sum of slices."""

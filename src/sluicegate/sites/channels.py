@@ -234,15 +234,20 @@ def find_branch_ends(graph_module: fx.GraphModule) -> list[Channels]:
 
 
 def find_branch_inputs(graph_module: fx.GraphModule) -> list[Channels]:
-    """What the first layers of every residual branch read, in order of execution; masked for them alone."""
-    found = []
+    """What the first layers of every residual branch read, in order of execution; masked for them alone.
+
+    Where one branch begins with another, the larger one has the gates.
+    """
+    found: dict[str, Channels] = {}
     for branch in find_branches(graph_module):
         first = next(n for n in branch.nodes if is_layer(n))
         value = first.all_input_nodes[0]
         readers = tuple(n for n in branch.nodes if n in value.users and is_layer(n))
-        if len(layout_of(value).channels) == 1 and copies(value) == 1:
-            found.append(Channels(f"{name_of(first)}.in", value, value, branch, readers))
-    return found
+        name = f"{name_of(first)}.in"
+        smaller = name in found and len(found[name].users or ()) >= len(readers)
+        if len(layout_of(value).channels) == 1 and copies(value) == 1 and not smaller:
+            found[name] = Channels(name, value, value, branch, readers)
+    return list(found.values())
 
 
 def find_concatenations(graph_module: fx.GraphModule) -> list[Channels]:
