@@ -130,7 +130,7 @@ def test_layer_gates_in_a_network_without_blocks_keep_all_records(tmp_path: Path
 
         def forward(self, x: Tensor) -> Tensor:
             layers = dict(self.named_children())
-            x = self.conv0(x)
+            x = layers["conv0"](x)
             for i in (1, 3, 5):
                 x = x + layers[f"conv{i + 1}"](torch.relu(layers[f"conv{i}"](x)))
             return self.fc(x.mean((2, 3)))

@@ -109,7 +109,8 @@ def _refuse_copies(placement: Placement) -> None:
     for value in (placement.reads, *(place.value for places in placement.masks for place in places)):
         if (count := copies(value)) != 1:
             what = f"{count} copies of each image" if count else "not a row for each image"
-            raise InputError(f"gating: {path_of(value)!r} holds {what}; gates at {placement.name!r} decide once for each")
+            where = f"gates at {placement.name!r} decide once for each"
+            raise InputError(f"gating: {path_of(value)!r} holds {what}; {where}")
 
 
 class _Surgery:
