@@ -1,4 +1,4 @@
-"""Grouped convolutions that make more channels than they read: counted as the engine runs them, whatever gates close."""
+"""Grouped convolutions that make more channels than they read: counted as the engine runs them, whatever is closed."""
 
 from pathlib import Path
 from typing import Any
