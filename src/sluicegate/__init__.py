@@ -32,6 +32,7 @@ from sluicegate.gates import Stochastic as Stochastic
 from sluicegate.gates import StraightThrough as StraightThrough
 from sluicegate.gates import Threshold as Threshold
 from sluicegate.gates import TopK as TopK
+from sluicegate.lowering import check_exportable as check_exportable
 from sluicegate.lowering import export as export
 from sluicegate.objectives import BatchActivation as BatchActivation
 from sluicegate.objectives import BatchShaping as BatchShaping

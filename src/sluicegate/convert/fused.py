@@ -98,7 +98,7 @@ def _replace(graph: fx.Graph, nodes: list[fx.Node], target: Callable[..., Any], 
     """Put one call in the place of `nodes`, the last of the chain first."""
     with graph.inserting_before(nodes[0]):
         call = graph.call_function(target, args)
-    call.meta.update(nodes[0].meta)
+    call.meta.update({key: value for key, value in nodes[0].meta.items() if key != "call"})  # no sum any more
     nodes[0].replace_all_uses_with(call)
     for node in nodes:
         graph.erase_node(node)

@@ -95,7 +95,7 @@ def _placements(graph_module: fx.GraphModule, gatings: Sequence[Gating]) -> list
     placements = [p for gating in gatings for p in gating.placements(graph_module)]  # may add nodes
     if not placements:
         raise InputError("gating: it is empty; a network without gates needs no gate_model")
-    names = [placement.name for placement in placements]
+    names = [site.name for placement in placements for site in placement.gate.sites]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"gating: it puts gates at {twice!r} twice")
     for placement in placements:
@@ -109,9 +109,8 @@ def _refuse_copies(placement: Placement) -> None:
     for value in (placement.reads, *(place.value for places in placement.masks for place in places)):
         if (count := copies(value)) != 1:
             what = f"{count} copies of each image" if count else "not a row for each image"
-            raise InputError(
-                f"gating: {path_of(value)!r} holds {what}, but gates at {placement.name!r} decide once for each"
-            )
+            where = f"gates at {placement.name!r} decide once for each"
+            raise InputError(f"gating: {path_of(value)!r} holds {what}; {where}")
 
 
 class _Surgery:

@@ -15,27 +15,14 @@ import torch
 from torch import Tensor, fx
 
 from sluicegate.costs.liveness import NOTHING, FlagNumbers, Liveness, liveness
+from sluicegate.costs.unknown import work_of_unknown
 from sluicegate.errors import InputError
-from sluicegate.graph import copies, is_constant, label, module_of, path_of, shape
+from sluicegate.graph import copies, label, path_of
 from sluicegate.ops import Work, kind_of, room_of
 from sluicegate.ops.links import OPEN, Flags
-from sluicegate.ops.reading import why_opaque
 from sluicegate.ops.room import call_of
 
 NETWORK = ("conv", "linear", "matmul")
-_PRODUCTS = (
-    "einsum",
-    "tensordot",
-    "bilinear",
-    "multi_dot",
-    "chain_matmul",
-    "cdist",
-    "kron",
-    "outer",
-    "inner",
-    "dot",
-    "vdot",
-)
 
 Opens = Mapping[str, Tensor]
 """Site -> [N, G]."""
@@ -140,14 +127,13 @@ def terms_of(graph_module: fx.GraphModule) -> Iterator[Term]:
     """The terms of a network, in order of execution.
 
     Raises:
-        InputError: an op multiplies by weights, or matrices, and no room knows it.
+        InputError: an op multiplies in a way that neither a room nor torch has a formula for.
     """
     live = liveness(graph_module)
     for node in graph_module.graph.nodes:
-        room = room_of(node)
-        if room is None:
-            _refuse_uncounted(graph_module, node)
-        elif work := room.work(node, call_of(node)):  # type: ignore[arg-type]
+        call, room = call_of(node), room_of(node)
+        work = room.work(node, call) if room and call else work_of_unknown(graph_module, node)
+        if work:
             yield _term(graph_module, node, work, live)
 
 
@@ -162,8 +148,7 @@ def _term(graph_module: fx.GraphModule, node: fx.Node, work: Work, live: Livenes
 
 def _sides(node: fx.Node, work: Work, live: Liveness) -> tuple[Side, Side]:
     call = call_of(node)
-    assert call is not None
-    if work.kind == "matmul":
+    if call is None or work.kind == "matmul":
         return _whole(work.inputs), _whole(work.outputs)
     read, made = live.map_of(call.inputs[0]), live.map_of(node)
     inputs = _side(read, live.numbers) if len(read) == work.inputs else _whole(work.inputs)
@@ -210,15 +195,3 @@ def _images(node: fx.Node, kind: str) -> int:
 
 def _is_halved(node: fx.Node) -> bool:
     return len(node.users) == 1 and kind_of(next(iter(node.users))) == "difference"
-
-
-def _refuse_uncounted(graph_module: fx.GraphModule, node: fx.Node) -> None:
-    if not node.op.startswith("call") or is_constant(node) or not shape(node):
-        return
-    module = module_of(graph_module, node)
-    own = [p.dim() for p in module.parameters()] if module else []
-    read = [len(shape(x)) for x in node.all_input_nodes if is_constant(x)]
-    named = str(node.target).rpartition(".")[2] if module is None and isinstance(node.target, str) else ""
-    named = named or getattr(node.target, "__name__", "")
-    if any(dim > 1 for dim in (*own, *read)) or named in _PRODUCTS:
-        raise InputError(f"net: no MAC formula for {path_of(node)!r}: {why_opaque(graph_module, node)}")

@@ -4,6 +4,7 @@ from sluicegate.graph.dominators import between as between
 from sluicegate.graph.dominators import immediate_dominators as immediate_dominators
 from sluicegate.graph.edit import copy_in as copy_in
 from sluicegate.graph.evaluate import tensors_in as tensors_in
+from sluicegate.graph.evaluate import without_data as without_data
 from sluicegate.graph.leaves import class_name as class_name
 from sluicegate.graph.leaves import is_hooked as is_hooked
 from sluicegate.graph.leaves import own_methods as own_methods

@@ -7,6 +7,7 @@ name, is a node, and what the subclass does around it follows as nodes of their 
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import wraps
 from typing import Any
 from unittest import mock
 
@@ -79,6 +80,7 @@ def core_of(module: nn.Module, cls: type[nn.Module]) -> nn.Module:
 
 
 def _emitting(forward: Forward, emit: Callable[..., Any]) -> Forward:
+    @wraps(forward)  # fx asks for the arguments' names where the network itself is such a module
     def replaced(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         cls = _closest_standard(self)
         traced = any(isinstance(arg, fx.Proxy) for arg in args) and not kwargs

@@ -11,6 +11,23 @@ from sluicegate.lowering.verify import verify_lowered
 from sluicegate_runtime import Preprocessing, save_program
 
 
+def check_exportable(net: nn.Module, example_inputs: Tensor | None = None) -> None:
+    """Ask, before a network is trained, whether it can be exported; nothing is run or written.
+
+    Args:
+        net: a gated network, or a plain one with `example_inputs`.
+        example_inputs: [n, C, H, W], for a plain network to be traced.
+
+    Raises:
+        InputError: the engine has no op for a part of the network; the line names the module and what it does.
+
+    Example:
+        >>> gated = sg.gate_model(net, sg.ChannelGating(), torch.zeros(1, 3, 224, 224))
+        >>> sg.check_exportable(gated)
+    """
+    lower(net, example_inputs)
+
+
 def export(
     net: nn.Module,
     path: str | os.PathLike[str],

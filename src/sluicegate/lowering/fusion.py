@@ -117,8 +117,10 @@ class _Chain:
         call = call_of(node)
         assert call is not None
         others = [x for x in call.inputs if x not in self.members and not self._leads_here(x)]
-        if len(others) != 1 or len(call.inputs) != 2 or kind_of(others[0]) in _MASKS:
+        if len(others) != 1 or len(call.inputs) != 2 or may_be_absent(others[0]):
             return None
+        if not self._live.when[node] <= self._live.when[others[0]]:
+            return None  # a skipped layer hands its residual on, though a gate around the sum leaves out both
         same = self._live.map_of(others[0]).shape == self._live.map_of(node).shape
         return others[0] if same and (self._live.map_of(others[0]) == self._live.map_of(node)).all() else None
 
@@ -135,6 +137,27 @@ class _Chain:
 
 def _is_boosted(mask: fx.Node) -> bool:
     return bool(mask.meta.get("boosted"))
+
+
+def may_be_absent(node: fx.Node) -> bool:
+    """Whether layer gates may leave out a value that is read for all that."""
+    if kind_of(node) == "add":
+        return all(map(may_be_absent, call_of(node).inputs))  # type: ignore[union-attr]
+    if kind_of(node) == "identity":
+        return may_be_absent(call_of(node).inputs[0])  # type: ignore[union-attr]
+    return kind_of(node) in _MASKS
+
+
+def part_of_sum(node: fx.Node) -> bool:
+    """Whether a sum that may be absent is added to a larger one, which then adds its summands."""
+    user = _only_user(node)
+    return kind_of(node) == "add" and user is not None and kind_of(user) == "add" and may_be_absent(node)
+
+
+def summands(node: fx.Node) -> list[fx.Node]:
+    """What a sum adds, those of its parts among them."""
+    inputs = call_of(node).inputs  # type: ignore[union-attr]
+    return [part for x in inputs for part in (summands(x) if part_of_sum(x) else [x])]
 
 
 def _only_user(node: fx.Node) -> fx.Node | None:

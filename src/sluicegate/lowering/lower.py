@@ -24,15 +24,15 @@ from sluicegate.costs import liveness
 from sluicegate.errors import InputError
 from sluicegate.gates import Gate, GateSite, Strategy, Threshold, TopK
 from sluicegate.gates.estimators import Estimator
-from sluicegate.graph import copies, is_constant, module_of, path_of, shape, shape_text
-from sluicegate.lowering.fusion import fuse, is_vector_layer
+from sluicegate.graph import module_of, shape
+from sluicegate.lowering.exportable import refuse_unknown
+from sluicegate.lowering.fusion import fuse, is_vector_layer, part_of_sum, summands
 from sluicegate.lowering.outputs import outputs_of
 from sluicegate.lowering.program_builder import ProgramBuilder
 from sluicegate.lowering.weights import as_tensors, folded_weights
 from sluicegate.ops import Call, call_of, channel_count, kind_of, pixel_sides, read_network, room_of
 from sluicegate.ops.links import OPEN, UNREAD, Flags
 from sluicegate.ops.multiply import per_pixel
-from sluicegate.ops.reading import why_opaque
 from sluicegate.ops.room import Weight
 from sluicegate_runtime import Artifact, Preprocessing, Program
 from sluicegate_runtime.program import Attribute, Value
@@ -81,7 +81,7 @@ def lower(
         raise InputError("example_inputs: None, but a plain network needs them to be traced")
     else:
         graph_module = read_network(net, example_inputs)
-    check_exportable(graph_module)
+    refuse_unknown(graph_module)
     (source,) = (node for node in graph_module.graph.nodes if node.op == "placeholder")
     lowering = Lowering(graph_module)
     with torch.no_grad():
@@ -97,39 +97,6 @@ def lower(
     )
     nodes = {value: node for node, value in lowering.names.items()}  # of a fused layer, the last of its nodes
     return Lowered(Artifact(program, built.tensors), nodes)
-
-
-def check_exportable(graph_module: fx.GraphModule) -> None:
-    """Refuse what the engine cannot run, in the network's words.
-
-    Raises:
-        InputError: the network takes several inputs, holds copies of images in a value, or has an op that is none of
-        the
-            engine's.
-    """
-    sources = [node for node in graph_module.graph.nodes if node.op == "placeholder"]
-    if len(sources) != 1:
-        raise InputError(
-            f"net: it takes {len(sources)} inputs ({', '.join(n.name for n in sources)}); the engine takes one"
-        )
-    if len(shape(sources[0])) != 4:
-        raise InputError(f"net: its input has shape {shape_text(sources[0])}; the engine takes images [N, C, H, W]")
-    for node in graph_module.graph.nodes:
-        if not node.op.startswith("call") or is_constant(node) or not shape(node) or not node.users:
-            continue
-        room = room_of(node)
-        if room is None or room.lower is None:
-            why = why_opaque(graph_module, node) if room is None else f"the engine has no {room.kind}"
-            raise InputError(f"net: {path_of(node)!r} cannot be exported: {why}")
-        if copies(node) != 1 and kind_of(node) != "gate" and not _is_decision(graph_module, node):
-            raise InputError(f"net: {path_of(node)!r} holds several copies of an image; the engine runs one at a time")
-
-
-def _is_decision(graph_module: fx.GraphModule, node: fx.Node) -> bool:
-    source = node
-    while source.all_input_nodes and source.op == "call_function":
-        source = source.all_input_nodes[0]
-    return isinstance(module_of(graph_module, source), Gate)
 
 
 class Lowering:
@@ -225,6 +192,11 @@ class Lowering:
             )
         pairs = said.tensors["bias"].read(self.graph_module)
         self.emit(node, "constant", (), {}, {"bias": pairs[1::2] - pairs[::2]})
+
+    def sum(self, node: fx.Node) -> None:
+        """A sum; where all of one may be skipped, it is left to the larger sum that it is part of."""
+        if not part_of_sum(node):
+            self.emit(node, "add", summands(node), {})
 
     def fold(self, node: fx.Node, call: Call) -> None:
         """A sum of slices."""

@@ -39,7 +39,7 @@ def _work(node: fx.Node, call: Call) -> Work:
 
 
 def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
-    lowering.emit(node, "add", call.inputs, {})
+    lowering.sum(node)
 
 
 ROOM = Room(

@@ -56,9 +56,18 @@ def read_network(
     """
     graph_module = trace(net, example_inputs, leaf_modules, SPELLINGS, in_both_modes)
     make_pure(graph_module)
+    _leave_out_unread(graph_module)
     read_again(graph_module)
     graph_module.meta[_READ] = True
     return graph_module
+
+
+def _leave_out_unread(graph_module: fx.GraphModule) -> None:
+    """What nobody reads is no work, as the engine has it; but for what writes into a value that somebody does."""
+    for node in reversed(list(graph_module.graph.nodes)):
+        if not node.users and node.op not in ("placeholder", "output") and not node.meta.get("writes"):
+            graph_module.graph.erase_node(node)
+    graph_module.recompile()
 
 
 def is_read(net: nn.Module) -> bool:

@@ -53,7 +53,8 @@ class Call:
 class Work(NamedTuple):
     """Multiply-adds of one op for one image: unit for each pair of an input and an output channel of one group.
 
-    `kind` is conv, linear or matmul, which are counted; or pool, norm, add, which are only listed.
+    `kind` is conv, linear or matmul (of what no room knows), which are counted; or pool, norm, add, which are only
+    listed.
     """
 
     kind: str

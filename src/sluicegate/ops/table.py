@@ -30,7 +30,6 @@ from sluicegate.ops import (
     layer_norm,
     linear,
     lstm,
-    matmul,
     max_pool,
     multiply,
     pad,
@@ -52,7 +51,7 @@ from sluicegate.ops.room import Call, ModuleParser, Room, call_of, zeros_of
 ROOMS: dict[str, Room] = {
     room.kind: room
     for room in (
-        *(conv.ROOM, transposed_conv.ROOM, linear.ROOM, channel_affine.ROOM, matmul.ROOM, lstm.ROOM),
+        *(conv.ROOM, transposed_conv.ROOM, linear.ROOM, channel_affine.ROOM, lstm.ROOM),
         *(activation.ROOM, prelu.ROOM, affine.ROOM, add.ROOM, multiply.ROOM, identity.ROOM, constant.ROOM),
         *(max_pool.ROOM, avg_pool.ROOM, adaptive_pool.ROOM, global_pool.ROOM, channel_pool.ROOM, fold.ROOM),
         *(concat.ROOM, slice.ROOM, split.ROOM, crop.ROOM, pad.ROOM, resize.ROOM, subsample.ROOM),

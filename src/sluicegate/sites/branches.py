@@ -6,7 +6,8 @@ one with the fewest layers is the shortcut; each that has more is a branch: two 
 are.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from torch import fx
@@ -37,51 +38,55 @@ def is_layer(node: fx.Node) -> bool:
 
 
 def find_branches(graph_module: fx.GraphModule) -> list[Branch]:
-    """Every residual branch, in order of execution."""
+    """Every residual branch, in order of execution; no two have one name."""
     graph = graph_module.graph
-    dominators = immediate_dominators(graph)
-    order = {node: i for i, node in enumerate(graph.nodes)}
+    sums = _Sums(immediate_dominators(graph), {node: i for i, node in enumerate(graph.nodes)})
     found: dict[str, Branch] = {}
     for total in graph.nodes:
-        if kind_of(total) != "add" or _is_summand(total):
-            continue
-        for branch in _branches_of(total, dominators, order):
-            name = branch.name if branch.name not in found else branch.end.name
-            found[name] = Branch(name, branch.fork, branch.end, branch.total, branch.nodes)
+        if kind_of(total) == "add" and not sums.is_part(total):
+            for branch in sums.branches_of(total):
+                name = next(name for name in _names(branch) if name not in found)
+                found[name] = replace(branch, name=name)
     return list(found.values())
 
 
-def _is_summand(node: fx.Node) -> bool:
-    """Whether a sum is only part of a larger one, which adds it once."""
-    if len(node.users) != 1 or kind_of(total := next(iter(node.users))) != "add":
-        return False
-    return call_of(total).inputs.count(node) == 1  # type: ignore[union-attr]
+@dataclass(frozen=True)
+class _Sums:
+    """Sums of sums, and the branches that they end.
 
+    Attributes:
+        dominators: of each node the last one on every path to it.
+        order: of execution.
+    """
 
-def _summands(total: fx.Node) -> list[tuple[fx.Node, fx.Node]]:
-    """What a sum of sums adds, each with the addition that it goes into."""
-    call = call_of(total)
-    assert call is not None
-    found: list[tuple[fx.Node, fx.Node]] = []
-    for x in call.inputs:
-        found += _summands(x) if kind_of(x) == "add" and _is_summand(x) else [(x, total)]
-    return found
+    dominators: dict[fx.Node, fx.Node | None]
+    order: dict[fx.Node, int]
 
+    def is_part(self, node: fx.Node) -> bool:
+        """Whether a sum is only part of a larger one, which adds it once and begins at the same fork."""
+        if len(node.users) != 1 or kind_of(total := next(iter(node.users))) != "add":
+            return False
+        once = call_of(total).inputs.count(node) == 1  # type: ignore[union-attr]
+        return once and self.dominators[total] is self.dominators[node]
 
-def _branches_of(total: fx.Node, dominators: dict[fx.Node, fx.Node | None], order: dict[fx.Node, int]) -> list[Branch]:
-    fork = dominators[total]
-    summands = _summands(total)
-    if fork is None:
-        return []
-    sides = [(end, addition, between(fork, end)) for end, addition in summands]
-    layers = [sum(map(is_layer, nodes)) for _, _, nodes in sides]
-    found = []
-    for (end, addition, nodes), count in zip(sides, layers, strict=True):
-        closed = all(user in nodes or user is addition for n in nodes for user in n.users)
-        if count > min(layers) and closed:
-            ordered = tuple(sorted(nodes, key=order.__getitem__))
-            found.append(Branch(_common_name(ordered), fork, end, addition, ordered))
-    return found
+    def branches_of(self, total: fx.Node) -> Iterator[Branch]:
+        """The summands that have more layers than the one that has the fewest."""
+        fork = self.dominators[total]
+        if fork is None:
+            return
+        sides = [(end, addition, between(fork, end)) for end, addition in self._summands(total)]
+        layers = [sum(map(is_layer, nodes)) for _, _, nodes in sides]
+        for (end, addition, nodes), count in zip(sides, layers, strict=True):
+            closed = all(user in nodes or (n is end and user is addition) for n in nodes for user in n.users)
+            if count > min(layers) and closed:
+                yield Branch("", fork, end, addition, tuple(sorted(nodes, key=self.order.__getitem__)))
+
+    def _summands(self, total: fx.Node) -> list[tuple[fx.Node, fx.Node]]:
+        """What a sum of sums adds, each with the addition that it goes into."""
+        found: list[tuple[fx.Node, fx.Node]] = []
+        for x in call_of(total).inputs:  # type: ignore[union-attr]
+            found += self._summands(x) if kind_of(x) == "add" and self.is_part(x) else [(x, total)]
+        return found
 
 
 def name_of(node: fx.Node) -> str:
@@ -89,8 +94,12 @@ def name_of(node: fx.Node) -> str:
     return str(node.target) if node.op == "call_module" else node.name
 
 
-def _common_name(nodes: tuple[fx.Node, ...]) -> str:
-    """The module that holds all of them: layer1.0 for layer1.0.conv1 and layer1.0.bn1; else the first one's name."""
-    paths = [str(n.target).split(".")[:-1] for n in nodes if n.op == "call_module"]
+def _names(branch: Branch) -> Iterator[str]:
+    """What a branch may be called: the module that holds all of it (layer1.0 for layer1.0.conv1 and layer1.0.bn1), else
+    after its first op, or its last; never as one of its layers, whose channels have that name."""
+    paths = [str(n.target).split(".")[:-1] for n in branch.nodes if n.op == "call_module"]
     shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))
-    return ".".join(parts[0] for parts in shared) or name_of(nodes[0])
+    if module := ".".join(parts[0] for parts in shared):
+        yield module
+    for name in (name_of(branch.nodes[0]), name_of(branch.end), branch.end.name):
+        yield f"{name}.branch"

@@ -181,16 +181,21 @@ class _Walk:
 
 
 def passes(node: fx.Node) -> bool:
-    """Whether an op hands its one input's channels on, channel c as channel c; it may shift them."""
+    """Whether an op hands its one input's channels on, channel c as channel c, or as channels m c to m c + m - 1 of a
+    depthwise convolution with a multiplier m; it may shift them."""
     call, room = call_of(node), room_of(node)
     if call is None or room is None or room.links is None or len(call.inputs) != 1 or is_layer(node):
         return False
-    if channel_count(node) != channel_count(call.inputs[0]) or kind_of(node) in ("layer_mask", "select", "difference"):
+    if kind_of(node) in ("layer_mask", "select", "difference"):
         return False
     (link,) = room.links(node, call)
+    if isinstance(link, Mixed) and link.groups == link.inputs:
+        return link.outputs % link.inputs == 0
+    if channel_count(node) != channel_count(call.inputs[0]):
+        return False
     if isinstance(link, Sources):
         return bool((link.sources == range(channel_count(node))).all())
-    return isinstance(link, Mixed) and (kind_of(node) == "group_norm" or link.groups == link.inputs == link.outputs)
+    return kind_of(node) == "group_norm"
 
 
 def readers_of(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
@@ -234,15 +239,20 @@ def find_branch_ends(graph_module: fx.GraphModule) -> list[Channels]:
 
 
 def find_branch_inputs(graph_module: fx.GraphModule) -> list[Channels]:
-    """What the first layers of every residual branch read, in order of execution; masked for them alone."""
-    found = []
+    """What the first layers of every residual branch read, in order of execution; masked for them alone.
+
+    Where one branch begins with another, the larger one has the gates.
+    """
+    found: dict[str, Channels] = {}
     for branch in find_branches(graph_module):
         first = next(n for n in branch.nodes if is_layer(n))
         value = first.all_input_nodes[0]
         readers = tuple(n for n in branch.nodes if n in value.users and is_layer(n))
-        if len(layout_of(value).channels) == 1 and copies(value) == 1:
-            found.append(Channels(f"{name_of(first)}.in", value, value, branch, readers))
-    return found
+        name = f"{name_of(first)}.in"
+        smaller = name in found and len(found[name].users or ()) >= len(readers)
+        if len(layout_of(value).channels) == 1 and copies(value) == 1 and not smaller:
+            found[name] = Channels(name, value, value, branch, readers)
+    return list(found.values())
 
 
 def find_concatenations(graph_module: fx.GraphModule) -> list[Channels]:
@@ -280,9 +290,13 @@ def _shared(places: Places, found: list[Channels]) -> list[Channels]:
 
 
 def _unit(chain: Iterable[fx.Node]) -> int:
-    sizes = [
-        channel_count(node) // call_of(node).attributes["groups"]  # type: ignore[union-attr]
-        for node in chain
-        if kind_of(node) == "group_norm"
-    ]
-    return lcm(*sizes) if sizes else 1
+    """So many adjacent channels of a chain's last value belong together."""
+    unit = 1
+    for node in list(chain)[1:]:
+        call = call_of(node)
+        assert call
+        if kind_of(node) == "group_norm":
+            unit = lcm(unit, channel_count(node) // call.attributes["groups"])
+        elif kind_of(node) == "conv":
+            unit *= channel_count(node) // channel_count(call.inputs[0])
+    return unit
