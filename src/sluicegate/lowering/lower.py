@@ -117,11 +117,13 @@ def check_exportable(graph_module: fx.GraphModule) -> None:
     for node in graph_module.graph.nodes:
         if not node.op.startswith("call") or is_constant(node) or not shape(node) or not node.users:
             continue
+        if _is_decision(graph_module, node):
+            continue
         room = room_of(node)
         if room is None or room.lower is None:
             why = why_opaque(graph_module, node) if room is None else f"the engine has no {room.kind}"
             raise InputError(f"net: {path_of(node)!r} cannot be exported: {why}")
-        if copies(node) != 1 and kind_of(node) != "gate" and not _is_decision(graph_module, node):
+        if copies(node) != 1:
             raise InputError(f"net: {path_of(node)!r} holds several copies of an image; the engine runs one at a time")
 
 
