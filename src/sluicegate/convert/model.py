@@ -16,7 +16,6 @@ from sluicegate.gates import Gate, GateRecord, GateRecords, GateSite, Strategy
 from sluicegate.graph import names_of, output_of, rename
 from sluicegate.ops import read_copy
 
-
 _NAMES = "_names of nodes"
 
 

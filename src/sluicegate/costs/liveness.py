@@ -183,19 +183,17 @@ class _Channels:
         return found
 
     def _opinion(self, reader: fx.Node, place: int, unread: dict[fx.Node, Flags]) -> Flags | None:
-        """What one reader says of the channels of its input at `place`; None where it reads all."""
+        """What one reader says of the channels of its input at `place`, where a slice reads some alone; None where it is
+        not known."""
         call, room = call_of(reader), room_of(reader)
         if call is None or room is None or room.links is None:
             return None
         if reader in self.own:
             return self.own[reader]
-        flags = unread.get(reader)
+        flags = unread.get(reader, np.full(channel_count(reader), OPEN))
         if room.zeros == "product":
             others = [flags for i, flags in enumerate(self._pushed(reader, call, self.zero)) if i != place]
-            known = [flags, *others] if flags is not None else others
-            flags = _first_closed(known, channel_count(reader))
-        if flags is None:
-            return None
+            flags = _first_closed([flags, *others], channel_count(reader))
         return room.links(reader, call)[place].pull(flags)
 
 
