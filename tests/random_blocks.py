@@ -389,26 +389,23 @@ class Chain(nn.Module):
         return self.layers(x)
 
 
-BLOCKS: Sequence[Callable[[random.Random, int], nn.Module]] = (
+Block = Callable[[random.Random, int], nn.Module]
+
+RESIDUAL: Sequence[Block] = (
     Branches,
     Nested,
     PreActivation,
     InvertedExcite,
-    Dense,
-    Inception,
-    Shuffled,
-    CrossStage,
     Scaled,
     Selective,
     GroupNormed,
     InstanceNormed,
     ConvNext,
     Hourglass,
-    Unshuffled,
-    SpatialAttention,
-    Padded,
-    Numbers,
-    Fire,
     Grouped,
-    Chain,
 )
+"""With a layer gate's place, and channels inside."""
+JOINED: Sequence[Block] = (Dense, Inception, CrossStage, Scaled)
+"""With a concatenation that layers read."""
+OTHERS: Sequence[Block] = (Shuffled, Unshuffled, SpatialAttention, Padded, Numbers, Fire, Chain)
+BLOCKS: Sequence[Block] = (*RESIDUAL, *(block for block in JOINED if block is not Scaled), *OTHERS)

@@ -1,22 +1,22 @@
 """Small random networks of every block kind that channel and layer gates know, for property tests."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-from random_blocks import BLOCKS, Residual, conv_bn
+from random_blocks import BLOCKS, Block, Residual, conv_bn
 from torch import Tensor, nn
 
 
-def random_residual_net(seed: int) -> nn.Module:
-    """Stem, 1 to 4 random residual blocks, pooled classifier; batch norms have random statistics."""
+def random_residual_net(seed: int, blocks: int | None = None) -> nn.Module:
+    """Stem, so many or 1 to 4 random residual blocks, pooled classifier; batch norms have random statistics."""
     rng = random.Random(seed)
     torch.manual_seed(seed)
     channels = 4 * rng.randint(1, 4)
     layers: list[nn.Module] = [_conv(3, channels, 3, 1), nn.BatchNorm2d(channels), nn.ReLU()]
     if rng.random() < 0.5:
         layers.append(nn.MaxPool2d(2))
-    for _ in range(rng.randint(1, 4)):
+    for _ in range(blocks or rng.randint(1, 4)):
         out = channels if rng.random() < 0.5 else 4 * rng.randint(1, 4)
         stride = rng.choice((1, 1, 2))
         layers.append(_block(rng, channels, out, stride))
@@ -42,13 +42,13 @@ def random_chain(seed: int) -> nn.Module:
 class RandomNet(nn.Module):
     """A stem, some blocks of public networks, and one of several ends: logits [N, 5]."""
 
-    def __init__(self, seed: int, kinds: Sequence[Callable[[random.Random, int], nn.Module]] = BLOCKS) -> None:
+    def __init__(self, seed: int, first: Sequence[Block] = BLOCKS) -> None:
         super().__init__()
         rng = random.Random(seed)
         torch.manual_seed(seed)
         channels = 4 * rng.randint(1, 3)
         layers: list[nn.Module] = [conv_bn(rng, 3, channels)]
-        for _ in range(rng.randint(1, 3)):
+        for kinds in (first, *[BLOCKS] * rng.randint(0, 2)):
             layers.append(rng.choice(kinds)(rng, channels))
         self.trunk = nn.Sequential(*layers)
         self.pool = rng.choice((nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(1), nn.AdaptiveAvgPool2d((3, 2))))
@@ -61,9 +61,9 @@ class RandomNet(nn.Module):
         return self.end(self.pool(self.last(self.trunk(x))).flatten(1))
 
 
-def random_net(seed: int) -> nn.Module:
-    """A network of one to three blocks of any kind."""
-    return randomise_norms(RandomNet(seed))
+def random_net(seed: int, first: Sequence[Block] = BLOCKS) -> nn.Module:
+    """A network of one to three blocks, the first of which is one of these."""
+    return randomise_norms(RandomNet(seed, first))
 
 
 def randomise_norms(net: nn.Module) -> nn.Module:
@@ -73,7 +73,10 @@ def randomise_norms(net: nn.Module) -> nn.Module:
             assert norm.running_mean is not None and norm.running_var is not None
             norm.running_mean.normal_(0, 0.3)
             norm.running_var.uniform_(0.5, 2)
-        if isinstance(norm, (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm2d)) and norm.weight is not None:
+        if (
+            isinstance(norm, (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm2d))
+            and norm.weight is not None
+        ):
             nn.init.uniform_(norm.weight, 0.5, 1.5)
             nn.init.normal_(norm.bias, 0, 0.5)
     return net.eval()

@@ -2,10 +2,10 @@
 
 Legend: S scenarios, C channels, G gates of a site.
 
-Nothing here asks the library what a closed gate saves. The graph is run in float64, once for each scenario: which gates are
-open. A channel is zero where all its numbers are, and needed where anything that is asked for has a gradient in it: the
-output, and the logits of the gates that act on something needed. So that neither comes about by chance, activations have
-no flat parts and maxima look at all pixels while this is found out; zeros stay zeros.
+Nothing here asks the library what a closed gate saves. The graph is run in float64, once for each scenario: which gates
+are open. A channel is zero where all its numbers are, and needed where anything that is asked for has a gradient in it: the
+output, and the logits of the gates that act on something needed. So that neither comes about by chance, activations
+have no flat parts and maxima look at all pixels while this is found out; zeros stay zeros.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,22 +53,30 @@ def over_channels(node: fx.Node, flags: Tensor) -> Tensor:
     return spread.reshape([size if side in channels else 1 for side, size in enumerate(sides)])
 
 
-def reach(gated: GatedModel, opens: Opens) -> Reach:
-    """Find out what matters in each scenario; the network is in float64."""
+def reach(gated: GatedModel, opens: Opens, skips: Tensor, before: Mapping[str, Tensor] | None = None) -> Reach:
+    """Find out what matters in each scenario; the network is in float64.
+
+    Args:
+        skips: [S], whether other gates may go unasked than in the first scenario: those in a layer that is skipped, while
+            all are asked that come before a closed channel.
+        before: sites that are looked at in any case -> [S], in which scenarios.
+    """
     scenarios = len(next(iter(opens.values())))
     image = torch.randn(1, *gated._input_shapes[0][1:], generator=torch.Generator().manual_seed(7)).double()
     run = _Structure(gated.network, opens)
     with torch.enable_grad():
         output, _ = run.run(image.repeat(scenarios, *(1,) * (image.dim() - 1)).requires_grad_())
-    asked = {site: torch.zeros(scenarios, dtype=torch.bool) for site in opens}
+    asked = {site: torch.zeros(scenarios, dtype=torch.bool) for site in opens} | dict(before or {})
     while True:
         grads = _gradients(run, output, asked)
-        before = {site: flags.clone() for site, flags in asked.items()}
+        more = dict(asked)
         for node, site in run.acts.items():
             if grads.get(node) is not None:
-                asked[site] |= grads[node].flatten(1).any(1)
-        if all(torch.equal(asked[site], before[site]) for site in asked):
+                found = more[site] | grads[node].flatten(1).any(1)
+                more[site] = found | (found[0] & ~skips)
+        if all(torch.equal(asked[site], more[site]) for site in asked):
             break
+        asked = more
     zero = {node: (by_channel(node, value) == 0).all(2) for node, value in run.values.items()}
     needed = {node: by_channel(node, grads[node]).any(2) for node in run.values if grads.get(node) is not None}
     return Reach(zero, {node: needed.get(node, torch.zeros_like(zero[node])) for node in zero}, asked)
@@ -113,7 +121,9 @@ class _Structure(fx.Interpreter):
         self.acts: dict[fx.Node, str] = {}
 
     def run_node(self, n: fx.Node) -> Any:
-        value = self._decided(n) if kind_of(n) == "gate" else self._bent(n) if kind_of(n) in _BENT else super().run_node(n)
+        value = (
+            self._decided(n) if kind_of(n) == "gate" else self._bent(n) if kind_of(n) in _BENT else super().run_node(n)
+        )
         if isinstance(value, Tensor) and call_of(n) is not None:
             self.values[n] = value
         if n.op == "placeholder":

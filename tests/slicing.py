@@ -1,10 +1,11 @@
 """An independent way to run and to count a gated network for one image: with the closed parts physically cut out.
 
-Nothing here asks the library which channels or branches matter; `reach.py` finds that out. A channel is cut if some closed
-gate by itself makes it zero, or leaves nobody who needs it. (Where it takes two, as for the sum of two gated values, the
-channel stays: a channel has one gate.) Convolutions and linear layers then have the filters that are left, and in them the
-inputs that are left, and each of their multiplies is counted; every other op reads zeros in the place of what was cut. A
-layer of which nothing is needed is not run.
+Nothing here asks the library which channels or branches matter; `reach.py` finds that out. A channel is cut if some
+closed gate by itself makes it zero, or leaves nobody who needs it. (Where it takes two, as for the sum of two gated
+values, the channel stays. Where either of two would do, the library knows one: then what is left is a lower bound of its
+count, and `in_doubt`.) Convolutions and linear layers have the filters and inputs that are left, and each of their
+multiplies is counted; every other op reads zeros in the place of what was cut. A layer of which nothing is needed is not
+run.
 """
 
 import copy
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from reach import Opens, over_channels, reach
+from reach import Opens, Reach, over_channels, reach
 from torch import Tensor, fx, nn
 
 from sluicegate.convert import GatedModel
@@ -38,17 +39,21 @@ class SlicedRun:
 
     Attributes:
         macs: of the last image: multiplies, and additions where a head averages.
+        in_doubt: whether for that image a channel was cut whose gate is open, by another one.
     """
 
     def __init__(self, gated: GatedModel) -> None:
         self.gated = copy.deepcopy(gated).double().eval()
-        self.macs = 0
+        self.macs, self.in_doubt = 0, False
         self._exits = [name for name, site in gated.sites.items() if site.kind == "exit"]
         self._gates = [
             (name, i) for name, site in gated.sites.items() for i in range(site.gates) if site.kind != "exit"
         ]
         self._decided = self._decisions()
-        self._by_exit = {leaves: reach(self.gated, self._one_closed(leaves)) for leaves in (None, *self._exits)}
+        kinds = [self.gated.sites[name].kind for name, _ in self._gates]
+        self._of_channels = torch.tensor([False, *(kind == "channel" for kind in kinds)])
+        self._by_exit = {None: self._reach(None)}
+        self._by_exit |= {leaves: self._reach(leaves) for leaves in self._exits}
 
     def run(self, image: Tensor, gates: GateRecords, index: int) -> Tensor:
         """The network's output for `image`, which is number `index` in the records."""
@@ -67,22 +72,33 @@ class SlicedRun:
             opens[name][scenario, i] = 0
         return opens | ({leaves: torch.zeros(1 + len(self._gates), 1)} if leaves else {})
 
+    def _reach(self, leaves: str | None) -> Reach:
+        """What matters to images that leave at an exit, or go on. Gates in front of an exit are looked at, whoever needs
+        them later."""
+        names = list(self.gated.sites)  # in order of execution
+        before = {name: self._by_exit[None].asked[name] for name in names[: names.index(leaves)]} if leaves else {}
+        return reach(self.gated, self._one_closed(leaves), ~self._of_channels, before)
+
     def _left(self, opens: Opens) -> Left:
         leaves = next((name for name in self._exits if opens[name].item() == 0), None)
         found = self._by_exit[leaves]
         is_closed = torch.tensor([False, *(opens[name][0, i].item() == 0 for name, i in self._gates)])
         channels, runs = {}, set()
+        self.in_doubt = False
         for node, needed in found.needed.items():
             closed = is_closed & self._decided[node]
             alive = needed & ~found.zero[node]  # [S, C]
-            channels[node] = ~(alive[0] & ~alive[closed]).any(0)
+            kills = alive[0] & ~alive  # [S, C]
+            channels[node] = ~kills[closed].any(0)
+            others = kills[~is_closed & self._decided[node] & self._of_channels].any(0)
+            self.in_doubt |= bool((kills[closed & self._of_channels].any(0) & others).any())
             if needed[0].any() and needed[closed].any(1).all():
                 runs.add(node)
         return Left(channels, runs)
 
     def _decisions(self) -> dict[fx.Node, Tensor]:
-        """[S] for each node: whether the scenario's gate has decided by then; one that comes later spares nothing, but for
-        what gates alone look at, which can wait."""
+        """[S] for each node: whether the scenario's gate has decided by then; one that comes later spares nothing, but
+        for what gates alone look at, which can wait."""
         names, found = ["", *(name for name, _ in self._gates)], {}
         decided: set[str] = set()
         waiting: set[fx.Node] = set()
