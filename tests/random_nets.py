@@ -1,33 +1,22 @@
 """Small random networks of every block kind that channel and layer gates know, for property tests."""
 
 import random
+from collections.abc import Sequence
 
 import torch
+from random_blocks import BLOCKS, Block, Residual, conv_bn
 from torch import Tensor, nn
 
 
-class Residual(nn.Module):
-    """act(body(x) + shortcut(x))."""
-
-    def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
-        super().__init__()
-        self.body = body
-        self.shortcut = shortcut
-        self.act = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.body(x) + self.shortcut(x))
-
-
-def random_residual_net(seed: int) -> nn.Module:
-    """Stem, 1 to 4 random residual blocks, pooled classifier; batch norms have random statistics."""
+def random_residual_net(seed: int, blocks: int | None = None) -> nn.Module:
+    """Stem, so many or 1 to 4 random residual blocks, pooled classifier; batch norms have random statistics."""
     rng = random.Random(seed)
     torch.manual_seed(seed)
     channels = 4 * rng.randint(1, 4)
     layers: list[nn.Module] = [_conv(3, channels, 3, 1), nn.BatchNorm2d(channels), nn.ReLU()]
     if rng.random() < 0.5:
         layers.append(nn.MaxPool2d(2))
-    for _ in range(rng.randint(1, 4)):
+    for _ in range(blocks or rng.randint(1, 4)):
         out = channels if rng.random() < 0.5 else 4 * rng.randint(1, 4)
         stride = rng.choice((1, 1, 2))
         layers.append(_block(rng, channels, out, stride))
@@ -50,14 +39,46 @@ def random_chain(seed: int) -> nn.Module:
     return randomise_norms(net)
 
 
+class RandomNet(nn.Module):
+    """A stem, some blocks of public networks, and one of several ends: logits [N, 5]."""
+
+    def __init__(self, seed: int, first: Sequence[Block] = BLOCKS) -> None:
+        super().__init__()
+        rng = random.Random(seed)
+        torch.manual_seed(seed)
+        channels = 4 * rng.randint(1, 3)
+        layers: list[nn.Module] = [conv_bn(rng, 3, channels)]
+        for kinds in (first, *[BLOCKS] * rng.randint(0, 2)):
+            layers.append(rng.choice(kinds)(rng, channels))
+        self.trunk = nn.Sequential(*layers)
+        self.pool = rng.choice((nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(1), nn.AdaptiveAvgPool2d((3, 2))))
+        out = channels * (6 if self.pool.output_size == (3, 2) else 1)
+        ends = (nn.Linear(out, 5), nn.Sequential(nn.Linear(out, 12), nn.ReLU(), nn.Dropout(0.1), nn.Linear(12, 5)))
+        self.end = rng.choice(ends)
+        self.last = conv_bn(rng, channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.end(self.pool(self.last(self.trunk(x))).flatten(1))
+
+
+def random_net(seed: int, first: Sequence[Block] = BLOCKS) -> nn.Module:
+    """A network of one to three blocks, the first of which is one of these."""
+    return randomise_norms(RandomNet(seed, first))
+
+
 def randomise_norms(net: nn.Module) -> nn.Module:
-    """Give every batch norm statistics, scales and shifts that are not trivial."""
-    for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm2d)):
-        assert norm.running_mean is not None and norm.running_var is not None
-        norm.running_mean.normal_(0, 0.3)
-        norm.running_var.uniform_(0.5, 2)
-        nn.init.uniform_(norm.weight, 0.5, 1.5)
-        nn.init.normal_(norm.bias, 0, 0.5)
+    """Give every norm statistics, scales and shifts that are not trivial."""
+    for norm in net.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            assert norm.running_mean is not None and norm.running_var is not None
+            norm.running_mean.normal_(0, 0.3)
+            norm.running_var.uniform_(0.5, 2)
+        if (
+            isinstance(norm, (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm2d))
+            and norm.weight is not None
+        ):
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.bias, 0, 0.5)
     return net.eval()
 
 

@@ -43,9 +43,7 @@ GATINGS: dict[str, Any] = {
 @pytest.mark.parametrize("gating", GATINGS.values(), ids=GATINGS)
 @pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("groups, made", [(8, 16), (8, 24), (4, 16), (2, 8)])
-def test_the_model_counts_what_the_engine_runs(
-    groups: int, made: int, norm: bool, gating: Any, tmp_path: Path
-) -> None:
+def test_the_model_counts_what_the_engine_runs(groups: int, made: int, norm: bool, gating: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)
     gated = gated_like(Multiplied(groups, made, norm).eval(), gating, IMAGES)
     file_agrees(gated, IMAGES, tmp_path)

@@ -12,28 +12,29 @@ N, C = 5, 6
 FACTORS = {"hard": lambda g: torch.randint(2, (N, g)).double(), "scaling": lambda g: 2 * torch.rand(N, g).double()}
 
 
-def _spread(factor: Tensor) -> Tensor:
-    return factor.repeat_interleave(C // factor.shape[1], dim=1)[:, :, None, None]
+def _spread(factor: Tensor, x: Tensor) -> Tensor:
+    return factor.repeat_interleave(C // factor.shape[1], dim=1).reshape(N, C, *(1,) * (x.dim() - 2))
 
 
 PLAIN: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
-    "channels": (lambda x, f, s: mask_channels(x, f), lambda x, f, s: x * _spread(f)),
-    "relu": (lambda x, f, s: masked_relu(x.clone(), f), lambda x, f, s: x.relu() * _spread(f)),
-    "sum": (lambda x, f, s: masked_sum(x, f, s), lambda x, f, s: s + x * _spread(f)),
-    "sum-relu": (lambda x, f, s: masked_sum(x, f, s, True), lambda x, f, s: (s + x * _spread(f)).relu()),
+    "channels": (lambda x, f, s: mask_channels(x, f), lambda x, f, s: x * _spread(f, x)),
+    "relu": (lambda x, f, s: masked_relu(x.clone(), f), lambda x, f, s: x.relu() * _spread(f, x)),
+    "sum": (lambda x, f, s: masked_sum(x, f, s), lambda x, f, s: s + x * _spread(f, x)),
+    "sum-relu": (lambda x, f, s: masked_sum(x, f, s, True), lambda x, f, s: (s + x * _spread(f, x)).relu()),
 }
 
 
+@pytest.mark.parametrize("pixels", [(4, 3), (4,), ()], ids=["map", "line", "vector"])
 @pytest.mark.parametrize("factors", FACTORS)
 @pytest.mark.parametrize("gates", [1, 3, 6])
 @pytest.mark.parametrize("name", PLAIN)
-def test_a_mask_is_the_plain_product(name: str, gates: int, factors: str) -> None:
+def test_a_mask_is_the_plain_product(name: str, gates: int, factors: str, pixels: tuple[int, ...]) -> None:
     torch.manual_seed(gates)
     mask, plain = PLAIN[name]
     factor = FACTORS[factors](gates)
-    x, shortcut = torch.randn(2, N, C, 4, 3, dtype=torch.float64)
+    x, shortcut = torch.randn(2, N, C, *pixels, dtype=torch.float64)
     inputs = [t.requires_grad_() for t in (x, factor, shortcut)]
-    weight = torch.randn(N, C, 4, 3, dtype=torch.float64)
+    weight = torch.randn(N, C, *pixels, dtype=torch.float64)
     results = []
     for function in (mask, plain):
         value = function(*inputs)

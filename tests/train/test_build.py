@@ -130,7 +130,7 @@ class Table:
 
 
 def test_milliseconds_are_added_to_the_methods_objective(monkeypatch):
-    monkeypatch.setattr("sluicegate.train.budget.read_table", lambda path: path)
+    monkeypatch.setattr("sluicegate.train.budget.LatencyTable.load", lambda path: path)
     monkeypatch.setattr("sluicegate.train.budget.LatencyModel", Table)
     made = replace(recipe(), latency=LatencyRecipe("table.json", 1.0, weight=3.0))
     plain, aimed = (build_subject(one, images()) for one in (recipe(), made))

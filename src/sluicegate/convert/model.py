@@ -6,13 +6,17 @@ Legend: N images, G gates of a site.
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
+import torch
 from torch import Tensor, fx, nn
 
 from sluicegate.convert.fused import FusedForward
 from sluicegate.costs import MacModel
 from sluicegate.errors import InputError
 from sluicegate.gates import Estimator, Gate, GateRecord, GateRecords, GateSite, Strategy
-from sluicegate.graph import output_of
+from sluicegate.graph import names_of, output_of, rename
+from sluicegate.ops import read_copy
+
+_NAMES = "_names of nodes"
 
 
 class GatedOutput(NamedTuple):
@@ -104,6 +108,17 @@ class GatedModel(nn.Module):
             output,
             GateRecords({name: GateRecord(self.sites[name], *pair) for name, pair in decisions.items()}),
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), _NAMES: names_of(self.network.graph)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Of copies and of what is unpickled: their graph is read anew, so that it can be lowered."""
+        super().__setstate__({name: value for name, value in state.items() if name != _NAMES})
+        rename(self.network, state[_NAMES])
+        like = next((p for p in self.parameters() if p.is_floating_point()), torch.empty(0))
+        read_copy(self.network, [torch.empty(shape, dtype=like.dtype, device="meta") for shape in self._input_shapes])
+        output_of(self.network.graph).meta["gated"] = True
 
     def _check(self, inputs: tuple[Tensor, ...]) -> None:
         if len(inputs) != len(self._input_shapes):

@@ -76,7 +76,7 @@ def liveness(graph_module: fx.GraphModule) -> Liveness:
     """Walk a gated graph (or a plain one, where every answer is empty)."""
     masks = {n: _site(graph_module, n) for n in graph_module.graph.nodes if kind_of(n) in _ACTS_OF_GATES}
     numbers = _numbers(masks)
-    walk = _Channels(graph_module.graph, masks, numbers)
+    walk = _Channels(graph_module, masks, numbers)
     exits = {call_of(n).inputs[0]: site for n, site in masks.items() if site.kind == "exit"}  # type: ignore[union-attr]
     deciding = _deciding(graph_module)
     when, sites_when = _when(graph_module, masks, deciding)
@@ -112,11 +112,22 @@ def _numbers(masks: dict[fx.Node, GateSite]) -> FlagNumbers:
     return FlagNumbers(first, {name: site.gates for name, site in sites.items()})
 
 
+def _gate_of(graph_module: fx.GraphModule) -> dict[str, fx.Node]:
+    """Site -> the node at which its gates decide."""
+    nodes = graph_module.graph.nodes
+    gates = [(node, gate) for node in nodes if isinstance(gate := module_of(graph_module, node), Gate)]
+    return {site.name: node for node, gate in gates for site in gate.sites}
+
+
 class _Channels:
     """The two walks over channels."""
 
-    def __init__(self, graph: fx.Graph, masks: dict[fx.Node, GateSite], numbers: FlagNumbers) -> None:
+    def __init__(self, graph_module: fx.GraphModule, masks: dict[fx.Node, GateSite], numbers: FlagNumbers) -> None:
+        graph = graph_module.graph
         self.nodes = [node for node in graph.nodes if node.op != "output"]
+        self.order = {node: i for i, node in enumerate(graph.nodes)}
+        decided = {name: self.order[gate] for name, gate in _gate_of(graph_module).items()}
+        self.decided = np.repeat([decided[site] for site in numbers.first], [*numbers.gates.values()]).astype(int)
         self.own = {
             node: numbers.of_site(site.name, channel_count(node))
             for node, site in masks.items()
@@ -140,13 +151,19 @@ class _Channels:
         everything = np.full(channel_count(node), OPEN)
         if room.map == "open" or room.links is None:
             return everything
-        zero, unread = self.zero.get(node, everything), self.unread.get(node, everything)
+        zero, unread = self.zero.get(node, everything), self._known_unread(node)
         if room.map == "any":
             return np.where(unread != OPEN, unread, zero)
         flags = np.where(zero != OPEN, zero, unread)
         links = room.links(node, call)
         pushed = agreed([link.push(link.pull(flags)) for link in links], len(flags))
         return np.where(pushed == flags, flags, OPEN)
+
+    def _known_unread(self, node: fx.Node) -> Flags:
+        """Which flag leaves a channel unread, if its gate has decided by then: one that comes later saves nothing."""
+        unread = self.unread.get(node, np.full(channel_count(node), OPEN))
+        late = (unread >= 0) & (self.decided[np.maximum(unread, 0)] > self.order[node])
+        return np.where(late, OPEN, unread)
 
     def _zero(self) -> dict[fx.Node, Flags]:
         found: dict[fx.Node, Flags] = {}
@@ -183,19 +200,16 @@ class _Channels:
         return found
 
     def _opinion(self, reader: fx.Node, place: int, unread: dict[fx.Node, Flags]) -> Flags | None:
-        """What one reader says of the channels of its input at `place`; None where it reads all."""
+        """What one reader says of the channels of its input at `place`, where a slice reads some alone, if known."""
         call, room = call_of(reader), room_of(reader)
         if call is None or room is None or room.links is None:
             return None
         if reader in self.own:
             return self.own[reader]
-        flags = unread.get(reader)
+        flags = unread.get(reader, np.full(channel_count(reader), OPEN))
         if room.zeros == "product":
             others = [flags for i, flags in enumerate(self._pushed(reader, call, self.zero)) if i != place]
-            known = [flags, *others] if flags is not None else others
-            flags = _first_closed(known, channel_count(reader))
-        if flags is None:
-            return None
+            flags = _first_closed([flags, *others], channel_count(reader))
         return room.links(reader, call)[place].pull(flags)
 
 
@@ -248,10 +262,8 @@ class _Ways:
     sites: dict[str, frozenset[str]]
 
     def __post_init__(self) -> None:
-        nodes = list(self.graph_module.graph.nodes)
-        gates = [(node, gate) for node in nodes if isinstance(gate := module_of(self.graph_module, node), Gate)]
-        self.gate_of = {site.name: node for node, gate in gates for site in gate.sites}
-        self.order = {node: i for i, node in enumerate(nodes)}
+        self.gate_of = _gate_of(self.graph_module)
+        self.order = {node: i for i, node in enumerate(self.graph_module.graph.nodes)}
 
     def visit(self, node: fx.Node) -> None:
         """Find what one node asks for, whose users have been visited."""

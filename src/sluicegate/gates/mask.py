@@ -139,7 +139,7 @@ def _spread_along(factor: Tensor, x: Tensor, dim: int) -> Tensor:
 
 
 def _gathered(product: Tensor, factor: Tensor) -> Tensor:
-    """[N, C, H, W] -> [N, G], the sum over the channels and pixels of each gate."""
-    per_channel = product.sum(tuple(range(2, product.dim())))  # [N, C]
+    """[N, C, H, W] or [N, C] -> [N, G], the sum over the channels and pixels of each gate."""
+    per_channel = product.flatten(2).sum(2) if product.dim() > 2 else product.clone()  # [N, C]
     gates = factor.shape[1]
     return per_channel if gates == per_channel.shape[1] else per_channel.unflatten(1, (gates, -1)).sum(-1)

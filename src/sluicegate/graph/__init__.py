@@ -3,6 +3,9 @@
 from sluicegate.graph.dominators import between as between
 from sluicegate.graph.dominators import immediate_dominators as immediate_dominators
 from sluicegate.graph.edit import copy_in as copy_in
+from sluicegate.graph.edit import names_of as names_of
+from sluicegate.graph.edit import rename as rename
+from sluicegate.graph.evaluate import note_values as note_values
 from sluicegate.graph.evaluate import tensors_in as tensors_in
 from sluicegate.graph.evaluate import without_data as without_data
 from sluicegate.graph.leaves import class_name as class_name

@@ -1,6 +1,7 @@
 """Putting one traced network into another."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from torch import fx
 
@@ -34,3 +35,32 @@ def _copied(graph: fx.Graph, name: str, node: fx.Node, copies: dict[fx.Node, fx.
     made = graph.create_node(node.op, target, args, kwargs)
     made.meta = {key: value for key, value in node.meta.items() if key != "call"} | {"part": name}
     return made
+
+
+class Name(NamedTuple):
+    """What a node is called: its kind, its name, and the part of a network that it was copied in with."""
+
+    op: str
+    name: str
+    part: str | None
+
+
+def names_of(graph: fx.Graph) -> list[Name]:
+    """What every node is called, in order."""
+    return [Name(node.op, node.name, node.meta.get("part")) for node in graph.nodes]
+
+
+def rename(graph_module: fx.GraphModule, names: Sequence[Name]) -> None:
+    """Call nodes as they were called before pickling, which numbers them anew.
+
+    Where the graph has other nodes than it had, names stay as they are.
+    """
+    found = names_of(graph_module.graph)
+    if found == names or [name.op for name in found] != [name.op for name in names]:
+        return
+    renamed, copies = fx.Graph(graph_module), {}
+    for node, (op, name, part) in zip(graph_module.graph.nodes, names, strict=True):
+        args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), copies.__getitem__)
+        copies[node] = renamed.create_node(op, node.target, args, kwargs, name, node.type)
+        copies[node].meta = node.meta | {"part": part}
+    graph_module.graph = renamed

@@ -1,13 +1,13 @@
 """The values of a network's nodes without data, for two numbers of images (see `nodes.py`)."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from sluicegate.graph.nodes import IMAGES, call
+from sluicegate.graph.nodes import IMAGES, call, note_constant
 
 
 def for_images(example: Tensor) -> tuple[Tensor, Tensor]:
@@ -21,6 +21,16 @@ def without_data(net: nn.Module) -> nn.Module:
     tensors = (*net.parameters(), *net.buffers())
     empty: dict[int, Any] = {id(tensor): _empty_like(tensor) for tensor in tensors}
     return copy.deepcopy(net, empty).to("meta").eval()
+
+
+def note_values(graph_module: fx.GraphModule, examples: Iterable[Tensor]) -> None:
+    """Note the value of every node of a graph that knows none, as after unpickling."""
+    bare, given = without_data(graph_module), iter(examples)
+    for node in graph_module.graph.nodes:
+        if node.op != "output":
+            note_constant(node)
+            values = for_images(next(given)) if node.op == "placeholder" else values_of(bare, graph_module, node)
+            node.meta["values"] = values
 
 
 _KEEP_SHAPE = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Hardsigmoid, nn.GELU, nn.Tanh, nn.LeakyReLU,

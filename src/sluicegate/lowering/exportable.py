@@ -34,13 +34,13 @@ def _is_work(node: fx.Node) -> bool:
 
 
 def _refuse(graph_module: fx.GraphModule, node: fx.Node) -> None:
+    if _is_decision(graph_module, node):
+        return
     room = room_of(node)
     if room is None or room.lower is None:
         why = why_opaque(graph_module, node) if room is None else f"the engine has no {room.kind}"
         raise InputError(f"net: {path_of(node)!r} cannot be exported: {why}")
-    if not shape(node) or kind_of(node) == "gate" or _is_decision(graph_module, node):
-        return
-    if copies(node) != 1:
+    if shape(node) and kind_of(node) != "gate" and copies(node) != 1:
         raise InputError(f"net: {path_of(node)!r} holds several copies of an image; the engine runs one at a time")
 
 

@@ -23,10 +23,12 @@ def folded_weights(root: nn.Module, fused: Fused) -> tuple[Tensor, Tensor | None
         if call.kind == "affine":
             scale = weight.new_full((len(weight),), call.attributes["scale"])
             shift = weight.new_full((len(weight),), call.attributes["shift"])
+            shifts = call.attributes["shift"] != 0
         else:
             scale, shift = (part.double().to(weight.device) for part in scale_and_shift(root, call))
+            shifts = True  # whatever its values: a program's form does not depend on what was learned
         weight = weight * scale.view(-1, *(1,) * (weight.dim() - 1))
-        if bias is not None or shift.any():
+        if bias is not None or shifts:
             bias = shift if bias is None else bias * scale + shift
     return weight, bias
 

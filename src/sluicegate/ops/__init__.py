@@ -11,6 +11,7 @@ from sluicegate.ops.layout import pixel_sides as pixel_sides
 from sluicegate.ops.layout import storage as storage
 from sluicegate.ops.reading import is_read as is_read
 from sluicegate.ops.reading import read_again as read_again
+from sluicegate.ops.reading import read_copy as read_copy
 from sluicegate.ops.reading import read_network as read_network
 from sluicegate.ops.reading import read_node as read_node
 from sluicegate.ops.room import Call as Call

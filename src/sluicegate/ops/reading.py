@@ -6,17 +6,18 @@ says. What no room knows is opaque: it may stand in a network that is trained, n
 refuses it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from torch import Tensor, fx, nn
 
 from sluicegate.gates.heads import pool, pool_sizes
 from sluicegate.gates.recurrent import hidden_of
-from sluicegate.graph import Spellings, class_name, is_constant, is_hooked, module_of, shape, trace
+from sluicegate.graph import Spellings, class_name, is_constant, is_hooked, module_of, note_values, shape, trace
 from sluicegate.ops.identity import handed_on
 from sluicegate.ops.inplace import make_pure
 from sluicegate.ops.layout import default_layout, layout_of
+from sluicegate.ops.room import call_of
 from sluicegate.ops.table import WHOLE, module_parser, parsed
 
 
@@ -71,8 +72,24 @@ def _leave_out_unread(graph_module: fx.GraphModule) -> None:
 
 
 def is_read(net: nn.Module) -> bool:
-    """Whether a network is a graph that `read_network` made."""
-    return isinstance(net, fx.GraphModule) and bool(net.meta.get(_READ))
+    """Whether a network is a graph that `read_network` made, and no copy of one."""
+    if not isinstance(net, fx.GraphModule) or not net.meta.get(_READ):
+        return False
+    calls = [call for node in net.graph.nodes if (call := call_of(node))]
+    return all(x.graph is net.graph for call in calls for x in call.inputs)
+
+
+def read_copy(graph_module: fx.GraphModule, examples: Iterable[Tensor]) -> None:
+    """Read a graph that is a copy of one that was read: what its nodes know is of the other graph, or is lost.
+
+    Args:
+        graph_module: the copy, or what pickle made of it.
+        examples: of its inputs, which matter where their shapes are lost.
+    """
+    if not all(shape(node) for node in graph_module.graph.nodes if node.op == "placeholder"):
+        note_values(graph_module, examples)
+    read_again(graph_module)
+    graph_module.meta[_READ] = True
 
 
 def read_again(graph_module: fx.GraphModule) -> None:

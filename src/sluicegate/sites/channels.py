@@ -16,7 +16,7 @@ from math import lcm
 
 from torch import fx
 
-from sluicegate.graph import copies
+from sluicegate.graph import copies, immediate_dominators
 from sluicegate.ops import call_of, channel_count, kind_of, layout_of, pixel_count, room_of, zeros_of
 from sluicegate.ops.links import Mixed, Sources
 from sluicegate.sites.branches import Branch, find_branches, is_layer, name_of
@@ -29,6 +29,7 @@ class Channels:
     Attributes:
         also: values of parallel paths that are added up later; they are masked by the same gates.
         unit: so many adjacent channels share a gate at least, as a group norm between asks.
+        fork: what all that makes the value depends on, if that is not what the producer reads.
     """
 
     name: str
@@ -38,11 +39,12 @@ class Channels:
     users: tuple[fx.Node, ...] | None = None
     also: tuple[fx.Node, ...] = ()
     unit: int = 1
+    fork: fx.Node | None = None
 
     @property
     def reads(self) -> fx.Node:
         """What a gate should look at: what the branch reads, or what the producer reads."""
-        return self.branch.fork if self.branch else self.producer.all_input_nodes[0]
+        return self.branch.fork if self.branch else self.fork or self.producer.all_input_nodes[0]
 
     @property
     def count(self) -> int:
@@ -257,15 +259,24 @@ def find_branch_inputs(graph_module: fx.GraphModule) -> list[Channels]:
 
 def find_concatenations(graph_module: fx.GraphModule) -> list[Channels]:
     """Every concatenation whose channels may be gated as one, in order of execution (GaterNet's on Inception-v4)."""
-    places = Places(graph_module)
+    places, dominators = Places(graph_module), immediate_dominators(graph_module.graph)
     found = []
     for node in graph_module.graph.nodes:
         if kind_of(node) == "concat" and len(layout_of(node).channels) == 1 and copies(node) == 1:
             chain = places.chain(node)
             walk = _Walk(places, chain[-1])
             if not walk.refused and not walk.sums:
-                found.append(Channels(node.name, node, chain[-1], places.branch_of.get(node), unit=_unit(chain)))
+                branch, fork = places.branch_of.get(node), _tensor_before(node, dominators)
+                found.append(Channels(node.name, node, chain[-1], branch, unit=_unit(chain), fork=fork))
     return found
+
+
+def _tensor_before(node: fx.Node, dominators: dict[fx.Node, fx.Node | None]) -> fx.Node | None:
+    """The last value, not in parts, on which all depends that a node reads."""
+    fork = dominators[node]
+    while fork is not None and copies(fork) != 1:
+        fork = dominators[fork]
+    return fork
 
 
 def _shared(places: Places, found: list[Channels]) -> list[Channels]:
