@@ -11,7 +11,7 @@ from sluicegate_runtime.ops import ROOMS as RUNTIME_ROOMS
 SOURCE = Path(__file__).parents[2]
 TORCH, RUNTIME, ENGINE = SOURCE / "src/sluicegate/ops", SOURCE / "src/sluicegate_runtime/ops", SOURCE / "csrc/ops"
 
-NO_ROOMS = {"__init__", "inplace", "layout", "links", "reading", "room", "table"}
+NO_ROOMS = {"__init__", "inplace", "layout", "links", "reading", "room", "spelled_out", "table"}
 """What all rooms of the torch side stand on."""
 TORCH_ALONE = {
     "channel_affine",  # folded into a convolution's weights, or a convolution of one weight a channel
