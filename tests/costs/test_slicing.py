@@ -18,7 +18,7 @@ from slicing import SlicedRun
 import sluicegate as sg
 from sluicegate.convert import Gating, exit_classifier
 from sluicegate.costs.terms import Side
-from sluicegate.ops.links import OPEN
+from sluicegate.ops.frame.links import OPEN
 
 SEEDS = st.integers(0, 2**20)
 
