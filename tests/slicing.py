@@ -52,7 +52,7 @@ class SlicedRun:
         self._decided = self._decisions()
         kinds = [self.gated.sites[name].kind for name, _ in self._gates]
         self._of_channels = torch.tensor([False, *(kind == "channel" for kind in kinds)])
-        self._by_exit = {None: self._reach(None)}
+        self._by_exit: dict[str | None, Reach] = {None: self._reach(None)}
         self._by_exit |= {leaves: self._reach(leaves) for leaves in self._exits}
 
     def run(self, image: Tensor, gates: GateRecords, index: int) -> Tensor:

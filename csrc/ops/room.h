@@ -1,4 +1,4 @@
-// The room of a kind of op: what one file in this folder says of it. ops.inc has a row for each.
+// The room of a kind of op: what one file in this folder says of it. CMake makes a table of them, ops.inc.
 #pragma once
 
 #include "operator.h"

@@ -20,6 +20,13 @@ from sluicegate_runtime.latency import OpLatency
 pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
 
 
+@pytest.fixture(autouse=True)
+def without_warming_up(monkeypatch):
+    """Times do not matter here, and warming up is most of what measuring a table takes."""
+    monkeypatch.setattr("sluicegate_runtime.timing.WARM", 0.0)
+    monkeypatch.setattr("sluicegate_runtime.measure.PAUSE", 0.0)
+
+
 def gated_net(gating, width: float = 1.0) -> sg.GatedModel:
     torch.manual_seed(0)
     return sg.gate_model(build_net("resnet8", width=width), gating, torch.zeros(1, 3, 32, 32)).eval()

@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from random_blocks import BLOCKS
 from random_gatings import CASES, SIZE, random_gated
@@ -17,7 +18,7 @@ from slicing import SlicedRun
 import sluicegate as sg
 from sluicegate.convert import Gating, exit_classifier
 from sluicegate.costs.terms import Side
-from sluicegate.ops.links import OPEN
+from sluicegate.ops.frame.links import OPEN
 
 SEEDS = st.integers(0, 2**20)
 
@@ -52,49 +53,49 @@ def test_all_channel_gates_of_each_block(block) -> None:
 def test_random_networks(case: str) -> None:
     """The count is exact where no channel has two gates, either of which would do: nearly everywhere."""
     doubts: Counter[bool] = Counter()
-    for seed in range(4):
+    for seed in range(2):
         doubts += _check_gated(random_gated(seed, case)[1], seed)
-    assert case in ("joined", "pairs") or doubts[False] >= 6
+    assert case in ("joined", "pairs") or doubts[False] >= 3
 
 
-@settings(max_examples=15)
+@examples(4)
 @given(seed=SEEDS, case=st.sampled_from(sorted(CASES)))
 def test_more_random_networks(seed: int, case: str) -> None:
     _check_gated(random_gated(seed, case)[1], seed)
 
 
-@settings(max_examples=15)
+@examples(4)
 @given(seed=SEEDS, granularity=st.sampled_from((1, 2, 4)), rate=st.sampled_from((0.1, 0.5, 0.9)))
 def test_channel_gates_of_random_residual_nets(seed: int, granularity: int, rate: float) -> None:
     _check(random_residual_net(seed), sg.ChannelGating(granularity=granularity, initial_open_rate=rate), seed)
 
 
-@settings(max_examples=15)
+@examples(4)
 @given(seed=SEEDS, rate=st.sampled_from((0.1, 0.5, 0.9)))
 def test_joint_gates_of_random_residual_nets(seed: int, rate: float) -> None:
     _check(random_residual_net(seed), sg.JointGating(initial_open_rate=rate), seed)
 
 
-@settings(max_examples=15)
+@examples(4)
 @given(seed=SEEDS, places=st.sampled_from(("inp", "out", "inp mid out")))
 def test_gates_at_both_ends_of_a_branch(seed: int, places: str) -> None:
     gating = sg.JointGating(sg.ChannelGating(places.split()), initial_open_rate=0.5)
     _check(random_residual_net(seed), gating, seed)
 
 
-@settings(max_examples=10)
+@examples(4)
 @given(seed=SEEDS)
 def test_layer_gates_of_random_residual_nets(seed: int) -> None:
     _check(random_residual_net(seed), sg.LayerGating(initial_open_rate=0.5), seed)
 
 
-@settings(max_examples=10)
+@examples(4)
 @given(seed=SEEDS)
 def test_all_channel_gates_of_random_chains(seed: int) -> None:
     _check(random_chain(seed), sg.ChannelGating(at="all", initial_open_rate=0.5), seed)
 
 
-@settings(max_examples=15)
+@examples(4)
 @given(seed=SEEDS, channels=st.booleans())
 def test_exits_behind_random_blocks(seed: int, channels: bool) -> None:
     net = random_residual_net(seed)
@@ -114,7 +115,7 @@ def test_other_gates(gating: str) -> None:
         "paired": sg.JointGating(sg.ChannelGating(estimator=sg.GumbelSoftmax()), initial_open_rate=0.5),
         "learned": sg.ChannelGating(head=sg.LearnedLogits, estimator=sg.GumbelSoftmax(), initial_open_rate=0.5),
     }
-    for seed in (1, 2, 3):
+    for seed in (1, 2):
         _check(random_residual_net(seed, blocks=3), gatings[gating], seed)
 
 

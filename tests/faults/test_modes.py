@@ -40,7 +40,7 @@ def frozen() -> nn.Module:
 def odd() -> nn.Module:
     """A network that is evaluated but for its dropout (Monte Carlo dropout)."""
     net = frozen().eval()
-    net[7].train()
+    net.get_submodule("7").train()
     return net
 
 

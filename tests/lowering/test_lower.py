@@ -8,7 +8,8 @@ import pytest
 import timm
 import torch
 import torchvision
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from random_nets import Residual, random_chain, random_residual_net, randomise_norms
 from torch import nn
@@ -111,19 +112,19 @@ def _mix_free_logits(gated: sg.GatedModel) -> None:
                 nn.init.normal_(parameter)
 
 
-@settings(max_examples=40)
+@examples(10)
 @given(seed=st.integers(0, 2**20), gating=st.sampled_from(sorted(GATINGS)))
 def test_random_residual_nets(seed: int, gating: str) -> None:
     _check(random_residual_net(seed), GATINGS[gating], 12, 2)
 
 
-@settings(max_examples=15)
+@examples(5)
 @given(seed=st.integers(0, 2**20))
 def test_random_chains(seed: int) -> None:
     _check(random_chain(seed), sg.ChannelGating(at="all", initial_open_rate=0.5), 12, 2)
 
 
-@settings(max_examples=30)
+@examples(6)
 @given(seed=st.integers(0, 2**20), gating=st.sampled_from(sorted(GATINGS)))
 def test_exits_behind_random_blocks(seed: int, gating: str) -> None:
     net = random_residual_net(seed)

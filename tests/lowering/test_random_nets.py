@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from random_blocks import BLOCKS
 from random_gatings import CASES, SIZE, random_gated, tell_images_apart
@@ -60,13 +61,13 @@ def test_each_way_to_gate(case: str, monkeypatch) -> None:
         _check(random_gated(seed, case)[1], seed, monkeypatch)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(10)
 @given(seed=st.integers(0, 2**20), case=st.sampled_from(sorted(CASES)))
 def test_random_networks(seed: int, case: str, monkeypatch) -> None:
     _check(random_gated(seed, case)[1], seed, monkeypatch)
 
 
-@settings(max_examples=10)
+@examples(3)
 @given(seed=st.integers(0, 2**20), case=st.sampled_from(sorted(CASES)))
 def test_every_threshold_is_checked_before_a_file_is_written(seed: int, case: str) -> None:
     _, gated = random_gated(seed, case)
@@ -74,7 +75,7 @@ def test_every_threshold_is_checked_before_a_file_is_written(seed: int, case: st
     verify_lowered(gated, lower(gated))
 
 
-@settings(max_examples=20)
+@examples(8)
 @given(seed=st.integers(0, 2**20), case=st.sampled_from(sorted(CASES)))
 def test_without_its_gates_a_program_is_the_plain_network(seed: int, case: str) -> None:
     net, gated = random_gated(seed, case)

@@ -5,14 +5,14 @@
 namespace sluice {
 
 #define SLUICE_OP(kind) extern const OpRoom kind##_room;
-#include "../ops.inc"
+#include <ops.inc>
 #undef SLUICE_OP
 
 namespace {
 
 const OpRoom* const kRooms[] = {
 #define SLUICE_OP(kind) &kind##_room,
-#include "../ops.inc"
+#include <ops.inc>
 #undef SLUICE_OP
 };
 

@@ -20,7 +20,7 @@ from torch import fx
 from sluicegate.gates import Gate, GateSite
 from sluicegate.graph import module_of
 from sluicegate.ops import Call, call_of, channel_count, kind_of, room_of, zeros_of
-from sluicegate.ops.links import OPEN, UNREAD, Flags, agreed
+from sluicegate.ops.frame.links import OPEN, UNREAD, Flags, agreed
 
 NOTHING: frozenset[str] = frozenset()
 _ACTS_OF_GATES = ("select", "layer_mask", "exit")

@@ -19,8 +19,8 @@ from sluicegate.costs.unknown import work_of_unknown
 from sluicegate.errors import InputError
 from sluicegate.graph import copies, label, path_of
 from sluicegate.ops import Work, kind_of, room_of
-from sluicegate.ops.links import OPEN, Flags
-from sluicegate.ops.room import call_of
+from sluicegate.ops.frame.links import OPEN, Flags
+from sluicegate.ops.frame.room import call_of
 
 NETWORK = ("conv", "linear", "matmul")
 

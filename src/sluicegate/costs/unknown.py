@@ -18,7 +18,7 @@ from torch.utils.flop_counter import flop_registry
 from sluicegate.errors import InputError
 from sluicegate.graph import IMAGES, is_constant, module_of, path_of, tensors_in, without_data
 from sluicegate.ops import Work
-from sluicegate.ops.reading import why_opaque
+from sluicegate.ops.frame.reading import why_opaque
 
 _VECTORS = {"mv": 0, "addmv": 1, "dot": 0, "vdot": 0}
 """Products with a vector: which argument is multiplied number by number."""

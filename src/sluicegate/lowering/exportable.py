@@ -6,7 +6,7 @@ from sluicegate.errors import InputError
 from sluicegate.gates import Gate
 from sluicegate.graph import copies, is_constant, module_of, path_of, shape, shape_text, tensors_in
 from sluicegate.ops import kind_of, room_of
-from sluicegate.ops.reading import why_opaque
+from sluicegate.ops.frame.reading import why_opaque
 
 
 def refuse_unknown(graph_module: fx.GraphModule) -> None:

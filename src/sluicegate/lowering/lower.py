@@ -31,9 +31,9 @@ from sluicegate.lowering.outputs import outputs_of
 from sluicegate.lowering.program_builder import ProgramBuilder
 from sluicegate.lowering.weights import as_tensors, folded_weights
 from sluicegate.ops import Call, call_of, channel_count, kind_of, pixel_sides, read_network, room_of
-from sluicegate.ops.links import OPEN, UNREAD, Flags
+from sluicegate.ops.frame.links import OPEN, UNREAD, Flags
+from sluicegate.ops.frame.room import Weight
 from sluicegate.ops.multiply import per_pixel
-from sluicegate.ops.room import Weight
 from sluicegate_runtime import Artifact, Preprocessing, Program
 from sluicegate_runtime.program import Attribute, Value
 

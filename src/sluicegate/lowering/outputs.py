@@ -9,7 +9,7 @@ from sluicegate.convert.model import returned_by
 from sluicegate.errors import InputError
 from sluicegate.graph import shape, shape_text
 from sluicegate.ops import PLANE, VECTOR, layout_of
-from sluicegate.ops.links import OPEN
+from sluicegate.ops.frame.links import OPEN
 
 if TYPE_CHECKING:
     from sluicegate.lowering.lower import Lowering

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from sluicegate.costs import FlagNumbers
-from sluicegate.ops.links import OPEN, Flags
+from sluicegate.ops.frame.links import OPEN, Flags
 from sluicegate_runtime import ChannelRun, Op, Value, channel_runs
 from sluicegate_runtime.program import Attribute
 

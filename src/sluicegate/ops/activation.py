@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from sluicegate.ops.layout import channel_count
-from sluicegate.ops.links import Link, each
-from sluicegate.ops.room import Call, Room, Zeros
+from sluicegate.ops.frame.layout import channel_count
+from sluicegate.ops.frame.links import Link, each
+from sluicegate.ops.frame.room import Call, Room, Zeros
 
 _SHIFTING = {"sigmoid", "hardsigmoid", "softplus"}
 

@@ -9,9 +9,9 @@ from torch import fx
 
 from sluicegate.graph import is_constant, shape
 from sluicegate.ops.channel_affine import by_constant
-from sluicegate.ops.layout import channel_count
-from sluicegate.ops.links import Link, each
-from sluicegate.ops.room import Call, Room, Work, same_sides
+from sluicegate.ops.frame.layout import channel_count
+from sluicegate.ops.frame.links import Link, each
+from sluicegate.ops.frame.room import Call, Room, Work, same_sides
 
 
 def _function(node: fx.Node, input: Any, other: Any, *, alpha: float = 1) -> Call | None:

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import fx
 
-from sluicegate.ops.layout import channel_count
-from sluicegate.ops.links import Link, each
-from sluicegate.ops.room import Call, Room, Zeros
+from sluicegate.ops.frame.layout import channel_count
+from sluicegate.ops.frame.links import Link, each
+from sluicegate.ops.frame.room import Call, Room, Zeros
 
 
 def _less(node: fx.Node, input: Any, other: Any) -> Call | None:

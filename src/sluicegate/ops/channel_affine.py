@@ -14,9 +14,9 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sluicegate.graph import shape
-from sluicegate.ops.layout import channel_count, channel_sides, layout_of
-from sluicegate.ops.links import Link, each
-from sluicegate.ops.room import Call, Room, Work, Zeros, of_module, of_nodes
+from sluicegate.ops.frame.layout import channel_count, channel_sides, layout_of
+from sluicegate.ops.frame.links import Link, each
+from sluicegate.ops.frame.room import Call, Room, Work, Zeros, of_module, of_nodes
 
 _STATISTICS = ("running_mean", "running_var", "weight", "bias")
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import fx
 
-from sluicegate.ops.layout import channel_count
-from sluicegate.ops.links import Link, Mixed
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.layout import channel_count
+from sluicegate.ops.frame.links import Link, Mixed
+from sluicegate.ops.frame.room import Call, Room
 
 
 def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:

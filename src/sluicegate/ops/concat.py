@@ -8,9 +8,9 @@ import torch
 from torch import fx
 
 from sluicegate.graph import is_constant, shape
-from sluicegate.ops.layout import Layout, axis, channel_count, layout_of, renumbered
-from sluicegate.ops.links import Link, Sources
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.layout import Layout, axis, channel_count, layout_of, renumbered
+from sluicegate.ops.frame.links import Link, Sources
+from sluicegate.ops.frame.room import Call, Room
 
 
 def _joined(node: fx.Node, tensors: Sequence[fx.Node], dim: int = 0) -> Call | None:

@@ -5,9 +5,9 @@ from typing import Any
 from torch import fx
 
 from sluicegate.gates.heads import Constant
-from sluicegate.ops.layout import VECTOR
-from sluicegate.ops.links import Link
-from sluicegate.ops.room import Call, Room, of_module
+from sluicegate.ops.frame.layout import VECTOR
+from sluicegate.ops.frame.links import Link
+from sluicegate.ops.frame.room import Call, Room, of_module
 
 
 def _module(node: fx.Node, module: Constant, *inputs: fx.Node) -> Call:

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.graph import shape
-from sluicegate.ops.layout import PLANE, Layout, channel_count, is_plane, layout_of
-from sluicegate.ops.links import Link, Mixed
-from sluicegate.ops.room import Call, Room, Weight, Work, Zeros, of_module, of_nodes, pair
+from sluicegate.ops.frame.layout import PLANE, Layout, channel_count, is_plane, layout_of
+from sluicegate.ops.frame.links import Link, Mixed
+from sluicegate.ops.frame.room import Call, Room, Weight, Work, Zeros, of_module, of_nodes, pair
 
 _LINE = Layout((1,), (2,))
 

@@ -5,9 +5,9 @@ from typing import Any
 from torch import fx
 
 from sluicegate.graph import shape
-from sluicegate.ops.layout import channel_count, is_plane
-from sluicegate.ops.links import Link, each
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.layout import channel_count, is_plane
+from sluicegate.ops.frame.links import Link, each
+from sluicegate.ops.frame.room import Call, Room
 
 
 def cropped(x: fx.Node, cut: dict[int, Any]) -> Call | None:

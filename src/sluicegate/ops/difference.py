@@ -6,9 +6,9 @@ import numpy as np
 from torch import fx
 
 from sluicegate.gates.gate import on_minus_off
-from sluicegate.ops.layout import VECTOR, channel_count
-from sluicegate.ops.links import Link, Spread
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.layout import VECTOR, channel_count
+from sluicegate.ops.frame.links import Link, Spread
+from sluicegate.ops.frame.room import Call, Room
 
 
 def _function(node: fx.Node, raw: fx.Node) -> Call:

@@ -6,9 +6,9 @@ from typing import Any
 from torch import fx
 
 from sluicegate.graph import shape
-from sluicegate.ops.layout import channel_count, layout_of, pixel_count
-from sluicegate.ops.links import Link, each
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.layout import channel_count, layout_of, pixel_count
+from sluicegate.ops.frame.links import Link, each
+from sluicegate.ops.frame.room import Call, Room
 
 
 def _function(node: fx.Node, x: fx.Node, *sides: Any) -> Call | None:

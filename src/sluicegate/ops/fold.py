@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from sluicegate.ops.layout import channel_count
-from sluicegate.ops.links import Link, Spread
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.layout import channel_count
+from sluicegate.ops.frame.links import Link, Spread
+from sluicegate.ops.frame.room import Call, Room
 
 
 def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:

@@ -5,7 +5,7 @@ from typing import Any
 from torch import fx
 
 from sluicegate.gates.gate import Gate
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.room import Call, Room
 
 
 def _module(node: fx.Node, module: Gate, *logits: fx.Node) -> Call:

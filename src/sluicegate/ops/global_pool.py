@@ -14,9 +14,9 @@ from torch import fx
 
 from sluicegate.gates.heads import pool, pool_sizes
 from sluicegate.graph import shape
-from sluicegate.ops.layout import VECTOR, Layout, axis, channel_count, layout_of, pixel_count, without
-from sluicegate.ops.links import Link, each
-from sluicegate.ops.room import Call, Room, Work
+from sluicegate.ops.frame.layout import VECTOR, Layout, axis, channel_count, layout_of, pixel_count, without
+from sluicegate.ops.frame.links import Link, each
+from sluicegate.ops.frame.room import Call, Room, Work
 
 _OF_PIXELS = {"mean": "mean", "amax": "max", "max": "max"}
 

@@ -12,9 +12,9 @@ from torch import fx, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from sluicegate.graph import shape
-from sluicegate.ops.layout import Layout, channel_count, layout_of
-from sluicegate.ops.links import Link, Mixed
-from sluicegate.ops.room import Call, Room, Weight, Work, of_module, of_nodes
+from sluicegate.ops.frame.layout import Layout, channel_count, layout_of
+from sluicegate.ops.frame.links import Link, Mixed
+from sluicegate.ops.frame.room import Call, Room, Weight, Work, of_module, of_nodes
 
 
 def _function(

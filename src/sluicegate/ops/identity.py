@@ -9,9 +9,9 @@ import torch
 from torch import fx, nn
 
 from sluicegate.graph import shape
-from sluicegate.ops.layout import axis, channel_count, layout_of, renumbered, with_sides
-from sluicegate.ops.links import Link, each
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.layout import axis, channel_count, layout_of, renumbered, with_sides
+from sluicegate.ops.frame.links import Link, each
+from sluicegate.ops.frame.room import Call, Room
 
 
 def handed_on(node: fx.Node, module: nn.Module, input: Any, *rest: Any) -> Call | None:

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.graph import shape
-from sluicegate.ops.layout import channel_count, layout_of
-from sluicegate.ops.links import Link, Mixed
-from sluicegate.ops.room import Call, Room, Weight, Work, of_module, of_nodes
+from sluicegate.ops.frame.layout import channel_count, layout_of
+from sluicegate.ops.frame.links import Link, Mixed
+from sluicegate.ops.frame.room import Call, Room, Weight, Work, of_module, of_nodes
 
 
 def _function(

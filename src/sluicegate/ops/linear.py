@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.graph import shape
-from sluicegate.ops.layout import channel_count, layout_of, pixel_count
-from sluicegate.ops.links import Link, Mixed
-from sluicegate.ops.room import Call, Room, Weight, Work, Zeros, of_module, of_nodes
+from sluicegate.ops.frame.layout import channel_count, layout_of, pixel_count
+from sluicegate.ops.frame.links import Link, Mixed
+from sluicegate.ops.frame.room import Call, Room, Weight, Work, Zeros, of_module, of_nodes
 
 
 def _module(node: fx.Node, module: nn.Linear, input: fx.Node) -> Call | None:

@@ -10,9 +10,9 @@ from torch import fx
 
 from sluicegate.gates.recurrent import LstmCell, hidden_of
 from sluicegate.graph import shape
-from sluicegate.ops.layout import channel_count
-from sluicegate.ops.links import Link, Mixed
-from sluicegate.ops.room import Call, Room, Work
+from sluicegate.ops.frame.layout import channel_count
+from sluicegate.ops.frame.links import Link, Mixed
+from sluicegate.ops.frame.room import Call, Room, Work
 
 
 def _module(node: fx.Node, module: LstmCell, features: fx.Node, state: fx.Node | None = None) -> Call:

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.graph import shape
-from sluicegate.ops.layout import channel_count, is_plane
-from sluicegate.ops.links import Link, each
-from sluicegate.ops.room import Call, Room, Work, pair
+from sluicegate.ops.frame.layout import channel_count, is_plane
+from sluicegate.ops.frame.links import Link, each
+from sluicegate.ops.frame.room import Call, Room, Work, pair
 
 
 def _function(

@@ -11,9 +11,9 @@ from torch import fx
 
 from sluicegate.graph import is_constant, shape
 from sluicegate.ops.channel_affine import by_constant
-from sluicegate.ops.layout import channel_count, channel_sides, layout_of, pixel_sides
-from sluicegate.ops.links import Link, Mixed, each
-from sluicegate.ops.room import Call, Room, call_of
+from sluicegate.ops.frame.layout import channel_count, channel_sides, layout_of, pixel_sides
+from sluicegate.ops.frame.links import Link, Mixed, each
+from sluicegate.ops.frame.room import Call, Room, call_of
 
 
 def _function(node: fx.Node, input: Any, other: Any) -> Call | None:

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from sluicegate.ops.layout import channel_count, is_plane
-from sluicegate.ops.links import Link, each
-from sluicegate.ops.room import Call, Room, Zeros
+from sluicegate.ops.frame.layout import channel_count, is_plane
+from sluicegate.ops.frame.links import Link, each
+from sluicegate.ops.frame.room import Call, Room, Zeros
 
 
 def _function(

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from sluicegate.ops.layout import channel_count, is_plane
-from sluicegate.ops.links import Link, Sources
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.layout import channel_count, is_plane
+from sluicegate.ops.frame.links import Link, Sources
+from sluicegate.ops.frame.room import Call, Room
 
 
 def _function(node: fx.Node, input: fx.Node, downscale_factor: int) -> Call | None:

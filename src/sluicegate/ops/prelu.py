@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from sluicegate.ops.layout import channel_count, layout_of
-from sluicegate.ops.links import Link, each
-from sluicegate.ops.room import Call, Room, Weight, of_module
+from sluicegate.ops.frame.layout import channel_count, layout_of
+from sluicegate.ops.frame.links import Link, each
+from sluicegate.ops.frame.room import Call, Room, Weight, of_module
 
 
 def _module(node: fx.Node, module: nn.PReLU, input: fx.Node) -> Call | None:

@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 
 from sluicegate.graph import shape
-from sluicegate.ops.layout import (
+from sluicegate.ops.frame.layout import (
     VECTOR,
     Layout,
     channel_count,
@@ -23,8 +23,8 @@ from sluicegate.ops.layout import (
     pixel_sides,
     storage,
 )
-from sluicegate.ops.links import Link, Mixed, Sources, each
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.links import Link, Mixed, Sources, each
+from sluicegate.ops.frame.room import Call, Room
 
 
 def _view(node: fx.Node, x: fx.Node, *sides: Any, **named: Any) -> Call | None:

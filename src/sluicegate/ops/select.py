@@ -5,9 +5,9 @@ from typing import Any
 from torch import fx
 
 from sluicegate.gates.mask import mask_channels
-from sluicegate.ops.layout import channel_count
-from sluicegate.ops.links import Link, each
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.layout import channel_count
+from sluicegate.ops.frame.links import Link, each
+from sluicegate.ops.frame.room import Call, Room
 
 
 def _function(node: fx.Node, x: fx.Node, factor: fx.Node, dim: int = 1) -> Call:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from torch import fx, nn
 
-from sluicegate.ops.layout import channel_count
-from sluicegate.ops.links import Link, Sources
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.layout import channel_count
+from sluicegate.ops.frame.links import Link, Sources
+from sluicegate.ops.frame.room import Call, Room
 
 
 def _module(node: fx.Node, module: nn.ChannelShuffle, input: fx.Node) -> Call:

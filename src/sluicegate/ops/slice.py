@@ -9,9 +9,9 @@ from torch import fx
 
 from sluicegate.graph import shape
 from sluicegate.ops.crop import cropped
-from sluicegate.ops.layout import Layout, axis, channel_count, channel_sides, layout_of, with_sides, without
-from sluicegate.ops.links import Link, Sources
-from sluicegate.ops.room import Call, Room, call_of
+from sluicegate.ops.frame.layout import Layout, axis, channel_count, channel_sides, layout_of, with_sides, without
+from sluicegate.ops.frame.links import Link, Sources
+from sluicegate.ops.frame.room import Call, Room, call_of
 
 
 def _item(node: fx.Node, input: fx.Node, index: Any) -> Call | None:

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.graph import shape
-from sluicegate.ops.layout import axis, channel_count, layout_of
-from sluicegate.ops.links import Link, Mixed
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.layout import axis, channel_count, layout_of
+from sluicegate.ops.frame.links import Link, Mixed
+from sluicegate.ops.frame.room import Call, Room
 
 
 def _function(node: fx.Node, input: fx.Node, dim: int | None = None, *rest: Any, **more: Any) -> Call | None:

@@ -7,8 +7,8 @@ import torch
 from torch import fx
 
 from sluicegate.graph import shape
-from sluicegate.ops.layout import axis, layout_of
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.layout import axis, layout_of
+from sluicegate.ops.frame.room import Call, Room
 
 
 def _chunk(node: fx.Node, input: fx.Node, chunks: int, dim: int = 0) -> Call | None:

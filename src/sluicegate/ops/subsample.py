@@ -6,9 +6,9 @@ import numpy as np
 from torch import fx
 
 from sluicegate.nets.cifar_resnet import SubsampleAndPad
-from sluicegate.ops.layout import channel_count, is_plane
-from sluicegate.ops.links import Link, Sources
-from sluicegate.ops.room import Call, Room
+from sluicegate.ops.frame.layout import channel_count, is_plane
+from sluicegate.ops.frame.links import Link, Sources
+from sluicegate.ops.frame.room import Call, Room
 
 
 def _module(node: fx.Node, module: SubsampleAndPad, input: fx.Node) -> Call | None:

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.graph import shape
-from sluicegate.ops.layout import is_plane
-from sluicegate.ops.links import Link, Mixed
-from sluicegate.ops.room import Call, Room, Weight, Work, of_module, of_nodes, pair
+from sluicegate.ops.frame.layout import is_plane
+from sluicegate.ops.frame.links import Link, Mixed
+from sluicegate.ops.frame.room import Call, Room, Weight, Work, of_module, of_nodes, pair
 
 
 def _module(node: fx.Node, module: nn.ConvTranspose2d, input: fx.Node, output_size: Any = None) -> Call | None:

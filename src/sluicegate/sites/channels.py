@@ -18,7 +18,7 @@ from torch import fx
 
 from sluicegate.graph import copies, immediate_dominators
 from sluicegate.ops import call_of, channel_count, kind_of, layout_of, pixel_count, room_of, zeros_of
-from sluicegate.ops.links import Mixed, Sources
+from sluicegate.ops.frame.links import Mixed, Sources
 from sluicegate.sites.branches import Branch, find_branches, is_layer, name_of
 
 
@@ -159,7 +159,7 @@ class _Walk:
         elif is_layer(reader):
             if node not in self.zero and not self._partly(node):
                 self.refused = self.refused or f"{name_of(reader)} would not see zeros"
-        elif kind_of(reader) in ("layer_norm", "softmax", "channel_pool", "lstm"):
+        elif room.map == "open" and any(isinstance(link, Mixed) for link in room.links(reader, call)):
             self.refused = self.refused or f"{name_of(reader)} mixes them with others"
         else:
             self.reached.add(reader)
@@ -197,7 +197,7 @@ def passes(node: fx.Node) -> bool:
         return False
     if isinstance(link, Sources):
         return bool((link.sources == range(channel_count(node))).all())
-    return kind_of(node) == "group_norm"
+    return room.map != "open"  # a norm of groups of channels
 
 
 def readers_of(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
@@ -304,10 +304,9 @@ def _unit(chain: Iterable[fx.Node]) -> int:
     """So many adjacent channels of a chain's last value belong together."""
     unit = 1
     for node in list(chain)[1:]:
-        call = call_of(node)
-        assert call
-        if kind_of(node) == "group_norm":
-            unit = lcm(unit, channel_count(node) // call.attributes["groups"])
-        elif kind_of(node) == "conv":
-            unit *= channel_count(node) // channel_count(call.inputs[0])
+        call, room = call_of(node), room_of(node)
+        assert call and room and room.links
+        (link,) = room.links(node, call)
+        if isinstance(link, Mixed):
+            unit = lcm(unit, link.inputs // link.groups) * link.outputs // link.inputs
     return unit

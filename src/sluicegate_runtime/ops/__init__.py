@@ -1,81 +1,25 @@
 """A room for each kind of op: attributes, rule, NumPy definition. One file each, of the kind's name.
 
-The engine has a file of the same name for each of them in csrc/ops/. A new op is a file here, a row in this table, and
-one there.
+The engine has a file of the same name for each of them in csrc/ops/. A new op is a file here and one there.
 """
 
-from collections.abc import Mapping
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
 
 from sluicegate_runtime.errors import InputError
-from sluicegate_runtime.ops import (
-    activation,
-    adaptive_pool,
-    add,
-    affine,
-    avg_pool,
-    channel_pool,
-    concat,
-    constant,
-    conv,
-    crop,
-    exit,
-    gate,
-    global_pool,
-    group_norm,
-    layer_norm,
-    linear,
-    lstm,
-    max_pool,
-    multiply,
-    pad,
-    pixel_shuffle,
-    pixel_unshuffle,
-    prelu,
-    reshape,
-    resize,
-    select,
-    shuffle,
-    slice,
-    softmax,
-    subsample,
-    transposed_conv,
-)
 from sluicegate_runtime.ops.frame.room import Attributes, Room
 from sluicegate_runtime.program import Op
 
-ROOMS: Mapping[str, Room] = {
-    "conv": conv.ROOM,
-    "transposed_conv": transposed_conv.ROOM,
-    "linear": linear.ROOM,
-    "max_pool": max_pool.ROOM,
-    "avg_pool": avg_pool.ROOM,
-    "adaptive_pool": adaptive_pool.ROOM,
-    "global_pool": global_pool.ROOM,
-    "channel_pool": channel_pool.ROOM,
-    "add": add.ROOM,
-    "multiply": multiply.ROOM,
-    "affine": affine.ROOM,
-    "activation": activation.ROOM,
-    "prelu": prelu.ROOM,
-    "concat": concat.ROOM,
-    "slice": slice.ROOM,
-    "shuffle": shuffle.ROOM,
-    "select": select.ROOM,
-    "reshape": reshape.ROOM,
-    "crop": crop.ROOM,
-    "pad": pad.ROOM,
-    "resize": resize.ROOM,
-    "subsample": subsample.ROOM,
-    "pixel_shuffle": pixel_shuffle.ROOM,
-    "pixel_unshuffle": pixel_unshuffle.ROOM,
-    "layer_norm": layer_norm.ROOM,
-    "group_norm": group_norm.ROOM,
-    "softmax": softmax.ROOM,
-    "lstm": lstm.ROOM,
-    "constant": constant.ROOM,
-    "gate": gate.ROOM,
-    "exit": exit.ROOM,
-}
+
+def _rooms() -> Iterator[Room]:
+    """The room of every file in this folder."""
+    for file in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+        if file != "frame":
+            yield importlib.import_module(f"{__name__}.{file}").ROOM
+
+
+ROOMS: Mapping[str, Room] = {room.kind: room for room in _rooms()}
 
 
 def room_of(op: Op) -> Room:

@@ -1,65 +1,25 @@
-"""Every room, and the spellings by which nodes are found to be theirs."""
+"""Every room, found by the name of its file, and the spellings by which nodes are found to be theirs."""
 
-from collections.abc import Iterable
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from torch import fx, nn
 
 from sluicegate.graph import class_name, own_methods, standard_type
-from sluicegate.ops import (
-    activation,
-    adaptive_pool,
-    add,
-    affine,
-    avg_pool,
-    channel_affine,
-    channel_pool,
-    concat,
-    constant,
-    conv,
-    crop,
-    difference,
-    exit,
-    expand,
-    fold,
-    gate,
-    global_pool,
-    group_norm,
-    identity,
-    layer_mask,
-    layer_norm,
-    linear,
-    lstm,
-    max_pool,
-    multiply,
-    pad,
-    pixel_shuffle,
-    pixel_unshuffle,
-    prelu,
-    reshape,
-    resize,
-    select,
-    shuffle,
-    slice,
-    softmax,
-    split,
-    subsample,
-    transposed_conv,
-)
-from sluicegate.ops.room import Call, ModuleParser, Room, call_of, zeros_of
+from sluicegate.ops.frame.room import Call, ModuleParser, Room, call_of, zeros_of
 
-ROOMS: dict[str, Room] = {
-    room.kind: room
-    for room in (
-        *(conv.ROOM, transposed_conv.ROOM, linear.ROOM, channel_affine.ROOM, lstm.ROOM),
-        *(activation.ROOM, prelu.ROOM, affine.ROOM, add.ROOM, multiply.ROOM, identity.ROOM, constant.ROOM),
-        *(max_pool.ROOM, avg_pool.ROOM, adaptive_pool.ROOM, global_pool.ROOM, channel_pool.ROOM, fold.ROOM),
-        *(concat.ROOM, slice.ROOM, split.ROOM, crop.ROOM, pad.ROOM, resize.ROOM, subsample.ROOM),
-        *(reshape.ROOM, shuffle.ROOM, expand.ROOM, pixel_shuffle.ROOM, pixel_unshuffle.ROOM),
-        *(layer_norm.ROOM, group_norm.ROOM, softmax.ROOM),
-        *(difference.ROOM, gate.ROOM, select.ROOM, layer_mask.ROOM, exit.ROOM),
-    )
-}
+
+def _rooms() -> Iterator[Room]:
+    """The room of every file in the folder above."""
+    for file in sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parents[1])])):
+        if file != "frame":
+            yield importlib.import_module(f"sluicegate.ops.{file}").ROOM
+
+
+ROOMS: dict[str, Room] = {room.kind: room for room in _rooms()}
 
 
 def _merged(tables: Iterable[Any]) -> dict[Any, Any]:

@@ -14,12 +14,12 @@ from torch import Tensor, fx, nn
 from sluicegate.gates.heads import pool, pool_sizes
 from sluicegate.gates.recurrent import hidden_of
 from sluicegate.graph import Spellings, class_name, is_constant, is_hooked, module_of, note_values, shape, trace
+from sluicegate.ops.frame.inplace import make_pure
+from sluicegate.ops.frame.layout import Layout, default_layout, layout_of
+from sluicegate.ops.frame.room import call_of
+from sluicegate.ops.frame.spelled_out import spell_out
+from sluicegate.ops.frame.table import WHOLE, module_parser, parsed
 from sluicegate.ops.identity import handed_on
-from sluicegate.ops.inplace import make_pure
-from sluicegate.ops.layout import Layout, default_layout, layout_of
-from sluicegate.ops.room import call_of
-from sluicegate.ops.spelled_out import spell_out
-from sluicegate.ops.table import WHOLE, module_parser, parsed
 
 
 def _norm_act(self: Any, x: Any) -> Any:

@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor, fx, nn
 
 from sluicegate.graph import constant_value, shape
-from sluicegate.ops.layout import Layout, layout_of
-from sluicegate.ops.links import Link
+from sluicegate.ops.frame.layout import Layout, layout_of
+from sluicegate.ops.frame.links import Link
 
 
 @dataclass(frozen=True)
