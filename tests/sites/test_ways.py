@@ -106,6 +106,27 @@ def test_its_gates_look_at_what_the_block_reads(kind: str) -> None:
     assert inside.reads == first.masks
 
 
+class OverChannels(nn.Module):
+    """Factors from a convolution that slides over the channels of a pooled value (ECA), in a chain of layers."""
+
+    def __init__(self, expanded: bool) -> None:
+        super().__init__()
+        self.conv, self.expanded = nn.Conv1d(1, 1, 3, padding=1, bias=False), expanded
+
+    def forward(self, x: Tensor) -> Tensor:
+        factor = self.conv(x.mean((2, 3)).view(x.shape[0], 1, -1)).view(x.shape[0], -1, 1, 1).sigmoid()
+        return x * (factor.expand_as(x) if self.expanded else factor)
+
+
+@pytest.mark.parametrize("expanded", [True, False])
+def test_a_convolution_over_channels_is_no_place(expanded: bool) -> None:
+    net = nn.Sequential(conv(3, 8), nn.ReLU(), OverChannels(expanded), conv(8, 4), nn.AdaptiveAvgPool2d(1))
+    images = torch.randn(2, 3, 9, 9)
+    gated = sg.gate_model(net.eval(), sg.ChannelGating("all", keep_open=1), images)
+    assert list(gated.sites) == ["0.0"]
+    verify_lowered(gated, lower(gated), images)
+
+
 def test_layers_with_gates_of_their_own_get_no_second_ones() -> None:
     paths = nn.ModuleList(nn.Sequential(conv(4, 4), nn.ReLU()) for _ in range(2))
 

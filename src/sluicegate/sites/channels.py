@@ -21,7 +21,7 @@ from math import lcm
 
 from torch import fx
 
-from sluicegate.graph import copies, immediate_dominators
+from sluicegate.graph import copies, immediate_dominators, shape
 from sluicegate.ops import call_of, channel_count, keeps_zero, kind_of, layout_of, pixel_count, room_of, zeros_of
 from sluicegate.ops.frame.links import Mixed, Sources
 from sluicegate.sites.branches import Branch, find_branches, is_layer, name_of
@@ -153,6 +153,8 @@ class Places:
     def _refused(self, layer: fx.Node, value: fx.Node) -> str | None:
         if copies(value) != 1:
             return "its value holds several copies of an image"
+        if kind_of(layer) == "conv" and channel_count(x := layer.all_input_nodes[0]) != shape(x)[1]:
+            return "it slides over the channels of a vector"
         return "it is part of an attention" if self._in_attention(layer) else None
 
     def _in_attention(self, layer: fx.Node) -> bool:
