@@ -18,7 +18,7 @@ from sluicegate.convert.gating import Gating, Masked, Placement
 from sluicegate.convert.model import GatedModel
 from sluicegate.costs import liveness
 from sluicegate.errors import InputError
-from sluicegate.gates import Gate, GateSite, SiteKind, closed_with, leave, mask_channels, mask_layer, on_minus_off
+from sluicegate.gates import Gate, GateSite, Head, SiteKind, closed_with, leave, mask_channels, mask_layer, on_minus_off
 from sluicegate.graph import (
     cannot_be_copied,
     check_same,
@@ -129,6 +129,7 @@ class _Surgery:
         self.records: dict[str, tuple[fx.Node, fx.Node]] = {}
         self.exits: list[tuple[fx.Node, fx.Node]] = []
         self.names = _Names()
+        self._heads: dict[Any, fx.GraphModule] = {}
 
     def insert(self, placement: Placement) -> None:
         """The head's nodes, the gate, what it decided, its masks, an exit's classifier."""
@@ -152,7 +153,7 @@ class _Surgery:
     def _decide(self, target: str, gate: Gate, reads: fx.Node) -> fx.Node:
         """What the head says of each site, one logit a gate, and what the gate makes of it."""
         reads = self._channels_first(reads)
-        head = read_network(gate.head, example_of(reads), in_both_modes=False)
+        head = self._read(gate.head, reads)
         said = copy_in(self.graph_module, f"{target}.head", head, [reads], before=reads.next)
         for i, estimator in enumerate(gate.estimators):
             if estimator.logits_per_gate == 2:
@@ -164,6 +165,16 @@ class _Surgery:
             decisions = self.graph.call_module(target, tuple(said))
         self._read_between(reads, decisions)
         return decisions
+
+    def _read(self, head: Head, reads: fx.Node) -> fx.GraphModule:
+        """The graph of a head; of heads of one form that read values of one shape it is the same."""
+        example, form = example_of(reads), head.form()
+        if form is None:
+            return read_network(head, example, in_both_modes=False)
+        known = (form, example.shape, example.dtype)
+        if known not in self._heads:
+            self._heads[known] = read_network(head, example, in_both_modes=False)
+        return self._heads[known]
 
     def _channels_first(self, reads: fx.Node) -> fx.Node:
         """A value as heads expect it, [N, C, H, W] or [N, C]."""

@@ -38,6 +38,11 @@ class FlagNumbers:
         gates = self.gates[site]
         return np.repeat(np.arange(gates) + self.first[site], channels // gates)
 
+    def sites_of(self, flags: Flags) -> list[str]:
+        """The sites that have a flag among these, in order."""
+        names, firsts = list(self.first), np.array([*self.first.values()], int)
+        return [names[i] for i in np.unique(np.searchsorted(firsts, flags[flags >= 0], side="right") - 1)]
+
     def pairs_of(self, flags: Flags) -> list[tuple[str, int] | None]:
         """For each flag its site, and the gate's place in it; None for OPEN."""
         names, firsts = list(self.first), np.array([*self.first.values()])
@@ -114,9 +119,17 @@ def _numbers(masks: dict[fx.Node, GateSite]) -> FlagNumbers:
 
 def _gate_of(graph_module: fx.GraphModule) -> dict[str, fx.Node]:
     """Site -> the node at which its gates decide."""
-    nodes = graph_module.graph.nodes
-    gates = [(node, gate) for node in nodes if isinstance(gate := module_of(graph_module, node), Gate)]
+    gates = [(node, gate) for node in graph_module.graph.nodes if (gate := _decider(graph_module, node))]
     return {site.name: node for node, gate in gates for site in gate.sites}
+
+
+def _decider(graph_module: fx.GraphModule, node: fx.Node) -> Gate | None:
+    """The gate that a node calls, if it calls one."""
+    if kind_of(node) != "gate":
+        return None
+    gate = module_of(graph_module, node)
+    assert isinstance(gate, Gate)
+    return gate
 
 
 class _Channels:
@@ -276,8 +289,7 @@ class _Ways:
 
     def _through(self, node: fx.Node, user: fx.Node) -> frozenset[str] | None:
         """By way of one user; None where that is no reading."""
-        gate = module_of(self.graph_module, user)
-        if isinstance(gate, Gate):
+        if gate := _decider(self.graph_module, user):
             said = zip(gate.sites, user.args, strict=True)
             return frozenset.intersection(*(self.sites.get(site.name, NOTHING) for site, x in said if x is node))
         if user not in self.masks or self.masks[user].kind == "exit":
@@ -290,8 +302,8 @@ class _Ways:
         first, second = self.gate_of[site], self.gate_of[other]
         if first is not second:
             return self.order[first] < self.order[second]
-        gate = module_of(self.graph_module, first)
-        assert isinstance(gate, Gate)
+        gate = _decider(self.graph_module, first)
+        assert gate
         names = [s.name for s in gate.sites]
         return names.index(site) < names.index(other)
 
@@ -321,7 +333,7 @@ def _unless(graph_module: fx.GraphModule, exits: dict[fx.Node, GateSite]) -> dic
 def _deciding(graph_module: fx.GraphModule) -> frozenset[fx.Node]:
     found: set[fx.Node] = set()
     for node in reversed(graph_module.graph.nodes):
-        readers = [user in found or isinstance(module_of(graph_module, user), Gate) for user in node.users]
+        readers = [user in found or kind_of(user) == "gate" for user in node.users]
         if node.op != "placeholder" and readers and all(readers):
             found.add(node)
     return frozenset(found)

@@ -164,13 +164,12 @@ def _side(flags: Flags, numbers: FlagNumbers) -> Side:
     gated: dict[str, Tensor] = {}
     columns = np.full(len(flags), -1)
     reached = 0
-    for site, first in numbers.first.items():
-        gates = numbers.gates[site]
+    for site in numbers.sites_of(flags):
+        first, gates = numbers.first[site], numbers.gates[site]
         mine = (flags >= first) & (flags < first + gates)
-        if mine.any():
-            gated[site] = torch.from_numpy(np.bincount(flags[mine] - first, minlength=gates))
-            columns[mine] = flags[mine] - first + reached
-            reached += gates
+        gated[site] = torch.from_numpy(np.bincount(flags[mine] - first, minlength=gates))
+        columns[mine] = flags[mine] - first + reached
+        reached += gates
     return Side(len(flags), flags, gated, torch.from_numpy(np.where(columns < 0, reached, columns)))
 
 

@@ -19,6 +19,7 @@ from sluicegate.graph.nodes import example_of as example_of
 from sluicegate.graph.nodes import is_constant as is_constant
 from sluicegate.graph.nodes import label as label
 from sluicegate.graph.nodes import module_of as module_of
+from sluicegate.graph.nodes import note_constant as note_constant
 from sluicegate.graph.nodes import note_shape as note_shape
 from sluicegate.graph.nodes import output_of as output_of
 from sluicegate.graph.nodes import path_of as path_of

@@ -39,7 +39,8 @@ def first_difference(evaluated: fx.Graph, trained: fx.Graph) -> Difference | Non
 
 def _signature(node: fx.Node, place: dict[fx.Node, int]) -> Any:
     reads = fx.map_arg((node.args, dict(node.kwargs)), lambda n: place.get(n, -1))
-    return node.op, str(node.target), str(reads)
+    made = node.meta.get("made")
+    return node.op, str(node.target), str(reads), None if made is None else made.tolist()
 
 
 def _said(node: fx.Node) -> str:

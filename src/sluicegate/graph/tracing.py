@@ -144,7 +144,7 @@ class _Tracing:
 
     def _graph(self, training: bool) -> "_Tracer":
         self.net.train(training)
-        tracer = _Tracer(self)
+        tracer, before = _Tracer(self), set(vars(self.net))
         try:
             with standard_forwards(tracer.standard):
                 tracer.trace(self.net)
@@ -156,22 +156,29 @@ class _Tracing:
             raise _Failure(tracer.failed or "", error) from error
         finally:
             self.net.eval()
-            self.constants = [name for name in vars(self.net) if name.startswith("_tensor_constant")]
+            made = [name for name in vars(self.net) if name.startswith("_tensor_constant") and name not in before]
+            tracer.constants = {name: vars(self.net).pop(name) for name in made}
+        for node in tracer.graph.nodes:
+            if node.op == "get_attr" and node.target in tracer.constants:
+                node.meta["made"] = tracer.constants[node.target]
         return tracer
 
     def _finished(self, tracer: "_Tracer") -> fx.GraphModule:
         tracer.graph._tracer_cls = fx.Tracer  # which unpickling traces with
+        vars(self.net).update(tracer.constants)
         graph_module = fx.GraphModule(self.net, tracer.graph, type(self.net).__name__)
         for path, cls in tracer.cores.items():
             graph_module.set_submodule(path, core_of(graph_module.get_submodule(path), cls))
+        changed = False
         for node in list(graph_module.graph.nodes):
-            _tidy(graph_module, node)
+            changed |= _tidy(graph_module, node)
             if node.op == "call_module" and node.target in self.opaque:
                 node.meta["opaque"] = self.opaque[node.target]
-        for name in self.constants:
+        for name in tracer.constants:
             graph_module._non_persistent_buffers_set.add(name)
             delattr(self.net, name)
-        graph_module.recompile()
+        if changed:
+            graph_module.recompile()
         return graph_module
 
 
@@ -187,6 +194,7 @@ class _Tracer(fx.Tracer):
         self._computing = False
         self.failed: str | None = None
         self.cores: dict[str, type[nn.Module]] = {}
+        self.constants: dict[str, Tensor] = {}  # that the network's code makes
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return ShapedProxy(node, self)
@@ -228,6 +236,9 @@ class _Tracer(fx.Tracer):
             args, kwargs = _without_mode(self._tracing.net.training, *args, **kwargs)
         proxy = super().create_proxy(kind, target, args, kwargs, *rest, **more)
         note_constant(proxy.node)
+        for read in proxy.node.all_input_nodes:
+            if "values" not in read.meta:  # a tensor that the network's code makes, of which fx makes a constant
+                read.meta["values"] = self._values(read)
         proxy.node.meta["values"] = self._values(proxy.node)
         return proxy
 
@@ -249,8 +260,9 @@ def _without_mode(mode: bool, x: Any, p: float = 0.5, training: bool = True, inp
     return (x,), {"p": p, "training": training == mode, "inplace": inplace}
 
 
-def _tidy(graph_module: fx.GraphModule, node: fx.Node) -> None:
-    """Take away a `size` that nobody reads; make a module of a functional dropout, so that it follows the mode."""
+def _tidy(graph_module: fx.GraphModule, node: fx.Node) -> bool:
+    """Take away a `size` that nobody reads; make a module of a functional dropout, so that it follows the mode. Whether
+    there was anything to do."""
     if node.op == "call_method" and node.target == "size" and not node.users:
         graph_module.graph.erase_node(node)
     elif node.op == "call_function" and node.target in _DROPOUTS:
@@ -258,6 +270,9 @@ def _tidy(graph_module: fx.GraphModule, node: fx.Node) -> None:
         dropout = _DROPOUTS[node.target](node.kwargs["p"], node.kwargs["inplace"])
         graph_module.add_submodule(name, dropout)
         node.op, node.target, node.kwargs = "call_module", name, {}
+    else:
+        return False
+    return True
 
 
 def _refuse_empty(inputs: Sequence[Tensor]) -> None:

@@ -61,6 +61,7 @@ class _Check:
 
     def __init__(self, net: nn.Module, lowered: Lowered, images: Tensor, tolerance: float) -> None:
         self.net, self.lowered, self.images, self.tolerance = net, lowered, images, tolerance
+        self.threshold: float | None = None
         self._session = Session(lowered.artifact, threads=1, winograd=False)
 
     def given(self) -> Tensor:
@@ -69,6 +70,7 @@ class _Check:
 
     def run(self, threshold: float | None = None) -> Result:
         """What the program makes of them."""
+        self.threshold = threshold
         return self._session.run(self.images.numpy(), threshold)
 
     def outputs(self, returned: Any, result: Result, where: str = "", sure: np.ndarray | None = None) -> None:
@@ -191,7 +193,7 @@ def _deciding(gated: GatedModel, strategy: Strategy | None) -> Iterator[None]:
 
 
 def _first_difference(check: _Check) -> str | None:
-    """The first op whose value is not the network's, gates as they decide."""
+    """The first op whose value is not the network's, gates as they decided when the program was run last."""
     lowered, images = check.lowered, check.images[:1]
     if not isinstance(check.net, GatedModel):
         return None
@@ -203,7 +205,7 @@ def _first_difference(check: _Check) -> str | None:
         if node is None or values[op.output or ""].kind == "gate" or op.when or op.unless:
             continue
         expected = _stored(seen.env.get(node), node)
-        if expected is not None and _gap(_computed(lowered, op, images), expected) > check.tolerance:
+        if expected is not None and _gap(_computed(check, op, images), expected) > check.tolerance:
             return f"{op.name!r} ({op.kind})"
     return None
 
@@ -223,9 +225,9 @@ def _stored(value: Any, node: fx.Node) -> np.ndarray | None:
     return value.permute(0, *layout.channels, *layout.pixels).reshape(1, -1).float().cpu().numpy()
 
 
-def _computed(lowered: Lowered, last: Op, images: Tensor) -> np.ndarray:
+def _computed(check: _Check, last: Op, images: Tensor) -> np.ndarray:
     """What the program has made by its op `last`."""
-    program = lowered.program
+    lowered, program = check.lowered, check.lowered.program
     ops = program.ops[: program.ops.index(last) + 1]
     made = next(value for value in program.values if value.name == last.output)
     whole = Value("value to look at", made.shape)
@@ -235,7 +237,7 @@ def _computed(lowered: Lowered, last: Op, images: Tensor) -> np.ndarray:
     part = replace(program, outputs={"output": whole.name}, values=values, ops=ops, classes=())
     named = {tensor for op in ops for tensor in op.tensors.values()}
     tensors = {name: tensor for name, tensor in lowered.artifact.tensors.items() if name in named}
-    result = Session(Artifact(part, tensors), threads=1, winograd=False).run(images.numpy())
+    result = Session(Artifact(part, tensors), threads=1, winograd=False).run(images.numpy(), check.threshold)
     return result.output.reshape(1, -1)
 
 

@@ -42,13 +42,18 @@ def _before_expansion(x: fx.Node) -> fx.Node:
 
 def _fits(x: fx.Node, factor: fx.Node) -> bool:
     """Whether a factor has x's channels, or one; and its pixels, or one; each at the same sides."""
-    if len(shape(x)) != len(shape(factor)):
+    if len(shape(x)) != len(shape(factor)) or _long_channels(factor, factor) != _long_channels(factor, x):
         return False
     one = (1,) * len(pixel_sides(x))
     theirs = tuple(shape(factor)[side] for side in layout_of(x).channels)
     pixels = tuple(shape(factor)[side] for side in layout_of(x).pixels)
     same = theirs == channel_sides(x)
     return (same and pixels in (pixel_sides(x), one)) or (set(theirs) == {1} and pixels == pixel_sides(x) != one)
+
+
+def _long_channels(x: fx.Node, like: fx.Node) -> list[int]:
+    """Which sides of x, of more than one number, are channels in the layout of another value."""
+    return [side for side in layout_of(like).channels if shape(x)[side] > 1]
 
 
 def _divided(node: fx.Node, input: Any, other: Any) -> Call | None:

@@ -15,8 +15,9 @@ from sluicegate.gates.heads import pool, pool_sizes
 from sluicegate.gates.recurrent import hidden_of
 from sluicegate.graph import Spellings, class_name, is_constant, is_hooked, module_of, note_values, shape, trace
 from sluicegate.ops.frame.inplace import make_pure
-from sluicegate.ops.frame.layout import default_layout, layout_of
+from sluicegate.ops.frame.layout import Layout, default_layout, layout_of
 from sluicegate.ops.frame.room import call_of
+from sluicegate.ops.frame.spelled_out import spell_out
 from sluicegate.ops.frame.table import WHOLE, module_parser, parsed
 from sluicegate.ops.identity import handed_on
 
@@ -57,6 +58,7 @@ def read_network(
     """
     graph_module = trace(net, example_inputs, leaf_modules, SPELLINGS, in_both_modes)
     make_pure(graph_module)
+    spell_out(graph_module)
     _leave_out_unread(graph_module)
     read_again(graph_module)
     graph_module.meta[_READ] = True
@@ -65,10 +67,12 @@ def read_network(
 
 def _leave_out_unread(graph_module: fx.GraphModule) -> None:
     """What nobody reads is no work, as the engine has it; but for what writes into a value that somebody does."""
+    count = len(graph_module.graph.nodes)
     for node in reversed(list(graph_module.graph.nodes)):
         if not node.users and node.op not in ("placeholder", "output") and not node.meta.get("writes"):
             graph_module.graph.erase_node(node)
-    graph_module.recompile()
+    if len(graph_module.graph.nodes) != count:
+        graph_module.recompile()
 
 
 def is_read(net: nn.Module) -> bool:
@@ -117,7 +121,14 @@ def read_node(graph_module: fx.GraphModule, node: fx.Node) -> None:
         first = layout_of(call.inputs[0]) if call.inputs else None
         node.meta["layout"] = call.layout or first
     elif shape(node):
-        node.meta["layout"] = default_layout(len(shape(node)))
+        node.meta["layout"] = _likely_layout(node)
+
+
+def _likely_layout(node: fx.Node) -> Layout:
+    """Of a value of which only the shape is known: that of an input of this shape, else what is usual."""
+    alike = (x for x in node.all_input_nodes if shape(x) == shape(node) and not is_constant(x))
+    same = next(alike, None)
+    return layout_of(same) if same else default_layout(len(shape(node)))
 
 
 def why_opaque(graph_module: fx.GraphModule, node: fx.Node) -> str:

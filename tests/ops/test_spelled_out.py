@@ -1,0 +1,59 @@
+"""Differences and scaled sums are sums of two values, whatever their spelling; gates see through them."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import sluicegate as sg
+from sluicegate.lowering import lower
+from sluicegate.lowering.verify import verify_lowered
+from sluicegate.ops import call_of, read_network
+
+
+class Two(nn.Module):
+    """A function of two convolutions' outputs and a weight, read by a third."""
+
+    def __init__(self, compute: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.a, self.b, self.last = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3)
+        self.weight, self.relu, self.compute = nn.Parameter(torch.rand(8, 1, 1)), nn.ReLU(), compute
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = self.compute(self.relu(self.a(x)), self.relu(self.b(x)), self.weight)
+        return self.last(made).mean((2, 3))
+
+
+def _in_place(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+    x -= y
+    return x
+
+
+SPELLINGS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "an operator": lambda x, y, w: x - y,
+    "in place": _in_place,
+    "a method in place": lambda x, y, w: x.sub_(y),
+    "scaled": lambda x, y, w: torch.sub(x, y, alpha=2),
+    "a scaled method": lambda x, y, w: x.add(y, alpha=0.5),
+    "addcmul": lambda x, y, w: torch.addcmul(x, x, y, value=3),
+    "less a weight": lambda x, y, w: x + y - w,
+    "a weight less a value": lambda x, y, w: w - (x + y),
+}
+
+
+@pytest.mark.parametrize("compute", SPELLINGS.values(), ids=SPELLINGS)
+def test_it_runs_in_the_engine(compute: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+    images = torch.randn(2, 3, 12, 12)
+    gated = sg.gate_model(Two(compute), sg.ChannelGating("all", initial_open_rate=0.6, keep_open=1), images)
+    verify_lowered(gated, lower(gated), images)
+
+
+def test_a_difference_of_closed_channels_is_closed() -> None:
+    graph = read_network(Two(lambda x, y, w: x - y), torch.zeros(1, 3, 12, 12))
+    assert [call.kind for node in graph.graph.nodes if (call := call_of(node))].count("add") == 1
+
+
+def test_numbers_are_left_alone() -> None:
+    graph = read_network(Two(lambda x, y, w: (x - 1) * (y.shape[2] - 1)), torch.zeros(1, 3, 12, 12))
+    assert [call.kind for node in graph.graph.nodes if (call := call_of(node))].count("affine") == 2
