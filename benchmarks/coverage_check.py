@@ -4,7 +4,7 @@ Legend: N images, C channels, G gates of a site.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from coverage_nets import build, side_of
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sluicegate.convert import ChannelGating, GatedModel, LayerGating, gate_model
+from sluicegate.convert import ChannelGating, GatedModel, Gating, LayerGating, gate_model
 from sluicegate.costs.terms import NETWORK
 from sluicegate.errors import InputError
 from sluicegate.gates import AlwaysOn, GateRecord, GateRecords
@@ -23,6 +23,7 @@ IMAGES = 2
 OPEN_RATE = 0.6
 TOLERANCE = 1e-4
 """Of the largest output: float32 sums in another order."""
+_NO_PLACE = ("no residual branch", "finds no place")
 ROUNDINGS = 4.0
 """Where a network enlarges rounding, so many times what torch itself is off in float32."""
 
@@ -121,16 +122,24 @@ def gated_everywhere(net: nn.Module, images: Tensor) -> GatedModel:
     """A network with gates on all channels and on all layers, whose decisions differ from image to image."""
     channels = ChannelGating("all", initial_open_rate=OPEN_RATE, keep_open=1)
     layers = LayerGating(initial_open_rate=OPEN_RATE)
-    try:
-        gated = gate_model(net, [channels, layers], images[:1])
-    except InputError as error:
-        if "no residual branch" not in str(error):
-            raise
-        gated = gate_model(net, channels, images[:1])
+    gated = _first_that_fits(net, images[:1], ([channels, layers], [channels], [layers]))
     for gate in gated.gates.values():
         for output in gate.head.outputs:  # type: ignore[union-attr]
             nn.init.normal_(output.weight, std=1.0)
     return gated.eval()
+
+
+def _first_that_fits(net: nn.Module, images: Tensor, gatings: Sequence[list[Gating]]) -> GatedModel:
+    """The network with the first of these gatings for which it has places."""
+    why_not: list[InputError] = []
+    for gating in gatings:
+        try:
+            return gate_model(net, gating, images)
+        except InputError as error:
+            if not any(words in str(error) for words in _NO_PLACE):
+                raise
+            why_not.append(error)
+    raise why_not[0]
 
 
 def rounding(gated: GatedModel, images: Tensor) -> float:

@@ -16,7 +16,7 @@ TORCHVISION_LEFT_OUT = {
 
 TIMM = {
     "byobnet": "gernet_s repvgg_a0 repvgg_b1g4 mobileone_s0 mobileone_s1 regnetz_b16 regnetz_b16_evos resnext26ts "
-    "eca_resnext26ts seresnext26ts gcresnext26ts resnet32ts gcresnet33ts resnet50_clip_gap resnet50_mlp resnet51q "
+    "eca_resnext26ts seresnext26ts resnet32ts resnet50_clip_gap resnet50_mlp resnet51q "
     "test_byobnet",
     "convmixer": "convmixer_768_32 convmixer_1024_20_ks9_p14",
     "convnext": "test_convnext test_convnext2 test_convnext3 convnext_zepto_rms convnext_zepto_rms_ols convnext_atto "
@@ -34,7 +34,7 @@ TIMM = {
     "efficientnet_lite0 tf_efficientnet_lite0 efficientnet_b0 tf_efficientnet_b0 efficientnet_b0_gn "
     "efficientnet_b0_g8_gn efficientnet_b0_g16_evos efficientnet_blur_b0 efficientnet_es efficientnet_es_pruned "
     "efficientnet_b1_pruned efficientnet_em efficientnet_cc_b0_4e tf_efficientnet_cc_b0_4e efficientnet_x_b3 "
-    "tf_efficientnetv2_b0 tf_efficientnetv2_s efficientnetv2_rw_t gc_efficientnetv2_rw_t",
+    "tf_efficientnetv2_b0 tf_efficientnetv2_s efficientnetv2_rw_t",
     "fasternet": "fasternet_t0 fasternet_t1",
     "fastvit": "fastvit_t8 fastvit_t12",
     "focalnet": "focalnet_tiny_srf focalnet_tiny_lrf",
@@ -91,6 +91,7 @@ vision_transformer_relpos vision_transformer_sam vitamin volo xcit"""
 TIMM_LEFT_OUT = {
     **dict.fromkeys(_ATTENTION.split(), "attends over pixels"),
     "efficientvim": "a state space model: its softmax goes over pixels",
+    "gcresnet, gcresnext, gc_efficientnet": "global context: a softmax over pixels says what each adds to all",
     "mlp_mixer": "no convolutions: linear layers mix the pixels",
     "sequencer": "an LSTM runs over rows and columns",
 }

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import sluicegate as sg
@@ -35,6 +36,28 @@ def test_a_factor_that_no_room_knows_is_refused_by_the_export_alone(factor: Call
     gated = sg.gate_model(ChannelsLast(factor), sg.ChannelGating("hidden"), torch.zeros(1, 3, 8, 8))
     with pytest.raises(sg.InputError, match="'var' cannot be exported: var is used in a way that no op covers"):
         lower(gated)
+
+
+class PerImage(nn.Module):
+    """A convolution whose weights each image makes, as one of many groups (CondConv)."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 1)
+        self.route, self.layers = nn.Linear(8, 8 * 8), layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        for _ in range(self.layers):
+            weight = self.route(x.mean((2, 3))).view(-1, 8, 1, 1)
+            x = F.conv2d(x.reshape(1, -1, 6, 6), weight, groups=x.shape[0]).view(-1, 8, 6, 6)
+        return self.last(x).mean((2, 3))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_as_many_groups_as_images_are_refused_in_one_line(layers: int) -> None:
+    with pytest.raises(sg.InputError, match=r"the work of 'conv2d.*' does not grow in step with the number of images"):
+        sg.MacModel(PerImage(layers), torch.zeros(1, 3, 8, 8))
 
 
 KNOWN: dict[str, Callable[[Tensor], Tensor]] = {

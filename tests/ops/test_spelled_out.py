@@ -37,6 +37,8 @@ SPELLINGS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "scaled": lambda x, y, w: torch.sub(x, y, alpha=2),
     "a scaled method": lambda x, y, w: x.add(y, alpha=0.5),
     "addcmul": lambda x, y, w: torch.addcmul(x, x, y, value=3),
+    "a square": lambda x, y, w: x + y**2,
+    "a square of a product": lambda x, y, w: torch.square(x * y),
     "less a weight": lambda x, y, w: x + y - w,
     "a weight less a value": lambda x, y, w: w - (x + y),
 }

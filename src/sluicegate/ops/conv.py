@@ -68,6 +68,8 @@ def _function(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Call | None:
+    if not isinstance(groups, int):  # as many as there are images
+        return None
     has = {"kernel": shape(weight)[2:], "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     return window(Weight(node=weight), node, input, has, of_nodes(bias=bias))
 

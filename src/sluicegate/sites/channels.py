@@ -4,20 +4,25 @@ Legend: N images, C channels, G gates.
 
 A channel site begins at a layer whose outputs go on one by one, through norms, activations, pools and depthwise
 convolutions, to the last value before somebody else reads them: the site's value. A mask there makes closed channels
-zero. The site is good if zero is what all readers see: other layers, which leave these inputs out; the product with an
+zero. Where the channels go several ways (a ghost module's cheap copies, a norm beside a depthwise convolution) there is
+a mask at the end of each, with the same gates. Where they are torn apart and put together again (depthwise convolutions
+of several sizes), it stands behind the concatenation.
+
+The site is good if zero is what all readers see: other layers, which leave these inputs out; the product with an
 attention that is computed from what is left (squeeze-and-excitation); a concatenation, of which the channels are a
 part. Where a sum that ends a residual branch reads them, the site is an end of that branch, and its gates leave the
 shortcut as it is.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
 from math import lcm
 
 from torch import fx
 
-from sluicegate.graph import copies, immediate_dominators
-from sluicegate.ops import call_of, channel_count, kind_of, layout_of, pixel_count, room_of, zeros_of
+from sluicegate.graph import copies, immediate_dominators, shape
+from sluicegate.ops import call_of, channel_count, keeps_zero, kind_of, layout_of, pixel_count, room_of, zeros_of
 from sluicegate.ops.frame.links import Mixed, Sources
 from sluicegate.ops.frame.reading import why_opaque
 from sluicegate.sites.branches import Branch, find_branches, is_layer, name_of
@@ -28,7 +33,8 @@ class Channels:
     """A value whose channels a gate may close: `value`, made by `producer`; for `users` alone, if they are named.
 
     Attributes:
-        also: values of parallel paths that are added up later; they are masked by the same gates.
+        also: further values that the same gates mask: of parallel paths that are added up later, or other ways that the
+            same channels go.
         unit: so many adjacent channels share a gate at least, as a group norm between asks.
         fork: what all that makes the value depends on, if that is not what the producer reads.
     """
@@ -58,20 +64,28 @@ class Place:
     """The end of a layer's chain, and who reads it.
 
     Attributes:
-        chain: the layer and what passes its channels on.
+        chain: the layer and what passes its channels on, as long as there is one way.
+        held: all values that hold the layer's channels one by one.
+        masks: where masks stand: behind these all that others read is zero, or hold no such channel.
         ends: the residual branch whose end the channels are, if they are that.
         why_not: why no gate may stand there, if none may.
     """
 
     chain: tuple[fx.Node, ...]
+    held: tuple[fx.Node, ...]
+    masks: tuple[fx.Node, ...]
     branch: Branch | None
     ends: Branch | None
     why_not: str | None
 
     @property
     def value(self) -> fx.Node:
-        """Where a mask would stand: the last value of the chain whose channels are one side."""
-        return [node for node in self.chain if len(layout_of(node).channels) == 1][-1]
+        """Where the first mask would stand."""
+        return self.masks[0]
+
+    def channels(self, name: str, branch: Branch | None) -> Channels:
+        """The site."""
+        return Channels(name, self.chain[0], self.value, branch, None, self.masks[1:], _unit(self.held, self.masks))
 
 
 class Places:
@@ -84,19 +98,49 @@ class Places:
         self.branch_of = {node: branch for branch in larger_first for node in branch.nodes}
         self.sums = {branch.total for branch in self.branches}
         self.readers = readers_of(self.graph)
+        self.order = {node: i for i, node in enumerate(self.graph.nodes)}
+        self.dominators = immediate_dominators(self.graph)
         self.all = {node: self._place(node) for node in self.graph.nodes if is_layer(node)}
 
     def _place(self, layer: fx.Node) -> Place:
-        chain = self.chain(layer)
-        branch = self.branch_of.get(layer)
-        walk = _Walk(self, chain[-1])
+        chain, held, branch = self.chain(layer), self.held(layer), self.branch_of.get(layer)
+        masks = self.masks(held)
+        if len({channel_count(mask) for mask in masks}) > 1:  # no gate could serve them all
+            held, masks = chain, self.masks(chain)
+        walk = _Walk(self, masks)
         why_not = walk.refused or self._refused(layer, chain[-1])
         if why_not is None and walk.sums:
             ends = [b for b in self.branches if b.total in walk.sums and b.end in walk.zero]
             if len(walk.sums) == 1 and len(ends) == 1 and layer in ends[0].nodes:
-                return Place(chain, branch, ends[0], None)
+                return Place(chain, held, masks, branch, ends[0], None)
             why_not = "a shortcut carries its channels"
-        return Place(chain, branch, None, why_not)
+        return Place(chain, held, masks, branch, None, why_not)
+
+    def held(self, layer: fx.Node) -> tuple[fx.Node, ...]:
+        """A layer and all that holds its channels one by one, in order."""
+        found, waiting = {layer}, [(self.order[n], n) for n in self.readers.get(layer, [])]
+        heapify(waiting)
+        while waiting:
+            _, node = heappop(waiting)
+            if node not in found and _holds(node, found):
+                found.add(node)
+                for reader in self.readers.get(node, []):
+                    heappush(waiting, (self.order[reader], reader))
+        return tuple(sorted(found, key=self.order.__getitem__))
+
+    def masks(self, held: Sequence[fx.Node]) -> tuple[fx.Node, ...]:
+        """Values to mask, so that all is zero that others read of these."""
+        inside, zero = set(held), set[fx.Node]()
+        found: dict[fx.Node, None] = {}
+        for node in held:
+            if node is not held[0] and keeps_zero(node) and set(call_of(node).inputs) <= zero:  # type: ignore[union-attr]
+                zero.add(node)
+            elif not node.users or any(user not in inside and not _only_looks(user) for user in node.users):
+                zero.add(node)
+                while len(layout_of(node).channels) != 1:  # a mask stands where channels are one side
+                    node = call_of(node).inputs[0]  # type: ignore[union-attr]
+                found[node] = None
+        return tuple(found)
 
     def chain(self, layer: fx.Node) -> tuple[fx.Node, ...]:
         """A layer and what passes its channels on, as long as nobody else reads them."""
@@ -110,6 +154,8 @@ class Places:
     def _refused(self, layer: fx.Node, value: fx.Node) -> str | None:
         if copies(value) != 1:
             return "its value holds several copies of an image"
+        if kind_of(layer) == "conv" and channel_count(x := layer.all_input_nodes[0]) != shape(x)[1]:
+            return "it slides over the channels of a vector"
         return "it is part of an attention" if self._in_attention(layer) else None
 
     def _in_attention(self, layer: fx.Node) -> bool:
@@ -128,7 +174,7 @@ class Places:
 
 
 class _Walk:
-    """Who reads the channels of a value that is masked, up to the next layers.
+    """Who reads the channels of values that are masked, up to the next layers.
 
     Attributes:
         zero: values that are zero where the masked one is.
@@ -136,14 +182,15 @@ class _Walk:
         refused: a reader to whom zero would be no good, in words.
     """
 
-    def __init__(self, places: Places, value: fx.Node) -> None:
-        self.zero, self.reached = {value}, {value}
+    def __init__(self, places: Places, masked: Sequence[fx.Node]) -> None:
+        self.zero, self.reached = set(masked), set(masked)
         self.sums: set[fx.Node] = set()
         self.refused: str | None = None
         self._places = places
-        for node in places.graph.nodes:  # in order, so that what a value is made of is known before
-            if node in self.reached:
-                self._visit(node)
+        self._waiting = [(places.order[node], node) for node in masked]
+        heapify(self._waiting)
+        while self._waiting:  # in order, so that what a value is made of is known before
+            self._visit(heappop(self._waiting)[1])
 
     def _visit(self, node: fx.Node) -> None:
         if node.op != "output" and any(user.op == "output" for user in node.users):
@@ -164,6 +211,8 @@ class _Walk:
         elif room.map == "open" and any(isinstance(link, Mixed) for link in room.links(reader, call)):
             self.refused = self.refused or f"{name_of(reader)} mixes them with others"
         else:
+            if reader not in self.reached:
+                heappush(self._waiting, (self._places.order[reader], reader))
             self.reached.add(reader)
             self._note_zero(reader)
 
@@ -202,6 +251,19 @@ def passes(node: fx.Node) -> bool:
     return room.map != "open"  # a norm of groups of channels
 
 
+def _holds(node: fx.Node, known: set[fx.Node]) -> bool:
+    """Whether all that a node reads are values that hold some channels one by one, and what it makes does, too."""
+    call, room = call_of(node), room_of(node)
+    if call is None or room is None or room.links is None or not set(call.inputs) <= known:
+        return False
+    if len(call.inputs) == 1:
+        return passes(node)
+    numbers = range(channel_count(node))
+    links = room.links(node, call)
+    same = all(isinstance(link, Sources) and len(link.sources) == link.inputs for link in links)
+    return same and not is_layer(node) and all((link.sources == numbers).all() for link in links)  # type: ignore[union-attr]
+
+
 def readers_of(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
     """Who reads each value, whatever stands between in the graph; a split is looked through to its parts."""
     found: dict[fx.Node, list[fx.Node]] = {}
@@ -228,16 +290,49 @@ def find_channels(graph_module: fx.GraphModule) -> list[Channels]:
     for layer, place in places.all.items():
         if place.why_not is None and place.ends is None:
             name = name_of(layer) if name_of(layer) not in found else layer.name
-            found[name] = Channels(name, layer, place.value, place.branch, unit=_unit(place.chain))
-    return _shared(places, list(found.values()))
+            found[name] = place.channels(name, place.branch)
+    joined = [
+        _read_before(places, channels, way)
+        for channels in _concatenations(places)
+        if (way := _way(places, channels.producer))
+    ]
+    several = sorted([*found.values(), *joined], key=lambda channels: places.order[channels.value])
+    return _shared(places, several)
+
+
+def _way(places: Places, concat: fx.Node) -> set[fx.Node]:
+    """From layers to the concatenation where their channels come together, if there is no gate before and nobody reads
+    them but by way of it; else nothing."""
+    waiting, way = list(call_of(concat).inputs), {concat}  # type: ignore[union-attr]
+    while waiting:
+        node = waiting.pop()
+        if node in way:
+            continue
+        way.add(node)
+        if is_layer(node):
+            if places.all[node].why_not is None:
+                return set()
+        elif passes(node) or kind_of(node) in ("concat", "slice"):
+            waiting += call_of(node).inputs  # type: ignore[union-attr]
+        else:
+            return set()
+    alone = all(reader in way for node in way if node is not concat for reader in places.readers.get(node, []))
+    return way if alone else set()
+
+
+def _read_before(places: Places, channels: Channels, way: set[fx.Node]) -> Channels:
+    """A concatenation's site, whose gates look at what the layers read."""
+    fork = places.dominators[channels.producer]
+    while fork is not None and (fork in way or copies(fork) != 1):
+        fork = places.dominators[fork]
+    return replace(channels, fork=fork)
 
 
 def find_branch_ends(graph_module: fx.GraphModule) -> list[Channels]:
     """The last channels of every residual branch that one layer makes, in order of execution."""
-    places = Places(graph_module)
     return [
-        Channels(name_of(layer), layer, place.value, place.ends, unit=_unit(place.chain))
-        for layer, place in places.all.items()
+        place.channels(name_of(layer), place.ends)
+        for layer, place in Places(graph_module).all.items()
         if place.why_not is None and place.ends
     ]
 
@@ -261,16 +356,17 @@ def find_branch_inputs(graph_module: fx.GraphModule) -> list[Channels]:
 
 def find_concatenations(graph_module: fx.GraphModule) -> list[Channels]:
     """Every concatenation whose channels may be gated as one, in order of execution (GaterNet's on Inception-v4)."""
-    places, dominators = Places(graph_module), immediate_dominators(graph_module.graph)
-    found = []
-    for node in graph_module.graph.nodes:
+    return list(_concatenations(Places(graph_module)))
+
+
+def _concatenations(places: Places) -> Iterator[Channels]:
+    for node in places.graph.nodes:
         if kind_of(node) == "concat" and len(layout_of(node).channels) == 1 and copies(node) == 1:
             chain = places.chain(node)
-            walk = _Walk(places, chain[-1])
+            walk = _Walk(places, chain[-1:])
             if not walk.refused and not walk.sums:
-                branch, fork = places.branch_of.get(node), _tensor_before(node, dominators)
-                found.append(Channels(node.name, node, chain[-1], branch, unit=_unit(chain), fork=fork))
-    return found
+                branch, fork = places.branch_of.get(node), _tensor_before(node, places.dominators)
+                yield Channels(node.name, node, chain[-1], branch, unit=_unit(chain, chain[-1:]), fork=fork)
 
 
 def _tensor_before(node: fx.Node, dominators: dict[fx.Node, fx.Node | None]) -> fx.Node | None:
@@ -302,13 +398,15 @@ def _shared(places: Places, found: list[Channels]) -> list[Channels]:
     return list(by_value.values())
 
 
-def _unit(chain: Iterable[fx.Node]) -> int:
-    """So many adjacent channels of a chain's last value belong together."""
-    unit = 1
-    for node in list(chain)[1:]:
+def _unit(held: Sequence[fx.Node], masks: Iterable[fx.Node]) -> int:
+    """So many adjacent channels of masked values belong together."""
+    found = {held[0]: 1}
+    for node in held[1:]:
         call, room = call_of(node), room_of(node)
         assert call and room and room.links
-        (link,) = room.links(node, call)
-        if isinstance(link, Mixed):
-            unit = lcm(unit, link.inputs // link.groups) * link.outputs // link.inputs
-    return unit
+        unit = lcm(*(found[x] for x in call.inputs))
+        for link in room.links(node, call):
+            if isinstance(link, Mixed):
+                unit = lcm(unit, link.inputs // link.groups) * link.outputs // link.inputs
+        found[node] = unit
+    return lcm(*(found[mask] for mask in masks))

@@ -3,6 +3,7 @@
 x - y                           x + (-y)
 add(x, y, alpha=a), less too    x + a y
 addcmul(x, y, z, value=a)       x + a (y z)
+x ** 2, square(x)               x x
 """
 
 import operator
@@ -15,15 +16,20 @@ from sluicegate.graph import note_constant, shape
 
 _LESS = (operator.sub, torch.sub, "sub")
 _SUMS = (torch.add, "add", torch.sub, "sub")
+_POWERS = (operator.pow, torch.pow, "pow")
+_SQUARES = (torch.square, "square")
 _PRODUCTS = (torch.addcmul, "addcmul")
 
 
 def spell_out(graph_module: fx.GraphModule) -> None:
     """Put two nodes in place of one, in a traced graph that is pure."""
-    found = {node: summands for node in graph_module.graph.nodes if (summands := _summands(node))}
-    for node, summands in found.items():
-        node.op, node.target, node.args, node.kwargs = "call_function", operator.add, summands, {}
-    if found:
+    changed = False
+    for node in list(graph_module.graph.nodes):
+        for operation, parts in ((operator.add, _summands(node)), (operator.mul, _factors(node))):
+            if parts:
+                node.op, node.target, node.args, node.kwargs = "call_function", operation, parts, {}
+                changed = True
+    if changed:
         graph_module.recompile()
 
 
@@ -40,6 +46,13 @@ def _summands(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
         value = node.kwargs.get("value", 1)
         return node.args[0], product if value == 1 else _times(node, product, value)  # type: ignore[return-value]
     return None
+
+
+def _factors(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
+    """Of a square of a value."""
+    squared = (node.target in _POWERS and node.args[1:] == (2,)) or (node.target in _SQUARES and len(node.args) == 1)
+    x = node.args[0] if squared and node.op.startswith("call_") and not node.kwargs else None
+    return (x, x) if isinstance(x, fx.Node) and shape(x) else None
 
 
 def _times(before: fx.Node, x: Any, factor: Any) -> fx.Node:
