@@ -490,3 +490,13 @@ def test_evaluate_sweeps_and_repeats(capsys):
     (point,) = repeated.values()
     assert point["accuracy"]["repeats"] == 3 and point["macs"]["std"] > 0
     assert "threshold" in refused(capsys, 2, "evaluate", "run", "--threshold")
+
+
+def test_sites_say_what_can_be_gated(capsys):
+    found = printed(capsys, "sites", "resnet8", "--size", "32")
+    assert len(found["layers"]) == 8 and 0.9 < found["by_channels"] < 1
+    assert main(["sites", "resnet8", "--size", "32"]) == 0
+    text = capsys.readouterr().out
+    assert "a shortcut carries its channels" in text and "in 3 residual branches" in text
+    assert "depth: 7 must be 6n + 2" in refused(capsys, 2, "sites", "resnet7")
+    assert "does not accept inputs of shape (1, 3, 0, 0)" in refused(capsys, 2, "sites", "resnet8", "--size", "0")

@@ -30,7 +30,7 @@ TIERS = (
     {"recipes"},
     {"bench"},
     {"tables"},
-    {"tuning"},
+    {"tuning", "surveying"},
     {"cli"},
     {"__init__", "__main__"},  # the package's front: public names and `python -m sluicegate`
 )

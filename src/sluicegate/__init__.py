@@ -7,9 +7,11 @@ from sluicegate.convert import GatedOutput as GatedOutput
 from sluicegate.convert import GaterGating as GaterGating
 from sluicegate.convert import JointGating as JointGating
 from sluicegate.convert import LayerGating as LayerGating
+from sluicegate.convert import MacsPerGate as MacsPerGate
 from sluicegate.convert import RecurrentGating as RecurrentGating
 from sluicegate.convert import SharedGating as SharedGating
 from sluicegate.convert import gate_model as gate_model
+from sluicegate.convert import survey as survey
 from sluicegate.costs import LatencyModel as LatencyModel
 from sluicegate.costs import MacModel as MacModel
 from sluicegate.errors import InputError as InputError

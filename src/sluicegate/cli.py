@@ -17,7 +17,7 @@ import jsonargparse
 import torch
 from torch import nn
 
-from sluicegate import tuning
+from sluicegate import surveying, tuning
 from sluicegate.analysis import save_frontier
 from sluicegate.analysis.peers import missing_peers
 from sluicegate.bench import as_file, came_from, compare, predicted, save_latency_table, what_to_time
@@ -189,6 +189,7 @@ def list_recipes(config: jsonargparse.Namespace) -> None:
 
 _VERBS: dict[str, Callable[[jsonargparse.Namespace], int | None]] = {
     "demo": demo,
+    "sites": surveying.sites,
     "train": train,
     "finetune": tuning.finetune,
     "sweep": tuning.sweep,
@@ -294,6 +295,7 @@ def _no_arguments(parser: jsonargparse.ArgumentParser) -> None:
 
 _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "demo": _demo_arguments,
+    "sites": surveying.sites_arguments,
     "train": _train_arguments,
     "finetune": tuning.finetune_arguments,
     "sweep": tuning.sweep_arguments,

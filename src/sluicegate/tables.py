@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Column, Table
 
 from sluicegate.bench import Timing
+from sluicegate.convert import Survey
 from sluicegate.train import Evaluation, Recipe, Result, spread
 from sluicegate.train.finetuning import Finetuned
 
@@ -53,6 +54,14 @@ def finetune_table(found: Finetuned) -> Table:
     shares = (found.after.macs / found.before.macs, found.after.ms / found.before.ms)
     table.add_row("", f"{found.after.accuracy - found.before.accuracy:+.2%}", *(f"{share:.0%}" for share in shares))
     return table
+
+
+def survey_tables(found: Survey) -> list[Table]:
+    """Each layer of a network: where its channels can be gated, or why they cannot."""
+    table = Table("layer", *(Column(name, justify="right") for name in ("channels", "MACs")), "gates", box=None)
+    for row in found.layers:
+        table.add_row(row.layer, str(row.channels), f"{row.macs / found.macs:.1%}", row.why_not or f"at={row.place!r}")
+    return [table]
 
 
 def speed_table(milliseconds: Mapping[str, float]) -> Table:

@@ -268,6 +268,14 @@ def mlp(b: Builder, x: str) -> str:
     return b.conv(y, channels, 1, residual=x)
 
 
+def mlp_of_responses(b: Builder, x: str) -> str:
+    """ConvNeXt V2's block: a norm of what each channel answers in place of gates."""
+    channels = b.shape(x)[0]
+    y = b.conv(b.conv(x, channels, 3, groups=channels), 2 * channels, 1, activation="gelu")
+    y = b.same("response_norm", y, {"weight": b.rng.normal(size=2 * channels)}, eps=1e-2)
+    return b.conv(y, channels, 1, residual=x)
+
+
 def normed(b: Builder, x: str) -> str:
     """A group norm, whose groups are the gate's."""
     groups = b.pick(1, 2, 4)
@@ -306,5 +314,5 @@ def exit_early(b: Builder, x: str, classes: int) -> None:
 BLOCKS = (
     *(basic, basic, basic, pre_activation, bottleneck, inverted, grouped, masked_output, masked_input, pools),
     *(dense_join, resized, shortcut_a, recurrent, boosted, pruned),
-    *(nested, nested, either, squeezed, shuffled, mlp, normed, decoded),
+    *(nested, nested, either, squeezed, shuffled, mlp, mlp_of_responses, normed, decoded),
 )

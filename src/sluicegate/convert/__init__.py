@@ -12,7 +12,11 @@ from sluicegate.convert.gating import JointGating as JointGating
 from sluicegate.convert.gating import LayerGating as LayerGating
 from sluicegate.convert.gating import Placement as Placement
 from sluicegate.convert.gating import SharedGating as SharedGating
+from sluicegate.convert.granularity import MacsPerGate as MacsPerGate
 from sluicegate.convert.insert import gate_model as gate_model
 from sluicegate.convert.model import GatedModel as GatedModel
 from sluicegate.convert.model import GatedOutput as GatedOutput
 from sluicegate.convert.recurrent import RecurrentGating as RecurrentGating
+from sluicegate.convert.survey import Survey as Survey
+from sluicegate.convert.survey import closable as closable
+from sluicegate.convert.survey import survey as survey

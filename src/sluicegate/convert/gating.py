@@ -5,13 +5,14 @@ Legend: C channels, G gates.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import lcm
-from typing import Any, NamedTuple
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple, TypeVar
 
 from torch import fx
 
+from sluicegate.convert.granularity import Granularity, channels_per_gate
 from sluicegate.errors import InputError
 from sluicegate.gates import BinConcrete, Estimator, Gate, GateSite, GumbelSoftmax, Head, PooledHead
 from sluicegate.graph import module_of, shape
@@ -78,22 +79,25 @@ class ChannelGating(Gating):
             first one's outputs and the second one's inputs), "all" for every such place in a branch or out of one,
             "out" for the end of a branch, before it is added to the shortcut (saves outputs), "inp" for what a branch
             reads, the shortcut unmasked (saves inputs), the name of a module after which to mask; or a list of these.
-        granularity: adjacent channels that share a gate, for all sites or by site name (1 where it is not named); must
-            divide the channels of every site.
+        granularity: adjacent channels that share a gate, for all sites or by site name (1 where it is not named), which
+            must divide the channels of every site; or `MacsPerGate`.
         estimator: copied for each site.
         head: makes the heads.
         initial_open_rate: probability with which a gate starts out open. No paper states it; at 0.88, a common
             choice, its noise costs a quarter of the accuracy of a short training (docs/dlcg.md).
         keep_open: gates that are always open at places outside of residual branches, where no shortcut carries what
             closed channels leave out (stochastic gates, section 4.2).
+        where: of these places only those whose name fits a pattern, such as "layer3.*", or of which a function says
+            yes, such as `lambda channels: channels.count >= 64`.
     """
 
     at: str | Sequence[str] = "mid"
-    granularity: int | Mapping[str, int] = 1
+    granularity: Granularity = 1
     estimator: Estimator = field(default_factory=BinConcrete)
     head: HeadFactory = PooledHead
     initial_open_rate: float = 0.97
     keep_open: int = 0
+    where: str | Callable[[Channels], bool] | None = None
 
     def channels(self, graph_module: fx.GraphModule) -> list[Channels]:
         """The places themselves, in order of execution for each entry of `at`."""
@@ -102,17 +106,11 @@ class ChannelGating(Gating):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise InputError(f"at: {self.at!r} names the channels of {twice!r} twice")
-        return found
+        return _where(found, self.where)
 
     def site(self, channels: Channels) -> GateSite:
         """Describe the gates of one place."""
-        shared = self.granularity if isinstance(self.granularity, int) else self.granularity.get(channels.name, 1)
-        shared = lcm(shared, channels.unit) if shared > 0 else shared
-        if shared < 1 or channels.count % shared:
-            raise InputError(
-                f"granularity: {shared} does not divide the {channels.count} channels of {channels.name!r}"
-            )
-        gates = channels.count // shared
+        gates = channels.count // channels_per_gate(channels, self.granularity)
         keep_open = 0 if channels.branch else self.keep_open
         if not 0 <= keep_open <= gates:
             raise InputError(f"keep_open: {keep_open} is not in 0..{gates}, the gates of {channels.name!r}")
@@ -164,11 +162,17 @@ class LayerGating(Gating):
 
     Args:
         estimator, head, initial_open_rate: as for `ChannelGating`.
+        where: only branches whose name fits a pattern, or of which a function says yes.
     """
 
     estimator: Estimator = field(default_factory=GumbelSoftmax)
     head: HeadFactory = PooledHead
     initial_open_rate: float = 0.97
+    where: str | Callable[[Branch], bool] | None = None
+
+    def branches(self, graph_module: fx.GraphModule) -> list[Branch]:
+        """The branches themselves, in order of execution."""
+        return _where(branches_of(graph_module), self.where)
 
     def site(self, branch: Branch) -> GateSite:
         """Describe the gate of one branch."""
@@ -181,7 +185,7 @@ class LayerGating(Gating):
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
         return [
             _placement(b.name, b.fork, [self.served(b)], self.head, self.initial_open_rate)
-            for b in branches_of(graph_module)
+            for b in self.branches(graph_module)
         ]
 
 
@@ -190,7 +194,8 @@ class JointGating(Gating):
     """One head per residual branch that decides whether it runs, and then which of its channels (DLCG section 3.2).
 
     Args:
-        channel: which channels, and their estimator; its head is used for places outside of any branch alone.
+        channel: which channels, and their estimator; its head is used alone at places
+            outside of these branches.
         layer: the layer gate's estimator.
         head: makes the joint heads.
         initial_open_rate: of layer and channel gates alike.
@@ -202,12 +207,11 @@ class JointGating(Gating):
     initial_open_rate: float = 0.97
 
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
-        channels = self.channel.channels(graph_module)
-        joint = [self._joint(branch, channels) for branch in branches_of(graph_module)]
-        apart = [
-            p for p in self.channel.placements(graph_module) if p.name in {c.name for c in channels if not c.branch}
-        ]
-        return apart + joint
+        channels, branches = self.channel.channels(graph_module), self.layer.branches(graph_module)
+        gated = {branch.name for branch in branches}
+        outside = {c.name for c in channels if not c.branch or c.branch.name not in gated}
+        apart = [placement for placement in self.channel.placements(graph_module) if placement.name in outside]
+        return apart + [self._joint(branch, channels) for branch in branches]
 
     def _joint(self, branch: Branch, channels: list[Channels]) -> Placement:
         inside = [c for c in channels if c.branch and c.branch.name == branch.name]
@@ -221,6 +225,23 @@ class Served(NamedTuple):
     site: GateSite
     masked: tuple[Masked, ...]
     estimator: Estimator
+
+
+_Found = TypeVar("_Found", Channels, Branch)
+
+
+def _where(found: list[_Found], where: str | Callable[[_Found], bool] | None) -> list[_Found]:
+    """Those that the caller wants.
+
+    Raises:
+        InputError: there are none.
+    """
+    if where is None:
+        return found
+    fits = where if callable(where) else lambda place: fnmatchcase(place.name, where)
+    if not (wanted := [place for place in found if fits(place)]):
+        raise InputError(f"where: {where!r} fits none of {len(found)} places, of which one is {found[0].name!r}")
+    return wanted
 
 
 def masked(channels: Channels) -> tuple[Masked, ...]:

@@ -13,9 +13,11 @@ and its neighbour run twice in every block: a step is bound by memory there, and
 or kept, a mask alone costs more than a ReLU.
 """
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -24,14 +26,14 @@ def mask_channels(x: Tensor, factor: Tensor, dim: int = 1) -> Tensor:
     """x [N, C, H, W] and factor [N, G] -> x with the channels of closed gates zero; a gate switches C / G adjacent
     ones. `dim` says which side of x its channels are."""
     if dim == 1:
-        return _Product.apply(x, factor.to(x.dtype))  # type: ignore[no-any-return]
+        return _masked(_Product, x, factor.to(x.dtype))
     return x * _spread_along(factor.to(x.dtype), x, dim)
 
 
 def mask_layer(x: Tensor, factor: Tensor) -> Tensor:
     """x [N, C, H, W], the end of a residual branch, and factor [N, 1] -> x, zero for the images that skip the
     branch."""
-    return _Product.apply(x, factor.to(x.dtype))  # type: ignore[no-any-return]
+    return _masked(_Product, x, factor.to(x.dtype))
 
 
 def leave(early: Tensor, is_open: Tensor, later: Tensor) -> Tensor:
@@ -48,24 +50,44 @@ def closed_with(is_open: Tensor, layer_open: Tensor) -> Tensor:
 
 def masked_relu(x: Tensor, factor: Tensor) -> Tensor:
     """mask_channels(relu(x), factor); x is overwritten, so what made it must not need it for its gradient."""
-    return _ReluProduct.apply(x, factor.to(x.dtype))  # type: ignore[no-any-return]
+    return _masked(_ReluProduct, x, factor.to(x.dtype))
 
 
 def masked_sum(x: Tensor, factor: Tensor, shortcut: Tensor, relu: bool = False) -> Tensor:
     """shortcut + mask_layer(x, factor), and the ReLU of that where it is asked for."""
     if x.dtype == shortcut.dtype:
-        return _Sum.apply(x, factor.to(x.dtype), shortcut, relu)  # type: ignore[no-any-return]
+        return _masked(_Sum, x, factor.to(x.dtype), shortcut, relu)
     total = shortcut + mask_layer(x, factor)
     return total.relu() if relu else total
 
 
-class _Product(torch.autograd.Function):
+class _Mask(torch.autograd.Function):
+    """A mask: its value in torch's own ops, and a backward."""
+
+    @staticmethod
+    @abstractmethod
+    def value(*inputs: Any) -> Tensor:
+        """What forward gives."""
+
+
+def _masked(mask: type[_Mask], *inputs: Any) -> Tensor:
+    """By torch's own ops where no backward will come, and for tools that record ops and know no other."""
+    if torch.jit.is_tracing() or not torch.is_grad_enabled():  # pyright: ignore[reportPrivateImportUsage]
+        return mask.value(*inputs)
+    return mask.apply(*inputs)  # type: ignore[no-any-return]
+
+
+class _Product(_Mask):
     """x times factor, each gate over its C / G channels."""
+
+    @staticmethod
+    def value(x: Tensor, factor: Tensor) -> Tensor:
+        return x * _spread(factor, x)
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, factor: Tensor) -> Tensor:
         ctx.save_for_backward(x, factor)
-        return x * _spread(factor, x)
+        return _Product.value(x, factor)
 
     @staticmethod
     @once_differentiable
@@ -74,8 +96,12 @@ class _Product(torch.autograd.Function):
         return _product_rule(grads[0], x, factor, ctx.needs_input_grad[1])
 
 
-class _ReluProduct(torch.autograd.Function):
+class _ReluProduct(_Mask):
     """relu(x) times factor; what is kept is relu(x), in the memory of x."""
+
+    @staticmethod
+    def value(x: Tensor, factor: Tensor) -> Tensor:
+        return F.relu(x, inplace=not torch.is_grad_enabled()) * _spread(factor, x)
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, factor: Tensor) -> Tensor:
@@ -94,14 +120,17 @@ class _ReluProduct(torch.autograd.Function):
         return product.mul_(_spread(factor, positive)), d_factor
 
 
-class _Sum(torch.autograd.Function):
+class _Sum(_Mask):
     """shortcut plus x times factor, and ReLU."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, factor: Tensor, shortcut: Tensor, relu: bool) -> Tensor:
+    def value(x: Tensor, factor: Tensor, shortcut: Tensor, relu: bool) -> Tensor:
         total = torch.addcmul(shortcut, x, _spread(factor, x))
-        if relu:
-            total.relu_()
+        return total.relu_() if relu else total
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: Tensor, shortcut: Tensor, relu: bool) -> Tensor:
+        total = _Sum.value(x, factor, shortcut, relu)
         ctx.save_for_backward(x, factor, total if relu else None)
         return total
 

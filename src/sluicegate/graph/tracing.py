@@ -143,6 +143,7 @@ class _Tracing:
         self.opaque[path] = why
 
     def _graph(self, training: bool) -> "_Tracer":
+        kept = [(buffer, buffer.clone()) for buffer in self.net.buffers()] if training else []
         self.net.train(training)
         tracer, before = _Tracer(self), set(vars(self.net))
         try:
@@ -156,6 +157,8 @@ class _Tracing:
             raise _Failure(tracer.failed or "", error) from error
         finally:
             self.net.eval()
+            for buffer, before in kept:  # a parametrization moves on where its weight is looked at
+                buffer.detach().copy_(before)
             made = [name for name in vars(self.net) if name.startswith("_tensor_constant") and name not in before]
             tracer.constants = {name: vars(self.net).pop(name) for name in made}
         for node in tracer.graph.nodes:

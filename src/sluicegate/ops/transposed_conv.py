@@ -23,7 +23,8 @@ def _module(node: fx.Node, module: nn.ConvTranspose2d, input: fx.Node, output_si
         return None
     tensors = of_module(node, module, "weight", "bias")
     more = (module.stride, module.padding, module.output_padding, module.groups, module.dilation)
-    return _call(input, shape_of(module.weight), tensors, *more)
+    sides = (module.in_channels, module.out_channels // module.groups, *module.kernel_size)
+    return _call(input, sides, tensors, *more)
 
 
 def _function(

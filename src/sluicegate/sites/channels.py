@@ -24,6 +24,7 @@ from torch import fx
 from sluicegate.graph import copies, immediate_dominators, shape
 from sluicegate.ops import call_of, channel_count, keeps_zero, kind_of, layout_of, pixel_count, room_of, zeros_of
 from sluicegate.ops.frame.links import Mixed, Sources
+from sluicegate.ops.frame.reading import why_opaque
 from sluicegate.sites.branches import Branch, find_branches, is_layer, name_of
 
 
@@ -91,7 +92,7 @@ class Places:
     """All layers of a network, and what a gate behind each would do."""
 
     def __init__(self, graph_module: fx.GraphModule) -> None:
-        self.graph = graph_module.graph
+        self.graph_module, self.graph = graph_module, graph_module.graph
         self.branches = find_branches(graph_module)
         larger_first = sorted(self.branches, key=lambda branch: -len(branch.nodes))
         self.branch_of = {node: branch for branch in larger_first for node in branch.nodes}
@@ -200,7 +201,8 @@ class _Walk:
     def _read(self, node: fx.Node, reader: fx.Node) -> None:
         call, room = call_of(reader), room_of(reader)
         if call is None or room is None or room.links is None:
-            self.refused = self.refused or f"{name_of(reader)} reads them in a way that is not known"
+            why = why_opaque(self._places.graph_module, reader)
+            self.refused = self.refused or f"{name_of(reader)} reads them in a way that is not known ({why})"
         elif reader in self._places.sums:
             self.sums.add(reader)
         elif is_layer(reader):

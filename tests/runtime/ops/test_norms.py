@@ -1,4 +1,4 @@
-"""layer_norm, group_norm and softmax against torch."""
+"""layer_norm, group_norm, response_norm and softmax against torch."""
 
 from typing import Any
 
@@ -10,6 +10,9 @@ from sluicegate_runtime import InputError
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
+
+
+DEFAULTS = (("weight", 1.0), ("bias", 0.0))
 
 
 def agrees(result, expected) -> None:
@@ -52,7 +55,19 @@ def test_whole_groups_are_closed():
         run_op("group_norm", x, flags=[False, True], reads=halves, writes=halves, groups=1)
 
 
-@pytest.mark.parametrize("kind", ["layer_norm", "softmax"])
+@pytest.mark.parametrize("roles", [(), ("weight",), ("weight", "bias")])
+@pytest.mark.parametrize("channels", [3, 6, 21])
+def test_response_norm(roles, channels):
+    x = random(channels, 3, 4)
+    tensors = {role: random(channels, seed=i) for i, role in enumerate(roles, start=1)}
+    numbers = torch.from_numpy(x)
+    lengths = numbers.norm(dim=(1, 2), keepdim=True)
+    weight, bias = (torch.from_numpy(tensors[r]) if r in roles else torch.full((channels,), d) for r, d in DEFAULTS)
+    expected = numbers * lengths / (lengths.mean() + 1e-3) * weight[:, None, None] + bias[:, None, None] + numbers
+    agrees(run_op("response_norm", x, tensors=tensors, eps=1e-3), expected)
+
+
+@pytest.mark.parametrize("kind", ["layer_norm", "response_norm", "softmax"])
 def test_what_looks_at_all_channels_reads_no_gated_ones(kind):
     halves = [("g", i // 2) for i in range(4)]
     sizes: dict[str, Any] = {"size": 4} if kind == "softmax" else {}

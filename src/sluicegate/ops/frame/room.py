@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, fx, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from sluicegate.graph import constant_value, shape
 from sluicegate.ops.frame.layout import Layout, layout_of
@@ -123,7 +124,12 @@ def kind_of(node: fx.Node) -> str:
 
 def of_module(node: fx.Node, module: nn.Module, *names: str) -> dict[str, Weight]:
     """The tensors that a module has, by name."""
-    return {name: Weight(str(node.target), name) for name in names if getattr(module, name, None) is not None}
+    return {name: Weight(str(node.target), name) for name in names if _has(module, name)}
+
+
+def _has(module: nn.Module, name: str) -> bool:
+    """Whether a module has a tensor; one that is parametrized is not looked at, which would move its state on."""
+    return is_parametrized(module, name) or getattr(module, name, None) is not None
 
 
 def of_nodes(**nodes: fx.Node | None) -> dict[str, Weight]:

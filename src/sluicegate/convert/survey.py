@@ -1,0 +1,132 @@
+"""What of a network can be gated, and what of its work that reaches.
+
+Legend: N images, C channels, G gates.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+
+from sluicegate.convert.gating import ChannelGating, Gating, LayerGating
+from sluicegate.convert.insert import copied, gate_model
+from sluicegate.convert.model import GatedModel
+from sluicegate.costs import MacModel
+from sluicegate.costs.terms import NETWORK
+from sluicegate.gates import GateRecord, GateRecords, LearnedLogits
+from sluicegate.graph import label
+from sluicegate.ops import channel_count, read_network
+from sluicegate.sites import Places, find_branches
+
+
+@dataclass(frozen=True)
+class LayerSurvey:
+    """One convolution or linear layer.
+
+    Attributes:
+        layer: its name.
+        channels: C of what it makes.
+        macs: for one image.
+        place: where its channels can be gated: "mid" or "out" (the end) of a branch, "all" outside of one, "" not.
+        branch: the residual branch that it is part of, "" for none.
+        why_not: why its channels cannot be gated, "" where they can.
+    """
+
+    layer: str
+    channels: int
+    macs: int
+    place: str
+    branch: str
+    why_not: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A network's layers, and what gates reach.
+
+    Attributes:
+        layers: in order of execution.
+        branches: names of the residual branches, each of which a layer gate can close.
+        macs: of the network for one image.
+        by_channels: share of the MACs that is gone where all channel gates close (at="all"; of each place outside of a
+            branch one gate stays open).
+        by_layers: share that is gone where all layer gates close.
+    """
+
+    layers: tuple[LayerSurvey, ...]
+    branches: tuple[str, ...]
+    macs: int
+    by_channels: float
+    by_layers: float
+
+
+def survey(
+    net: nn.Module, example_inputs: Tensor | tuple[Tensor, ...], leaf_modules: Collection[type[nn.Module]] = ()
+) -> Survey:
+    """Say what of a network can be gated and what cannot, and why.
+
+    Args:
+        net, example_inputs, leaf_modules: as for `gate_model`; the network is copied, not changed.
+
+    Raises:
+        InputError: the network cannot be traced.
+
+    Example:
+        >>> found = sg.survey(torchvision.models.resnet50(), torch.zeros(1, 3, 224, 224))
+        >>> found.by_channels
+        >>> [row.layer for row in found.layers if row.why_not]
+    """
+    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    graph_module = read_network(copied(net), inputs, leaf_modules)
+    costs, layers = MacModel(graph_module), _layers(graph_module)
+    branches = tuple(branch.name for branch in find_branches(graph_module))
+    channels = any(row.place in ("mid", "all") for row in layers)
+
+    def share(gating: Gating) -> float:
+        return closable(gate_model(net, gating, inputs, leaf_modules))
+
+    return Survey(
+        layers=layers,
+        branches=branches,
+        macs=costs.dense,
+        by_channels=share(ChannelGating("all", head=LearnedLogits, keep_open=1)) if channels else 0.0,
+        by_layers=share(LayerGating(head=LearnedLogits)) if branches else 0.0,
+    )
+
+
+def closable(gated: GatedModel) -> float:
+    """The share of the plain network's MACs that is gone where all gates close that may; exits stay open."""
+    costs, left = gated.macs, gated.macs.macs_by_module(_all_closed(gated))
+    network = [name for name, part in costs.by_module().items() if part.kind in NETWORK]
+    return 1 - sum(int(left[name]) for name in network) / costs.dense
+
+
+def _layers(graph_module: fx.GraphModule) -> tuple[LayerSurvey, ...]:
+    macs = MacModel(graph_module).by_module()
+    rows = []
+    for layer, place in Places(graph_module).all.items():
+        where = "" if place.why_not else "out" if place.ends else "mid" if place.branch else "all"
+        branch = place.ends or place.branch
+        name = label(layer)
+        rows.append(
+            LayerSurvey(
+                layer=name,
+                channels=channel_count(layer),
+                macs=macs[name].dense,
+                place=where,
+                branch=branch.name if branch else "",
+                why_not=place.why_not or "",
+            )
+        )
+    return tuple(rows)
+
+
+def _all_closed(gated: GatedModel) -> GateRecords:
+    """One image's records."""
+    found = {}
+    for name, site in gated.sites.items():
+        opens = torch.full((1, site.gates), 1.0 if site.kind == "exit" else 0.0)
+        opens[:, : site.keep_open] = 1.0
+        found[name] = GateRecord(site, opens, opens)
+    return GateRecords(found)

@@ -1,0 +1,45 @@
+"""Global response norm: x (1 + weight n) + bias, n = |x_c| / (mean over channels of |x_c| + eps), |x_c| over pixels.
+
+Source: ConvNeXt V2 (Woo et al. 2023), section 3.2. No gate may stand before one: what is zero has a say in the mean.
+"""
+
+import math
+from typing import Any
+
+from torch import fx, nn
+
+from sluicegate.graph import shape
+from sluicegate.ops.frame.layout import channel_count, layout_of
+from sluicegate.ops.frame.links import Link, Mixed
+from sluicegate.ops.frame.room import Call, Room, Work, of_module
+
+
+def _module(node: fx.Node, module: nn.Module, x: fx.Node) -> Call | None:
+    sides = range(len(shape(x)))
+    pixels: Any = module.spatial_dim
+    layout = layout_of(x)
+    if (sides[module.channel_dim],) != tuple(layout.channels) or set(pixels) != set(layout.pixels):  # type: ignore[index]
+        return None
+    return Call("response_norm", (x,), {"eps": module.eps}, of_module(node, module, "weight", "bias"))
+
+
+def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
+    return (Mixed(channel_count(node), channel_count(node)),)
+
+
+def _work(node: fx.Node, call: Call) -> Work:
+    return Work("norm", math.prod(shape(node)[1:]))
+
+
+def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
+    lowering.emit(node, "response_norm", call.inputs, call.attributes, call.tensors, ungated=True)
+
+
+ROOM = Room(
+    "response_norm",
+    modules={"timm.layers.grn.GlobalResponseNorm": _module},
+    links=_links,
+    map="open",
+    work=_work,
+    lower=_lower,
+)
