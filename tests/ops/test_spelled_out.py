@@ -1,4 +1,4 @@
-"""Differences and scaled sums are sums of two values, whatever their spelling; gates see through them."""
+"""What torch says in one op and a program in several, or the other way round; gates see through it."""
 
 from collections.abc import Callable
 
@@ -30,6 +30,13 @@ def _in_place(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
     return x
 
 
+def _space_to_depth(x: Tensor, order: tuple[int, ...]) -> Tensor:
+    """2 x 2 pixels of each of two channels as eight channels."""
+    n, _, h, w = x.shape
+    parts = x[:, :2].view(n, 2, h // 2, 2, w // 2, 2).permute(0, *order, 2, 4)
+    return parts.reshape(n, 8, h // 2, w // 2)
+
+
 SPELLINGS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "an operator": lambda x, y, w: x - y,
     "in place": _in_place,
@@ -39,6 +46,10 @@ SPELLINGS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "addcmul": lambda x, y, w: torch.addcmul(x, x, y, value=3),
     "a square": lambda x, y, w: x + y**2,
     "a square of a product": lambda x, y, w: torch.square(x * y),
+    "an outer product": lambda x, y, w: x.mean((2, 3), keepdim=True) * y.mean(1, keepdim=True),
+    "an outer product with a slice": lambda x, y, w: x + y[:, :1] * x.amax((2, 3), keepdim=True),
+    "pixels as channels": lambda x, y, w: _space_to_depth(x + y, (1, 3, 5)),
+    "pixels as channels, in another order": lambda x, y, w: _space_to_depth(x + y, (3, 5, 1)),
     "less a weight": lambda x, y, w: x + y - w,
     "a weight less a value": lambda x, y, w: w - (x + y),
 }
@@ -59,3 +70,8 @@ def test_a_difference_of_closed_channels_is_closed() -> None:
 def test_numbers_are_left_alone() -> None:
     graph = read_network(Two(lambda x, y, w: (x - 1) * (y.shape[2] - 1)), torch.zeros(1, 3, 12, 12))
     assert [call.kind for node in graph.graph.nodes if (call := call_of(node))].count("affine") == 2
+
+
+def test_views_that_are_no_unshuffle_are_left_alone() -> None:
+    graph = read_network(Two(lambda x, y, w: _space_to_depth(x, (5, 3, 1))), torch.zeros(1, 3, 12, 12))
+    assert "pixel_unshuffle" not in [call.kind for node in graph.graph.nodes if (call := call_of(node))]

@@ -1,40 +1,50 @@
-"""What torch says in one op and a program in two.
+"""What torch says in one op and a program in several, or the other way round.
 
-x - y                           x + (-y)
-add(x, y, alpha=a), less too    x + a y
-addcmul(x, y, z, value=a)       x + a (y z)
-x ** 2, square(x)               x x
+    x - y                                   x + (-y)
+    add(x, y, alpha=a), less too            x + a y
+    addcmul(x, y, z, value=a)               x + a (y z)
+    x ** 2, square(x)                       x x
+    x [N, C, 1, 1] times y [N, 1, H, W]     x at the size of y, times y
+    views that make channels of pixels      pixel_unshuffle, and a channel shuffle
+
+In the normal form of a network there is one way to say a thing, so that rooms need not know the others.
 """
 
 import operator
 from typing import Any
 
 import torch
-from torch import fx
+import torch.nn.functional as F
+from torch import Tensor, fx
 
-from sluicegate.graph import note_constant, shape
+from sluicegate.graph import IMAGES, is_constant, note_constant, shape
 
 _LESS = (operator.sub, torch.sub, "sub")
 _SUMS = (torch.add, "add", torch.sub, "sub")
+_TIMES = (operator.mul, torch.mul, "mul")
+_VIEWS = ("view", "reshape", "permute", "transpose", "contiguous")
 _POWERS = (operator.pow, torch.pow, "pow")
 _SQUARES = (torch.square, "square")
 _PRODUCTS = (torch.addcmul, "addcmul")
 
 
 def spell_out(graph_module: fx.GraphModule) -> None:
-    """Put two nodes in place of one, in a traced graph that is pure."""
+    """Bring a traced graph that is pure into this form."""
     changed = False
     for node in list(graph_module.graph.nodes):
-        for operation, parts in ((operator.add, _summands(node)), (operator.mul, _factors(node))):
-            if parts:
-                node.op, node.target, node.args, node.kwargs = "call_function", operation, parts, {}
-                changed = True
+        if node.op.startswith("call_"):
+            sums = ((operator.add, _summands(node)), (operator.mul, _factors(node) or _outer_factors(node)))
+            for operation, parts in sums:
+                if parts:
+                    node.op, node.target, node.args, node.kwargs = "call_function", operation, parts, {}
+                    changed = True
+            changed |= _unshuffle(node)
     if changed:
         graph_module.recompile()
 
 
 def _summands(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
-    if not node.op.startswith("call_") or not all(isinstance(x, fx.Node) and shape(x) for x in node.args):
+    if not all(isinstance(x, fx.Node) and shape(x) for x in node.args):
         return None
     factor = node.kwargs.get("alpha", 1)
     if node.target in _LESS and len(node.args) == 2 and isinstance(factor, (int, float)):
@@ -51,8 +61,85 @@ def _summands(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
 def _factors(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
     """Of a square of a value."""
     squared = (node.target in _POWERS and node.args[1:] == (2,)) or (node.target in _SQUARES and len(node.args) == 1)
-    x = node.args[0] if squared and node.op.startswith("call_") and not node.kwargs else None
+    x = node.args[0] if squared and not node.kwargs else None
     return (x, x) if isinstance(x, fx.Node) and shape(x) else None
+
+
+def _outer_factors(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
+    """Of figures for channels and figures for pixels."""
+    if node.target not in _TIMES or len(node.args) != 2 or len(shape(node)) != 4:
+        return None
+    for x, y in (node.args, node.args[::-1]):
+        if isinstance(x, fx.Node) and isinstance(y, fx.Node) and not (is_constant(x) or is_constant(y)):
+            _, channels, *size = shape(node)
+            if shape(x)[1:] == (channels, 1, 1) != shape(node)[1:] and shape(y)[1:] == (1, *size) != shape(node)[1:]:
+                return _new(node, F.interpolate, x, tuple(size)), y
+    return None
+
+
+def _unshuffle(node: fx.Node) -> bool:
+    """Let views that do what pixel_unshuffle does, but for the order of channels, say so."""
+    if node.target not in ("view", "reshape") or len(shape(node)) != 4:
+        return False
+    x = _seen_through(node)
+    if x is None or shape(x)[0] != shape(node)[0]:
+        return False
+    (images, channels, height, width), (rows, columns) = shape(x), shape(node)[2:]
+    factor = height // rows
+    if factor < 2 or (rows * factor, columns * factor) != (height, width):
+        return False
+    numbers = torch.arange(images * channels * height * width).view(shape(x))
+    parts = F.pixel_unshuffle(numbers, factor).view(images, channels, factor**2, rows, columns)
+    made = _looked_at(node, x, numbers)
+    if torch.equal(made, parts.flatten(1, 2)):
+        node.op, node.target, node.args, node.kwargs = "call_function", F.pixel_unshuffle, (x, factor), {}
+        return True
+    if not torch.equal(made, parts.transpose(1, 2).flatten(1, 2)):
+        return False
+    parts = _new(node, F.pixel_unshuffle, x, factor)
+    parts = _new(node, torch.Tensor.view, parts, -1, channels, factor**2, rows, columns)
+    node.args = (_new(node, torch.Tensor.transpose, parts, 1, 2), -1, channels * factor**2, rows, columns)
+    node.target, node.kwargs = "reshape", {}
+    return True
+
+
+def _seen_through(node: fx.Node) -> fx.Node | None:
+    """The plane of which views make a node's value, by way of others of more sides; None if there is none."""
+    before = node.args[0]
+    while isinstance(before, fx.Node) and before.op == "call_method" and before.target in _VIEWS:
+        if len(shape(before)) <= 4:
+            break
+        before = before.args[0]
+    is_plane = isinstance(before, fx.Node) and before is not node.args[0] and len(shape(before)) == 4
+    return before if is_plane else None  # type: ignore[return-value]
+
+
+def _looked_at(node: fx.Node, x: fx.Node, value: Tensor) -> Tensor:
+    """What views make of a value of x for IMAGES[0] images."""
+    assert len(value) == IMAGES[0]
+
+    def of(part: fx.Node) -> Any:
+        if part is x:
+            return value
+        if not shape(part):
+            return part.meta["values"][0]  # a side that depends on the number of images
+        first, *rest = fx.map_arg(tuple(part.args), of)
+        return getattr(first, str(part.target))(*rest, **part.kwargs)
+
+    return of(node)
+
+
+def _new(before: fx.Node, function: Any, x: fx.Node, *args: Any) -> fx.Node:
+    """A new node before another, which does what a function or a method does."""
+    with before.graph.inserting_before(before):
+        if getattr(torch.Tensor, function.__name__, None) is function:
+            made = before.graph.call_method(function.__name__, (x, *args))
+        else:
+            made = before.graph.call_function(function, (x, *args))
+    made.meta = {key: value for key, value in before.meta.items() if key == "nn_module_stack"}
+    made.meta["values"] = tuple(function(value, *args) for value in x.meta["values"])
+    note_constant(made)
+    return made
 
 
 def _times(before: fx.Node, x: Any, factor: Any) -> fx.Node:
