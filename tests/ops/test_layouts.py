@@ -73,3 +73,25 @@ def test_a_factor_with_the_same_sides_runs_in_the_engine(factor: Callable[[Tenso
     images = torch.randn(2, 3, 8, 8)
     gated = sg.gate_model(ChannelsLast(factor), sg.ChannelGating("all", keep_open=1), images)
     verify_lowered(gated, lower(gated), images)
+
+
+class Grouped(nn.Module):
+    """Factors whose sides are transposed before they are one again (ResNeSt with several groups)."""
+
+    def __init__(self, sides: tuple[int, ...], swapped: tuple[int, int]) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = nn.Conv2d(3, 12, 3), nn.Conv2d(12, 12, 3), nn.Conv2d(12, 4, 1)
+        self.sides, self.swapped = sides, swapped
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        factors = self.middle(x).mean((2, 3)).view(-1, *self.sides).transpose(*self.swapped)
+        factors = F.softmax(factors, dim=1).reshape(x.shape[0], -1)
+        return self.last(x * factors.view(-1, 12, 1, 1)).mean((2, 3))
+
+
+@pytest.mark.parametrize(("sides", "swapped"), [((2, 3, 2), (1, 2)), ((2, 3, 2), (1, 3)), ((2, 2, 3), (2, 3))])
+def test_transposed_sides_become_one(sides: tuple[int, ...], swapped: tuple[int, int]) -> None:
+    images = torch.randn(2, 3, 8, 8)
+    gated = sg.gate_model(Grouped(sides, swapped), sg.ChannelGating("all", keep_open=1), images)
+    verify_lowered(gated, lower(gated), images)

@@ -18,6 +18,7 @@ TORCH_ALONE = {
     "fold",  # a sum of slices
     "identity",  # the value itself
     "layer_mask",  # the ops of a region
+    "reorder",  # slices, one behind the other
     "split",  # slices
 }
 """Kinds that never stand in a program."""

@@ -211,6 +211,17 @@ class Lowering:
         self._add(node, "add", tuple(parts), value, {}, {})
         self.names[node] = value
 
+    def reorder(self, node: fx.Node, call: Call) -> None:
+        """Slices, one behind the other."""
+        whole = self.names[call.inputs[0]]
+        x = self._closed_as(node, whole, np.full(len(self.program.maps[whole]), OPEN))
+        sides, parts = self.program.values[x].shape[1:], []
+        for start, size in call.attributes["runs"]:
+            parts.append(self.program.tensor(f"{node.name}.part", (size, *sides)))
+            self._add(node, "slice", (x,), parts[-1], {"start": start, "size": size}, {})
+        self.names[node] = self.program.tensor(node.name, (channel_count(node), *sides))
+        self._add(node, "concat", tuple(parts), self.names[node], {}, {})
+
     def product(self, node: fx.Node, call: Call) -> None:
         """A value times another of its shape, or a factor for each channel or pixel."""
         x, factor = call.inputs

@@ -25,6 +25,7 @@ from sluicegate.ops.frame.layout import (
 )
 from sluicegate.ops.frame.links import Link, Mixed, Sources, each
 from sluicegate.ops.frame.room import Call, Room
+from sluicegate.ops.reorder import in_memory_order
 
 
 def _view(node: fx.Node, x: fx.Node, *sides: Any, **named: Any) -> Call | None:
@@ -36,12 +37,18 @@ def _view(node: fx.Node, x: fx.Node, *sides: Any, **named: Any) -> Call | None:
         return _of_channels_last(node, x, out)
     groups = _transposed(x)
     if groups is None:
-        return None
+        return _reordered(x, out)
     after = _divided(channel_count(x), pixel_sides(x), out)
     same = math.prod(out[side - 1] for side in after.channels) == channel_count(x)
     if groups > 1:
         return Call("shuffle", (x,), {"groups": groups}, layout=after) if same else None
     return _call(x, after, out)
+
+
+def _reordered(x: fx.Node, out: tuple[int, ...]) -> Call | None:
+    """A vector's sides, transposed at will, as one."""
+    runs = in_memory_order(x) if pixel_count(x) == 1 and out[:1] == (channel_count(x),) else None
+    return Call("reorder", (x,), {"runs": runs}, layout=_divided(channel_count(x), (), out)) if runs else None
 
 
 def _call(x: fx.Node, after: Layout, out: tuple[int, ...]) -> Call:
