@@ -510,7 +510,8 @@ class Sine(nn.Module):
         return x.sin()
 
 def make(classes=10, in_channels=1):
-    return nn.Sequential(nn.Conv2d(in_channels, 4, 3, 2), Sine(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))
+    layers = nn.Conv2d(in_channels, 4, 3, 2), Sine(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes)
+    return nn.Sequential(*layers)
 """
 
 
