@@ -66,7 +66,7 @@ def check(name: str, family: str = "", largest_side: int | None = None) -> Row:
     try:
         torch.manual_seed(0)
         net = build(name)
-        row.side = min(side_of(name, net), largest_side or 10_000)
+        row.side = side_of(name, net, largest_side)
         _check(net, row)
     except Exception as error:  # whatever a network, or a fault of ours, raises
         kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "

@@ -7,6 +7,9 @@ from torch import nn
 LARGEST_SIDE = 224
 """Pixels; networks that were trained on larger images are gated for this."""
 
+SIDES = {"torchvision:inception_v3": 299}
+"""Pixels; networks that take no smaller images, as their auxiliary classifier does not."""
+
 TORCHVISION_LEFT_OUT = {
     "maxvit": "attends over pixels",
     "swin": "attends over pixels",
@@ -127,8 +130,10 @@ def build(name: str) -> nn.Module:
     return models.get_model(model, weights=None, **({"init_weights": False} if slow_to_fill else {}))
 
 
-def side_of(name: str, net: nn.Module) -> int:
-    """The side of the images that a network was made for, at most LARGEST_SIDE if it takes those."""
-    wanted = 299 if name == "torchvision:inception_v3" else LARGEST_SIDE
+def side_of(name: str, net: nn.Module, largest: int | None = None) -> int:
+    """The side of the images that a network was made for, at most `largest` or LARGEST_SIDE if it takes those."""
+    if name in SIDES:
+        return SIDES[name]
+    largest = largest or LARGEST_SIDE
     configured = getattr(net, "default_cfg", None)
-    return min(wanted, configured["input_size"][-1]) if configured else wanted
+    return min(largest, configured["input_size"][-1]) if configured else largest

@@ -39,7 +39,7 @@ def test_small_networks(coverage: Any, name: str) -> None:
     assert row.closable > SMALL[name]
 
 
-REFUSED = {"edgenext", "xception_aligned"}
+REFUSED = {"edgenext"}
 """Families whose first network is refused, as docs/coverage.md says."""
 
 
