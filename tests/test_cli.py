@@ -500,3 +500,27 @@ def test_sites_say_what_can_be_gated(capsys):
     assert "a shortcut carries its channels" in text and "in 3 residual branches" in text
     assert "depth: 7 must be 6n + 2" in refused(capsys, 2, "sites", "resnet7")
     assert "does not accept inputs of shape (1, 3, 0, 0)" in refused(capsys, 2, "sites", "resnet8", "--size", "0")
+
+
+UNKNOWN_OP = """
+from torch import nn
+
+class Sine(nn.Module):
+    def forward(self, x):
+        return x.sin()
+
+def make(classes=10, in_channels=1):
+    layers = nn.Conv2d(in_channels, 4, 3, 2), Sine(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes)
+    return nn.Sequential(*layers)
+"""
+
+
+def test_what_cannot_be_exported_is_said_before_the_first_epoch_and_trained_all_the_same(capsys, workplace):
+    (workplace / "odd.py").write_text(UNKNOWN_OP)
+    arguments = ("train", "small.yaml", "net.name=odd:make", "net.options={}", "method.name=dense", "method.options={}")
+    assert main([*arguments, "--out", "run", "--json"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    (first,) = [number for number, line in enumerate(said) if "no file can be made for the engine" in line]
+    epochs = [number for number, line in enumerate(said) if line.startswith("epoch")]
+    assert "sin" in said[first] and first < min(epochs, default=len(said))
+    assert not (workplace / "run" / "model.sluice").exists() and (workplace / "run" / "final.safetensors").exists()

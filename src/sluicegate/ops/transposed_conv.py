@@ -42,11 +42,6 @@ def _function(
     return _call(input, shape(weight), tensors, stride, padding, output_padding, groups, dilation)
 
 
-def shape_of(weight: torch.Tensor) -> tuple[int, ...]:
-    """The sides of a weight [C, O / groups, kh, kw]."""
-    return tuple(weight.shape)
-
-
 def _call(
     x: fx.Node,
     weight: tuple[int, ...],

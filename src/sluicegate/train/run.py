@@ -18,6 +18,7 @@ from torch import nn
 from sluicegate.data import DataSpec, worker_errors
 from sluicegate.errors import InputError, SluicegateError, one_line
 from sluicegate.files import write_json
+from sluicegate.lowering import check_exportable
 from sluicegate.train import callbacks, provenance
 from sluicegate.train.build import ImageSets, Subject, build_subject, load_images
 from sluicegate.train.evaluate import Evaluation, evaluate
@@ -70,6 +71,8 @@ def run(
         return read_result(folder)
     images = load_images(recipe.data, data_dir)
     subject = build_subject(recipe, images.train)
+    if provenance.is_first_process():
+        _say_if_not_exportable(subject.net, images.train.spec)
     metrics = callbacks.Metrics(folder / "metrics.csv")
     best = callbacks.BestWeights(folder / "best.safetensors")
     checkpoint = folder / "last.ckpt"
@@ -202,6 +205,14 @@ def _finish(
         write_json(folder / "result.json", asdict(result))
         _export(folder)
     return result
+
+
+def _say_if_not_exportable(net: nn.Module, spec: DataSpec) -> None:
+    """Before the first epoch: whoever trains for the engine may then change the network, and lose no time."""
+    try:
+        check_exportable(net, torch.zeros(1, *spec.shape))
+    except SluicegateError as error:
+        print(f"sluicegate: note: no file can be made for the engine: {one_line(error)}", file=sys.stderr)
 
 
 def _export(folder: Path) -> None:
