@@ -1,5 +1,6 @@
 """More pixels around a plane: a constant, its reflection, its edge, or its other side."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +11,10 @@ from torch import fx, nn
 
 from sluicegate.ops.frame.layout import channel_count, is_plane
 from sluicegate.ops.frame.links import Link, each
-from sluicegate.ops.frame.room import Call, Room, Zeros
+from sluicegate.ops.frame.room import Call, Room, Zeros, kind_of
+
+LOWEST = -3e38
+"""What a program pads with for a max pool instead of minus infinity, which it cannot name."""
 
 
 def _function(
@@ -38,7 +42,10 @@ def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
 
 
 def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
-    lowering.emit(node, "pad", call.inputs, call.attributes, planes=True)
+    has = call.attributes
+    if has["fill"] == -math.inf and all(kind_of(user) == "max_pool" for user in node.users):
+        has = {**has, "fill": LOWEST}
+    lowering.emit(node, "pad", call.inputs, has, planes=True)
 
 
 ROOM = Room(

@@ -6,6 +6,7 @@
     x ** 2, square(x)                       x x
     x [N, C, 1, 1] times y [N, 1, H, W]     x at the size of y, times y
     views that make channels of pixels      pixel_unshuffle, and a channel shuffle
+a pad by less than nothing              a crop, and a pad
 
 In the normal form of a network there is one way to say a thing, so that rooms need not know the others.
 """
@@ -15,9 +16,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
-from sluicegate.graph import IMAGES, is_constant, note_constant, shape
+from sluicegate.graph import IMAGES, is_constant, is_hooked, note_constant, shape
 
 _LESS = (operator.sub, torch.sub, "sub")
 _SUMS = (torch.add, "add", torch.sub, "sub")
@@ -33,6 +34,8 @@ def spell_out(graph_module: fx.GraphModule) -> None:
     changed = False
     for node in list(graph_module.graph.nodes):
         if node.op.startswith("call_"):
+            changed |= _crop_first(graph_module, node)
+        if node.op in ("call_function", "call_method"):
             sums = ((operator.add, _summands(node)), (operator.mul, _factors(node) or _outer_factors(node)))
             for operation, parts in sums:
                 if parts:
@@ -101,6 +104,31 @@ def _unshuffle(node: fx.Node) -> bool:
     node.args = (_new(node, torch.Tensor.transpose, parts, 1, 2), -1, channels * factor**2, rows, columns)
     node.target, node.kwargs = "reshape", {}
     return True
+
+
+def _crop_first(graph_module: fx.GraphModule, node: fx.Node) -> bool:
+    """Let a pad by zeros that takes pixels away on some sides take them first."""
+    padding = _padding(graph_module, node)
+    x = node.args[0] if node.args else None
+    if len(padding) != 4 or min(padding) >= 0 or not isinstance(x, fx.Node) or len(shape(x)) != 4:
+        return False
+    left, right, top, bottom = padding
+    height, width = shape(x)[2:]
+    rows, columns = slice(max(-top, 0), height + min(bottom, 0)), slice(max(-left, 0), width + min(right, 0))
+    kept = _new(node, operator.getitem, x, (slice(None), slice(None), rows, columns))
+    node.op, node.target, node.kwargs = "call_function", F.pad, {}
+    node.args = (kept, tuple(max(side, 0) for side in padding))
+    return True
+
+
+def _padding(graph_module: fx.GraphModule, node: fx.Node) -> tuple[int, ...]:
+    """By how much a node pads with zeros; () if it does something else."""
+    if node.op == "call_module":
+        module = graph_module.get_submodule(str(node.target))
+        return tuple(module.padding) if type(module) is nn.ZeroPad2d and not is_hooked(module) else ()
+    has = node.kwargs
+    zeros = has.get("mode", "constant") == "constant" and not has.get("value") and has.keys() <= {"mode", "value"}
+    return tuple(node.args[1]) if node.target is F.pad and len(node.args) == 2 and zeros else ()  # type: ignore[arg-type]
 
 
 def _seen_through(node: fx.Node) -> fx.Node | None:
