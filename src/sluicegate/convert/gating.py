@@ -122,11 +122,12 @@ class ChannelGating(Gating):
         """Describe what a head does for one place."""
         return Served(self.site(channels), masked(channels), self.estimator)
 
+    def placement(self, channels: Channels) -> Placement:
+        """The gates of one place, with a head of their own."""
+        return _placement(channels.name, channels.reads, [self.served(channels)], self.head, self.initial_open_rate)
+
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
-        return [
-            _placement(c.name, c.reads, [self.served(c)], self.head, self.initial_open_rate)
-            for c in self.channels(graph_module)
-        ]
+        return [self.placement(channels) for channels in self.channels(graph_module)]
 
 
 @dataclass(frozen=True)
@@ -209,9 +210,8 @@ class JointGating(Gating):
     def placements(self, graph_module: fx.GraphModule) -> list[Placement]:
         channels, branches = self.channel.channels(graph_module), self.layer.branches(graph_module)
         gated = {branch.name for branch in branches}
-        outside = {c.name for c in channels if not c.branch or c.branch.name not in gated}
-        apart = [placement for placement in self.channel.placements(graph_module) if placement.name in outside]
-        return apart + [self._joint(branch, channels) for branch in branches]
+        joint = [self._joint(branch, channels) for branch in branches]
+        return [self.channel.placement(c) for c in channels if not c.branch or c.branch.name not in gated] + joint
 
     def _joint(self, branch: Branch, channels: list[Channels]) -> Placement:
         inside = [c for c in channels if c.branch and c.branch.name == branch.name]

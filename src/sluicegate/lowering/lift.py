@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import skip_init
 
 from sluicegate.errors import InputError
-from sluicegate.lowering.lifted import Axes, ChannelNorm, Function, Product, View
+from sluicegate.lowering.lifted import Axes, ChannelNorm, Function, Product, ResponseNorm, View
 from sluicegate.nets.cifar_resnet import SubsampleAndPad
 from sluicegate_runtime import Artifact, Op, attributes_of
 
@@ -206,6 +206,7 @@ _MAKERS: dict[str, Callable[[Mapping[str, Any], Tensors, Shape, Shape], nn.Modul
     "prelu": _prelu,
     "group_norm": _group_norm,
     "layer_norm": lambda has, tensors, read, made: ChannelNorm(has["eps"], tensors.get("weight"), tensors.get("bias")),
+    "response_norm": lambda has, tensors, *_: ResponseNorm(has["eps"], tensors.get("weight"), tensors.get("bias")),
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
     "adaptive_pool": _adaptive,

@@ -37,7 +37,7 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
 
 ROOM = Room(
     "response_norm",
-    modules={"timm.layers.grn.GlobalResponseNorm": _module},
+    modules={"timm.layers.grn.GlobalResponseNorm": _module, "sluicegate.lowering.lifted.ResponseNorm": _module},
     links=_links,
     map="open",
     work=_work,
