@@ -40,12 +40,14 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "adaptive_pool", call.inputs, call.attributes, planes=True)
 
 
+_BUILT_IN: Any = torch._C._nn
 _AVERAGES, _LARGEST = partial(_function, False), partial(_function, True)
 ROOM = Room(
     "adaptive_pool",
     functions={
-        **dict.fromkeys((F.adaptive_avg_pool2d, torch._C._nn.adaptive_avg_pool2d), _AVERAGES),  # pyright: ignore[reportAttributeAccessIssue]
-        **dict.fromkeys((F.adaptive_max_pool2d,), _LARGEST),
+        F.adaptive_avg_pool2d: _AVERAGES,
+        _BUILT_IN.adaptive_avg_pool2d: _AVERAGES,
+        F.adaptive_max_pool2d: _LARGEST,
     },
     modules={nn.AdaptiveAvgPool2d: partial(_module, False), nn.AdaptiveMaxPool2d: partial(_module, True)},
     links=_links,

@@ -47,9 +47,10 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "avg_pool", call.inputs, call.attributes, planes=True)
 
 
+_BUILT_IN: Any = torch._C._nn
 ROOM = Room(
     "avg_pool",
-    functions={F.avg_pool2d: _function, torch._C._nn.avg_pool2d: _function},  # pyright: ignore[reportAttributeAccessIssue]
+    functions={F.avg_pool2d: _function, _BUILT_IN.avg_pool2d: _function},
     modules={nn.AvgPool2d: _module},
     links=_links,
     zeros="each",

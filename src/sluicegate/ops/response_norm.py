@@ -16,9 +16,9 @@ from sluicegate.ops.frame.room import Call, Room, Work, of_module
 
 def _module(node: fx.Node, module: nn.Module, x: fx.Node) -> Call | None:
     sides = range(len(shape(x)))
-    pixels: Any = module.spatial_dim
+    own: Any = module
     layout = layout_of(x)
-    if (sides[module.channel_dim],) != tuple(layout.channels) or set(pixels) != set(layout.pixels):  # type: ignore[index]
+    if (sides[own.channel_dim],) != tuple(layout.channels) or set(own.spatial_dim) != set(layout.pixels):
         return None
     return Call("response_norm", (x,), {"eps": module.eps}, of_module(node, module, "weight", "bias"))
 
