@@ -19,7 +19,7 @@ from torch import fx
 
 from sluicegate.gates import Gate, GateSite
 from sluicegate.graph import module_of
-from sluicegate.ops import Call, call_of, channel_count, kind_of, room_of, zeros_of
+from sluicegate.ops import Call, call_of, channel_count, inputs_of, kind_of, room_of, zeros_of
 from sluicegate.ops.frame.links import OPEN, UNREAD, Flags, agreed
 
 NOTHING: frozenset[str] = frozenset()
@@ -82,7 +82,7 @@ def liveness(graph_module: fx.GraphModule) -> Liveness:
     masks = {n: _site(graph_module, n) for n in graph_module.graph.nodes if kind_of(n) in _ACTS_OF_GATES}
     numbers = _numbers(masks)
     walk = _Channels(graph_module, masks, numbers)
-    exits = {call_of(n).inputs[0]: site for n, site in masks.items() if site.kind == "exit"}  # type: ignore[union-attr]
+    exits = {inputs_of(n)[0]: site for n, site in masks.items() if site.kind == "exit"}
     deciding = _deciding(graph_module)
     when, sites_when = _when(graph_module, masks, deciding)
     return Liveness(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from torch import fx
 
 from sluicegate.costs import Liveness
-from sluicegate.ops import call_of, kind_of, pixel_count, storage
+from sluicegate.ops import call_of, inputs_of, kind_of, pixel_count, storage
 
 _FOLDED = ("channel_affine", "affine", "difference")
 _HEADS = ("conv", "linear", "channel_affine")
@@ -126,13 +126,13 @@ class _Chain:
 
     def _leads_here(self, node: fx.Node) -> bool:
         while self._does_nothing(node):
-            node = call_of(node).inputs[0]  # type: ignore[union-attr]
+            node = inputs_of(node)[0]
         return node in self.members
 
     def _does_nothing(self, node: fx.Node) -> bool:
         if kind_of(node) == "select":
             return (self._live.map_of(node) == self._live.map_of(self.members[0])).all() and not _is_boosted(node)
-        return kind_of(node) == "identity" and storage(node) == storage(call_of(node).inputs[0])  # type: ignore[union-attr]
+        return kind_of(node) == "identity" and storage(node) == storage(inputs_of(node)[0])
 
 
 def _is_boosted(mask: fx.Node) -> bool:
@@ -142,9 +142,9 @@ def _is_boosted(mask: fx.Node) -> bool:
 def may_be_absent(node: fx.Node) -> bool:
     """Whether layer gates may leave out a value that is read for all that."""
     if kind_of(node) == "add":
-        return all(map(may_be_absent, call_of(node).inputs))  # type: ignore[union-attr]
+        return all(map(may_be_absent, inputs_of(node)))
     if kind_of(node) == "identity":
-        return may_be_absent(call_of(node).inputs[0])  # type: ignore[union-attr]
+        return may_be_absent(inputs_of(node)[0])
     return kind_of(node) in _MASKS
 
 
@@ -156,7 +156,7 @@ def part_of_sum(node: fx.Node) -> bool:
 
 def summands(node: fx.Node) -> list[fx.Node]:
     """What a sum adds, those of its parts among them."""
-    inputs = call_of(node).inputs  # type: ignore[union-attr]
+    inputs = inputs_of(node)
     return [part for x in inputs for part in (summands(x) if part_of_sum(x) else [x])]
 
 

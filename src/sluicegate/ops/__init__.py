@@ -18,6 +18,7 @@ from sluicegate.ops.frame.room import Call as Call
 from sluicegate.ops.frame.room import Room as Room
 from sluicegate.ops.frame.room import Work as Work
 from sluicegate.ops.frame.room import call_of as call_of
+from sluicegate.ops.frame.room import inputs_of as inputs_of
 from sluicegate.ops.frame.room import kind_of as kind_of
 from sluicegate.ops.frame.room import zeros_of as zeros_of
 from sluicegate.ops.frame.table import ROOMS as ROOMS

@@ -40,7 +40,7 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "adaptive_pool", call.inputs, call.attributes, planes=True)
 
 
-_BUILT_IN: Any = torch._C._nn
+_BUILT_IN: Any = torch._C._nn  # pyright: ignore[reportAttributeAccessIssue]
 _AVERAGES, _LARGEST = partial(_function, False), partial(_function, True)
 ROOM = Room(
     "adaptive_pool",

@@ -47,7 +47,7 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "avg_pool", call.inputs, call.attributes, planes=True)
 
 
-_BUILT_IN: Any = torch._C._nn
+_BUILT_IN: Any = torch._C._nn  # pyright: ignore[reportAttributeAccessIssue]
 ROOM = Room(
     "avg_pool",
     functions={F.avg_pool2d: _function, _BUILT_IN.avg_pool2d: _function},

@@ -13,7 +13,7 @@ from itertools import takewhile
 from torch import fx
 
 from sluicegate.graph import between, immediate_dominators
-from sluicegate.ops import call_of, channel_count, kind_of
+from sluicegate.ops import call_of, channel_count, inputs_of, kind_of
 
 _LAYERS = ("conv", "linear", "transposed_conv")
 
@@ -66,7 +66,7 @@ class _Sums:
         """Whether a sum is only part of a larger one, which adds it once and begins at the same fork."""
         if len(node.users) != 1 or kind_of(total := next(iter(node.users))) != "add":
             return False
-        once = call_of(total).inputs.count(node) == 1  # type: ignore[union-attr]
+        once = inputs_of(total).count(node) == 1
         return once and self.dominators[total] is self.dominators[node]
 
     def branches_of(self, total: fx.Node) -> Iterator[Branch]:
@@ -84,7 +84,7 @@ class _Sums:
     def _summands(self, total: fx.Node) -> list[tuple[fx.Node, fx.Node]]:
         """What a sum of sums adds, each with the addition that it goes into."""
         found: list[tuple[fx.Node, fx.Node]] = []
-        for x in call_of(total).inputs:  # type: ignore[union-attr]
+        for x in inputs_of(total):
             found += self._summands(x) if kind_of(x) == "add" and self.is_part(x) else [(x, total)]
         return found
 

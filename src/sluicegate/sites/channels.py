@@ -22,7 +22,17 @@ from math import lcm
 from torch import fx
 
 from sluicegate.graph import copies, immediate_dominators, shape
-from sluicegate.ops import call_of, channel_count, keeps_zero, kind_of, layout_of, pixel_count, room_of, zeros_of
+from sluicegate.ops import (
+    call_of,
+    channel_count,
+    inputs_of,
+    keeps_zero,
+    kind_of,
+    layout_of,
+    pixel_count,
+    room_of,
+    zeros_of,
+)
 from sluicegate.ops.frame.links import Mixed, Sources
 from sluicegate.ops.frame.reading import why_opaque
 from sluicegate.sites.branches import Branch, find_branches, is_layer, name_of
@@ -133,12 +143,12 @@ class Places:
         inside, zero = set(held), set[fx.Node]()
         found: dict[fx.Node, None] = {}
         for node in held:
-            if node is not held[0] and keeps_zero(node) and set(call_of(node).inputs) <= zero:  # type: ignore[union-attr]
+            if node is not held[0] and keeps_zero(node) and set(inputs_of(node)) <= zero:
                 zero.add(node)
             elif not node.users or any(user not in inside and not _only_looks(user) for user in node.users):
                 zero.add(node)
                 while len(layout_of(node).channels) != 1:  # a mask stands where channels are one side
-                    node = call_of(node).inputs[0]  # type: ignore[union-attr]
+                    node = inputs_of(node)[0]
                 found[node] = None
         return tuple(found)
 
@@ -260,8 +270,10 @@ def _holds(node: fx.Node, known: set[fx.Node]) -> bool:
         return passes(node)
     numbers = range(channel_count(node))
     links = room.links(node, call)
-    same = all(isinstance(link, Sources) and len(link.sources) == link.inputs for link in links)
-    return same and not is_layer(node) and all((link.sources == numbers).all() for link in links)  # type: ignore[union-attr]
+    return not is_layer(node) and all(
+        isinstance(link, Sources) and len(link.sources) == link.inputs and (link.sources == numbers).all()
+        for link in links
+    )
 
 
 def readers_of(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
@@ -303,7 +315,7 @@ def find_channels(graph_module: fx.GraphModule) -> list[Channels]:
 def _way(places: Places, concat: fx.Node) -> set[fx.Node]:
     """From layers to the concatenation where their channels come together, if there is no gate before and nobody reads
     them but by way of it; else nothing."""
-    waiting, way = list(call_of(concat).inputs), {concat}  # type: ignore[union-attr]
+    waiting, way = list(inputs_of(concat)), {concat}
     while waiting:
         node = waiting.pop()
         if node in way:
@@ -313,7 +325,7 @@ def _way(places: Places, concat: fx.Node) -> set[fx.Node]:
             if places.all[node].why_not is None:
                 return set()
         elif passes(node) or kind_of(node) in ("concat", "slice"):
-            waiting += call_of(node).inputs  # type: ignore[union-attr]
+            waiting += inputs_of(node)
         else:
             return set()
     alone = all(reader in way for node in way if node is not concat for reader in places.readers.get(node, []))
@@ -384,8 +396,8 @@ def _shared(places: Places, found: list[Channels]) -> list[Channels]:
     for node in places.graph.nodes:
         if kind_of(node) != "fold":
             continue
-        joined = call_of(node).inputs[0]  # type: ignore[union-attr]
-        parts = call_of(joined).inputs if kind_of(joined) == "concat" else ()  # type: ignore[union-attr]
+        joined = inputs_of(node)[0]
+        parts = inputs_of(joined) if kind_of(joined) == "concat" else ()
         paths = [by_value[x] for x in parts if x in by_value]
         if len(paths) > 1 and len(paths) == len(parts):
             first = paths[0]

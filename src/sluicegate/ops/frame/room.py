@@ -116,6 +116,12 @@ def call_of(node: fx.Node) -> Call | None:
     return node.meta.get("call")
 
 
+def inputs_of(node: fx.Node) -> tuple[fx.Node, ...]:
+    """The values that a node's call reads, none where there is no call."""
+    call = call_of(node)
+    return call.inputs if call else ()
+
+
 def kind_of(node: fx.Node) -> str:
     """The kind of a node's call, "" where there is none."""
     call = call_of(node)

@@ -12,7 +12,7 @@ In the normal form of a network there is one way to say a thing, so that rooms n
 """
 
 import operator
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -126,9 +126,11 @@ def _padding(graph_module: fx.GraphModule, node: fx.Node) -> tuple[int, ...]:
     if node.op == "call_module":
         module = graph_module.get_submodule(str(node.target))
         return tuple(module.padding) if type(module) is nn.ZeroPad2d and not is_hooked(module) else ()
-    has = node.kwargs
+    if node.target is not F.pad or len(node.args) != 2:
+        return ()
+    has, sides = node.kwargs, cast("tuple[int, ...]", node.args[1])
     zeros = has.get("mode", "constant") == "constant" and not has.get("value") and has.keys() <= {"mode", "value"}
-    return tuple(node.args[1]) if node.target is F.pad and len(node.args) == 2 and zeros else ()  # type: ignore[arg-type]
+    return tuple(sides) if zeros else ()
 
 
 def _seen_through(node: fx.Node) -> fx.Node | None:
