@@ -12,7 +12,7 @@ from torch import fx
 from sluicegate.errors import InputError
 from sluicegate.ops import call_of, room_of
 from sluicegate.sites import Channels, is_layer
-from sluicegate.sites.channels import readers_of
+from sluicegate.sites.places import readers_of
 
 
 @dataclass(frozen=True)

@@ -1,298 +1,15 @@
-"""Values whose channels a gate may close, found by structure.
+"""The sites of a network, by kind: between layers, at the ends of branches, before them, on concatenations."""
 
-Legend: N images, C channels, G gates.
-
-A channel site begins at a layer whose outputs go on one by one, through norms, activations, pools and depthwise
-convolutions, to the last value before somebody else reads them: the site's value. A mask there makes closed channels
-zero. Where the channels go several ways (a ghost module's cheap copies, a norm beside a depthwise convolution) there is
-a mask at the end of each, with the same gates. Where they are torn apart and put together again (depthwise convolutions
-of several sizes), it stands behind the concatenation.
-
-The site is good if zero is what all readers see: other layers, which leave these inputs out; the product with an
-attention that is computed from what is left (squeeze-and-excitation); a concatenation, of which the channels are a
-part. Where a sum that ends a residual branch reads them, the site is an end of that branch, and its gates leave the
-shortcut as it is.
-"""
-
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from heapq import heapify, heappop, heappush
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from math import lcm
 
 from torch import fx
 
-from sluicegate.graph import copies, immediate_dominators, shape
-from sluicegate.ops import (
-    call_of,
-    channel_count,
-    inputs_of,
-    keeps_zero,
-    kind_of,
-    layout_of,
-    pixel_count,
-    room_of,
-    zeros_of,
-)
-from sluicegate.ops.frame.links import Mixed, Sources
-from sluicegate.ops.frame.reading import why_opaque
-from sluicegate.sites.branches import Branch, find_branches, is_layer, name_of
-
-
-@dataclass(frozen=True)
-class Channels:
-    """A value whose channels a gate may close: `value`, made by `producer`; for `users` alone, if they are named.
-
-    Attributes:
-        also: further values that the same gates mask: of parallel paths that are added up later, or other ways that the
-            same channels go.
-        unit: so many adjacent channels share a gate at least, as a group norm between asks.
-        fork: what all that makes the value depends on, if that is not what the producer reads.
-    """
-
-    name: str
-    producer: fx.Node
-    value: fx.Node
-    branch: Branch | None
-    users: tuple[fx.Node, ...] | None = None
-    also: tuple[fx.Node, ...] = ()
-    unit: int = 1
-    fork: fx.Node | None = None
-
-    @property
-    def reads(self) -> fx.Node:
-        """What a gate should look at: what the branch reads, or what the producer reads."""
-        return self.branch.fork if self.branch else self.fork or self.producer.all_input_nodes[0]
-
-    @property
-    def count(self) -> int:
-        """C."""
-        return channel_count(self.value)
-
-
-@dataclass(frozen=True)
-class Place:
-    """The end of a layer's chain, and who reads it.
-
-    Attributes:
-        chain: the layer and what passes its channels on, as long as there is one way.
-        held: all values that hold the layer's channels one by one.
-        masks: where masks stand: behind these all that others read is zero, or hold no such channel.
-        ends: the residual branch whose end the channels are, if they are that.
-        why_not: why no gate may stand there, if none may.
-    """
-
-    chain: tuple[fx.Node, ...]
-    held: tuple[fx.Node, ...]
-    masks: tuple[fx.Node, ...]
-    branch: Branch | None
-    ends: Branch | None
-    why_not: str | None
-
-    @property
-    def value(self) -> fx.Node:
-        """Where the first mask would stand."""
-        return self.masks[0]
-
-    def channels(self, name: str, branch: Branch | None) -> Channels:
-        """The site."""
-        return Channels(name, self.chain[0], self.value, branch, None, self.masks[1:], _unit(self.held, self.masks))
-
-
-class Places:
-    """All layers of a network, and what a gate behind each would do."""
-
-    def __init__(self, graph_module: fx.GraphModule) -> None:
-        self.graph_module, self.graph = graph_module, graph_module.graph
-        self.branches = find_branches(graph_module)
-        larger_first = sorted(self.branches, key=lambda branch: -len(branch.nodes))
-        self.branch_of = {node: branch for branch in larger_first for node in branch.nodes}
-        self.sums = {branch.total for branch in self.branches}
-        self.readers = readers_of(self.graph)
-        self.order = {node: i for i, node in enumerate(self.graph.nodes)}
-        self.dominators = immediate_dominators(self.graph)
-        self.all = {node: self._place(node) for node in self.graph.nodes if is_layer(node)}
-
-    def _place(self, layer: fx.Node) -> Place:
-        chain, held, branch = self.chain(layer), self.held(layer), self.branch_of.get(layer)
-        masks = self.masks(held)
-        if len({channel_count(mask) for mask in masks}) > 1:  # no gate could serve them all
-            held, masks = chain, self.masks(chain)
-        walk = _Walk(self, masks)
-        why_not = walk.refused or self._refused(layer, chain[-1])
-        if why_not is None and walk.sums:
-            ends = [b for b in self.branches if b.total in walk.sums and b.end in walk.zero]
-            if len(walk.sums) == 1 and len(ends) == 1 and layer in ends[0].nodes:
-                return Place(chain, held, masks, branch, ends[0], None)
-            why_not = "a shortcut carries its channels"
-        return Place(chain, held, masks, branch, None, why_not)
-
-    def held(self, layer: fx.Node) -> tuple[fx.Node, ...]:
-        """A layer and all that holds its channels one by one, in order."""
-        found, waiting = {layer}, [(self.order[n], n) for n in self.readers.get(layer, [])]
-        heapify(waiting)
-        while waiting:
-            _, node = heappop(waiting)
-            if node not in found and _holds(node, found):
-                found.add(node)
-                for reader in self.readers.get(node, []):
-                    heappush(waiting, (self.order[reader], reader))
-        return tuple(sorted(found, key=self.order.__getitem__))
-
-    def masks(self, held: Sequence[fx.Node]) -> tuple[fx.Node, ...]:
-        """Values to mask, so that all is zero that others read of these."""
-        inside, zero = set(held), set[fx.Node]()
-        found: dict[fx.Node, None] = {}
-        for node in held:
-            if node is not held[0] and keeps_zero(node) and set(inputs_of(node)) <= zero:
-                zero.add(node)
-            elif not node.users or any(user not in inside and not _only_looks(user) for user in node.users):
-                zero.add(node)
-                while len(layout_of(node).channels) != 1:  # a mask stands where channels are one side
-                    node = inputs_of(node)[0]
-                found[node] = None
-        return tuple(found)
-
-    def chain(self, layer: fx.Node) -> tuple[fx.Node, ...]:
-        """A layer and what passes its channels on, as long as nobody else reads them."""
-        found = [layer]
-        while True:
-            readers = self.readers.get(found[-1], [])
-            if len(readers) != 1 or not passes(readers[0]) or len(found[-1].users) > 1:
-                return tuple(found)
-            found.append(readers[0])
-
-    def _refused(self, layer: fx.Node, value: fx.Node) -> str | None:
-        if copies(value) != 1:
-            return "its value holds several copies of an image"
-        if kind_of(layer) == "conv" and channel_count(x := layer.all_input_nodes[0]) != shape(x)[1]:
-            return "it slides over the channels of a vector"
-        return "it is part of an attention" if self._in_attention(layer) else None
-
-    def _in_attention(self, layer: fx.Node) -> bool:
-        """Whether a layer computes, from one pixel, factors for a map of many."""
-        waiting, seen = [layer], set()
-        while waiting:
-            node = waiting.pop()
-            if node in seen or pixel_count(node) > 1:
-                continue
-            seen.add(node)
-            for reader in self.readers.get(node, []):
-                if kind_of(reader) == "multiply" and pixel_count(reader) > 1:
-                    return True
-                waiting.append(reader)
-        return False
-
-
-class _Walk:
-    """Who reads the channels of values that are masked, up to the next layers.
-
-    Attributes:
-        zero: values that are zero where the masked one is.
-        sums: ends of residual branches that are reached.
-        refused: a reader to whom zero would be no good, in words.
-    """
-
-    def __init__(self, places: Places, masked: Sequence[fx.Node]) -> None:
-        self.zero, self.reached = set(masked), set(masked)
-        self.sums: set[fx.Node] = set()
-        self.refused: str | None = None
-        self._places = places
-        self._waiting = [(places.order[node], node) for node in masked]
-        heapify(self._waiting)
-        while self._waiting:  # in order, so that what a value is made of is known before
-            self._visit(heappop(self._waiting)[1])
-
-    def _visit(self, node: fx.Node) -> None:
-        if node.op != "output" and any(user.op == "output" for user in node.users):
-            self.refused = self.refused or "the network returns its channels"
-        for reader in self._places.readers.get(node, []):
-            self._read(node, reader)
-
-    def _read(self, node: fx.Node, reader: fx.Node) -> None:
-        call, room = call_of(reader), room_of(reader)
-        if call is None or room is None or room.links is None:
-            why = why_opaque(self._places.graph_module, reader)
-            self.refused = self.refused or f"{name_of(reader)} reads them in a way that is not known ({why})"
-        elif reader in self._places.sums:
-            self.sums.add(reader)
-        elif is_layer(reader):
-            if node not in self.zero and not self._partly(node):
-                self.refused = self.refused or f"{name_of(reader)} would not see zeros"
-        elif room.map == "open" and any(isinstance(link, Mixed) for link in room.links(reader, call)):
-            self.refused = self.refused or f"{name_of(reader)} mixes them with others"
-        else:
-            if reader not in self.reached:
-                heappush(self._waiting, (self._places.order[reader], reader))
-            self.reached.add(reader)
-            self._note_zero(reader)
-
-    def _note_zero(self, reader: fx.Node) -> None:
-        call, room = call_of(reader), room_of(reader)
-        assert call and room
-        zeros = zeros_of(room, reader, call)
-        known = [x in self.zero for x in call.inputs]
-        one_by_one = kind_of(reader) == "concat"
-        if (zeros == "product" and any(known)) or (zeros == "each" and (all(known) or (one_by_one and any(known)))):
-            self.zero.add(reader)
-
-    def _partly(self, node: fx.Node) -> bool:
-        """Whether a value is not zero because others were added to it, or because a product will look at it."""
-        if kind_of(node) in ("add", "fold"):
-            return True
-        call = call_of(node)
-        return bool(call) and any(x in self.reached and x not in self.zero and self._partly(x) for x in call.inputs)
-
-
-def passes(node: fx.Node) -> bool:
-    """Whether an op hands its one input's channels on, channel c as channel c, or as channels m c to m c + m - 1 of a
-    depthwise convolution with a multiplier m; it may shift them."""
-    call, room = call_of(node), room_of(node)
-    if call is None or room is None or room.links is None or len(call.inputs) != 1 or is_layer(node):
-        return False
-    if kind_of(node) in ("layer_mask", "select", "difference"):
-        return False
-    (link,) = room.links(node, call)
-    if isinstance(link, Mixed) and link.groups == link.inputs:
-        return link.outputs % link.inputs == 0
-    if channel_count(node) != channel_count(call.inputs[0]):
-        return False
-    if isinstance(link, Sources):
-        return bool((link.sources == range(channel_count(node))).all())
-    return room.map != "open"  # a norm of groups of channels
-
-
-def _holds(node: fx.Node, known: set[fx.Node]) -> bool:
-    """Whether all that a node reads are values that hold some channels one by one, and what it makes does, too."""
-    call, room = call_of(node), room_of(node)
-    if call is None or room is None or room.links is None or not set(call.inputs) <= known:
-        return False
-    if len(call.inputs) == 1:
-        return passes(node)
-    numbers = range(channel_count(node))
-    links = room.links(node, call)
-    return not is_layer(node) and all(
-        isinstance(link, Sources) and len(link.sources) == link.inputs and (link.sources == numbers).all()
-        for link in links
-    )
-
-
-def readers_of(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
-    """Who reads each value, whatever stands between in the graph; a split is looked through to its parts."""
-    found: dict[fx.Node, list[fx.Node]] = {}
-    for node in graph.nodes:
-        call = call_of(node)
-        if call is None:
-            inputs: Iterable[fx.Node] = () if _only_looks(node) else node.all_input_nodes
-        else:
-            inputs = () if call.kind == "split" else dict.fromkeys(call.inputs)
-        for x in inputs:
-            if node.op != "output":
-                found.setdefault(x, []).append(node)
-    return found
-
-
-def _only_looks(node: fx.Node) -> bool:
-    return node.op == "call_method" and node.target == "size"
+from sluicegate.graph import copies
+from sluicegate.ops import inputs_of, kind_of, layout_of
+from sluicegate.sites.branches import find_branches, is_layer, name_of
+from sluicegate.sites.places import Channels, Places, Walk, passes, unit_of
 
 
 def find_channels(graph_module: fx.GraphModule) -> list[Channels]:
@@ -304,7 +21,7 @@ def find_channels(graph_module: fx.GraphModule) -> list[Channels]:
             name = name_of(layer) if name_of(layer) not in found else layer.name
             found[name] = place.channels(name, place.branch)
     joined = [
-        _read_before(places, channels, way)
+        replace(channels, fork=_tensor_before(channels.producer, places, way))  # what the layers of the way read
         for channels in _concatenations(places)
         if (way := _way(places, channels.producer))
     ]
@@ -330,14 +47,6 @@ def _way(places: Places, concat: fx.Node) -> set[fx.Node]:
             return set()
     alone = all(reader in way for node in way if node is not concat for reader in places.readers.get(node, []))
     return way if alone else set()
-
-
-def _read_before(places: Places, channels: Channels, way: set[fx.Node]) -> Channels:
-    """A concatenation's site, whose gates look at what the layers read."""
-    fork = places.dominators[channels.producer]
-    while fork is not None and (fork in way or copies(fork) != 1):
-        fork = places.dominators[fork]
-    return replace(channels, fork=fork)
 
 
 def find_branch_ends(graph_module: fx.GraphModule) -> list[Channels]:
@@ -375,17 +84,17 @@ def _concatenations(places: Places) -> Iterator[Channels]:
     for node in places.graph.nodes:
         if kind_of(node) == "concat" and len(layout_of(node).channels) == 1 and copies(node) == 1:
             chain = places.chain(node)
-            walk = _Walk(places, chain[-1:])
+            walk = Walk(places, chain[-1:])
             if not walk.refused and not walk.sums:
-                branch, fork = places.branch_of.get(node), _tensor_before(node, places.dominators)
-                yield Channels(node.name, node, chain[-1], branch, unit=_unit(chain, chain[-1:]), fork=fork)
+                branch, fork = places.branch_of.get(node), _tensor_before(node, places)
+                yield Channels(node.name, node, chain[-1], branch, unit=unit_of(chain, chain[-1:]), fork=fork)
 
 
-def _tensor_before(node: fx.Node, dominators: dict[fx.Node, fx.Node | None]) -> fx.Node | None:
-    """The last value, not in parts, on which all depends that a node reads."""
-    fork = dominators[node]
-    while fork is not None and copies(fork) != 1:
-        fork = dominators[fork]
+def _tensor_before(node: fx.Node, places: Places, way: Collection[fx.Node] = ()) -> fx.Node | None:
+    """The last value, not in parts and not on the way, on which all depends that a node reads."""
+    fork = places.dominators[node]
+    while fork is not None and (fork in way or copies(fork) != 1):
+        fork = places.dominators[fork]
     return fork
 
 
@@ -401,24 +110,9 @@ def _shared(places: Places, found: list[Channels]) -> list[Channels]:
         paths = [by_value[x] for x in parts if x in by_value]
         if len(paths) > 1 and len(paths) == len(parts):
             first = paths[0]
-            also = tuple(path.value for path in paths[1:])
-            by_value[first.value] = Channels(
-                first.name, first.producer, first.value, first.branch, None, also, first.unit
-            )
+            masks = [value for path in paths for value in (path.value, *path.also)]
+            unit = lcm(*(path.unit for path in paths))
+            by_value[first.value] = replace(first, also=tuple(masks[1:]), unit=unit)
             for path in paths[1:]:
                 del by_value[path.value]
     return list(by_value.values())
-
-
-def _unit(held: Sequence[fx.Node], masks: Iterable[fx.Node]) -> int:
-    """So many adjacent channels of masked values belong together."""
-    found = {held[0]: 1}
-    for node in held[1:]:
-        call, room = call_of(node), room_of(node)
-        assert call and room and room.links
-        unit = lcm(*(found[x] for x in call.inputs))
-        for link in room.links(node, call):
-            if isinstance(link, Mixed):
-                unit = lcm(unit, link.inputs // link.groups) * link.outputs // link.inputs
-        found[node] = unit
-    return lcm(*(found[mask] for mask in masks))

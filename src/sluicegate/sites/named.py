@@ -5,7 +5,7 @@ from torch import fx
 from sluicegate.errors import InputError
 from sluicegate.ops import keeps_zero, kind_of
 from sluicegate.sites.branches import is_layer, name_of
-from sluicegate.sites.channels import Channels, Places
+from sluicegate.sites.places import Channels, Places
 
 
 def node_named(graph_module: fx.GraphModule, name: str) -> fx.Node:

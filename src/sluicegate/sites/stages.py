@@ -14,8 +14,8 @@ from sluicegate.errors import InputError
 from sluicegate.graph import immediate_dominators, output_of, shape
 from sluicegate.ops import is_plane, keeps_zero, kind_of
 from sluicegate.sites.branches import is_layer, name_of
-from sluicegate.sites.channels import passes
 from sluicegate.sites.named import node_named
+from sluicegate.sites.places import passes
 
 
 @dataclass(frozen=True)
