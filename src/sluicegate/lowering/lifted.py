@@ -54,30 +54,28 @@ class Product(nn.Module):
         return x * factors
 
 
-class ChannelNorm(nn.Module):
-    """Layer norm over the channels of each pixel, [N, C, H, W] or [N, C]."""
+class _Norm(nn.Module):
+    """A norm with weight and bias [C], either or both."""
 
     def __init__(self, eps: float, weight: Tensor | None, bias: Tensor | None) -> None:
         super().__init__()
         self.eps = eps
         self.weight = None if weight is None else nn.Parameter(weight)
         self.bias = None if bias is None else nn.Parameter(bias)
+
+
+class ChannelNorm(_Norm):
+    """Layer norm over the channels of each pixel, [N, C, H, W] or [N, C]."""
 
     def forward(self, x: Tensor) -> Tensor:
         last = torch.movedim(x, 1, -1)
         return torch.movedim(F.layer_norm(last, last.shape[-1:], self.weight, self.bias, self.eps), -1, 1)
 
 
-class ResponseNorm(nn.Module):
+class ResponseNorm(_Norm):
     """Global response norm of [N, C, H, W] (ConvNeXt V2, section 3.2); its room knows it by this name."""
 
     spatial_dim, channel_dim = (2, 3), 1
-
-    def __init__(self, eps: float, weight: Tensor | None, bias: Tensor | None) -> None:
-        super().__init__()
-        self.eps = eps
-        self.weight = None if weight is None else nn.Parameter(weight)
-        self.bias = None if bias is None else nn.Parameter(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         lengths = x.norm(dim=(2, 3), keepdim=True)

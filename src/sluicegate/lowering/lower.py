@@ -10,7 +10,6 @@ Which flags close a value is read off `costs.liveness`, the same answers from wh
 one of the program's stands in its room.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,9 +28,10 @@ from sluicegate.lowering.exportable import refuse_unknown
 from sluicegate.lowering.fusion import fuse, is_vector_layer, part_of_sum, summands
 from sluicegate.lowering.outputs import outputs_of
 from sluicegate.lowering.program_builder import ProgramBuilder
+from sluicegate.lowering.values import Values, plane_sides
 from sluicegate.lowering.weights import as_tensors, folded_weights
-from sluicegate.ops import Call, call_of, channel_count, kind_of, pixel_sides, read_network, room_of
-from sluicegate.ops.frame.links import OPEN, UNREAD, Flags
+from sluicegate.ops import Call, call_of, channel_count, kind_of, read_network, room_of
+from sluicegate.ops.frame.links import OPEN
 from sluicegate.ops.frame.room import Weight
 from sluicegate.ops.multiply import per_pixel
 from sluicegate_runtime import Artifact, Preprocessing, Program
@@ -107,7 +107,8 @@ class Lowering:
         self.live = liveness(graph_module)
         self.sites = {site.name: site for _, gate in _gates(graph_module) for site in gate.sites}
         self.program = ProgramBuilder(self.live.numbers, frozenset(self.sites))
-        self.names: dict[fx.Node, str] = {}
+        self.values = Values(self.live, self.program)
+        self.names = self.values.names
         self._decided: set[str] = set()
         self._logits: dict[str, str] = {}
         self._note_boosted()
@@ -149,11 +150,11 @@ class Lowering:
             ungated: none of its inputs may lack channels.
         """
         made = np.full(channel_count(node), OPEN) if ungated else self.live.map_of(node)
-        reads = self._inputs_as(node, inputs, made, planes, ungated)
+        reads = self.values.inputs_as(node, inputs, made, planes, ungated)
         first = self.program.values[reads[0]].shape if reads else ()
-        out = self._shape_made(node, kind, first, planes)
+        out = self.values.shape_made(node, kind, first, planes)
         value = self.program.tensor(node.name, out, made)
-        self._add(node, kind, reads, value, attributes, self._read_tensors(tensors or {}))
+        self.values.add(node, kind, reads, value, attributes, self._read_tensors(tensors or {}))
         self.names[node] = value
 
     def convolution(self, node: fx.Node, call: Call) -> None:
@@ -168,18 +169,17 @@ class Lowering:
         made = self.live.map_of(tail)
         if is_vector_layer(fused.head):
             value = self.program.tensor(tail.name, (len(weight),), made)
-            self._add(
-                fused.head, "linear", (self.vector(self.names[x]),), value, applied, as_tensors(weight.flatten(1), bias)
-            )
+            reads = (self.values.vector(self.names[x]),)
+            self.values.add(fused.head, "linear", reads, value, applied, as_tensors(weight.flatten(1), bias))
         else:
             has = self._window(head)
             weight = weight if weight.dim() == 4 else weight[:, :, None, None]
             reads = (
-                self._seen(x, head),
-                *((self.plane(fused.residual, self.names[fused.residual]),) if fused.residual else ()),
+                self.values.seen(x, head),
+                *((self.values.plane(fused.residual, self.names[fused.residual]),) if fused.residual else ()),
             )
-            value = self.program.tensor(tail.name, (len(weight), *_plane_sides(tail)), made)
-            self._add(fused.head, "conv", reads, value, has | applied, as_tensors(weight, bias))
+            value = self.program.tensor(tail.name, (len(weight), *plane_sides(tail)), made)
+            self.values.add(fused.head, "conv", reads, value, has | applied, as_tensors(weight, bias))
         for member in fused.members[fused.members.index(fused.head) :]:
             self.names[member] = value
 
@@ -205,50 +205,50 @@ class Lowering:
         parts = []
         for start in range(0, len(flags), size):
             part = self.program.tensor(f"{node.name}.part", (size, *sides), flags[start : start + size])
-            self._add(node, "slice", (x,), part, {"start": start, "size": size}, {})
+            self.values.add(node, "slice", (x,), part, {"start": start, "size": size}, {})
             parts.append(part)
         value = self.program.tensor(node.name, (size, *sides), self.live.map_of(node))
-        self._add(node, "add", tuple(parts), value, {}, {})
+        self.values.add(node, "add", tuple(parts), value, {}, {})
         self.names[node] = value
 
     def reorder(self, node: fx.Node, call: Call) -> None:
         """Slices, one behind the other."""
         whole = self.names[call.inputs[0]]
-        x = self._closed_as(node, whole, np.full(len(self.program.maps[whole]), OPEN))
+        x = self.values.opened(node, whole)
         sides, parts = self.program.values[x].shape[1:], []
         for start, size in call.attributes["runs"]:
             parts.append(self.program.tensor(f"{node.name}.part", (size, *sides)))
-            self._add(node, "slice", (x,), parts[-1], {"start": start, "size": size}, {})
+            self.values.add(node, "slice", (x,), parts[-1], {"start": start, "size": size}, {})
         self.names[node] = self.program.tensor(node.name, (channel_count(node), *sides))
-        self._add(node, "concat", tuple(parts), self.names[node], {}, {})
+        self.values.add(node, "concat", tuple(parts), self.names[node], {}, {})
 
     def product(self, node: fx.Node, call: Call) -> None:
         """A value times another of its shape, or a factor for each channel or pixel."""
         x, factor = call.inputs
         made = self.live.map_of(node)
-        read = self._closed_as(node, self.names[x], made)
+        read = self.values.closed_as(node, self.names[x], made)
         by = self.names[factor]
         if per_pixel(call):
-            by = self._closed_as(node, self.plane(factor, by), np.full(1, OPEN))
+            by = self.values.opened(node, self.values.plane(factor, by))
         elif shape(x) == shape(factor):
-            by = self._like(factor, by, read)
+            by = self.values.like(by, read)
         else:
-            by = self.vector(by)
+            by = self.values.vector(by)
         same = len(self.program.maps[by]) == len(made) and (self.program.maps[by] == made).all()
-        by = by if same else self._closed_as(node, by, np.full(len(self.program.maps[by]), OPEN))
+        by = by if same else self.values.opened(node, by)
         value = self.program.tensor(node.name, self.program.values[read].shape, made)
-        self._add(node, "multiply", (read, by), value, {}, {})
+        self.values.add(node, "multiply", (read, by), value, {}, {})
         self.names[node] = value
 
     def select(self, node: fx.Node, call: Call) -> None:
         """Nothing, where the value's channels were closed as they were computed; else they are picked out here."""
         site = self.live.masks[node]
-        value = self._closed_as(node, self.names[call.inputs[0]], self.live.map_of(node))
+        value = self.values.closed_as(node, self.names[call.inputs[0]], self.live.map_of(node))
         if node.meta.get("boosted"):
             boosted = self.program.tensor(
                 f"{node.name}.boosted", self.program.values[value].shape, self.live.map_of(node)
             )
-            self._add(node, "multiply", (value, self._logits[site.name]), boosted, {}, {})
+            self.values.add(node, "multiply", (value, self._logits[site.name]), boosted, {}, {})
             value = boosted
         self.names[node] = value
 
@@ -257,11 +257,11 @@ class Lowering:
         gate = self.module(node)
         for site, said, estimator in zip(gate.sites, call.inputs, gate.estimators, strict=True):
             self._ensure(said)
-            logits = self._closed_as(said, self.vector(self.names[said]), np.full(site.gates, OPEN))
+            logits = self.values.opened(said, self.values.vector(self.names[said]))
             self.program.values[site.name] = Value(site.name, (site.gates,), "gate")
-            when = self._innermost(self.live.sites_when.get(site.name, frozenset()))
+            when = self.values.innermost(self.live.sites_when.get(site.name, frozenset()))
             rule = _rule(gate.strategy, estimator, site)
-            self.program.add("gate", (logits,), site.name, rule, {}, when, self._unless(node))
+            self.program.add("gate", (logits,), site.name, rule, {}, when, self.values.unless(node))
             self._logits[site.name] = logits
             self._decided.add(site.name)
 
@@ -278,7 +278,7 @@ class Lowering:
             room.lower(self, node, call)
         if node in self.live.exits:
             gate = self.live.exits[node].name
-            self.program.add("exit", (self.vector(self.names[node]), gate), None)
+            self.program.add("exit", (self.values.vector(self.names[node]), gate), None)
 
     def _waits(self, node: fx.Node) -> bool:
         """Whether a node of a head is skipped by a gate that has not decided yet; its own gate asks for it then."""
@@ -296,91 +296,6 @@ class Lowering:
         for member in members:
             self._lower(member)
 
-    # Shapes and maps of what an op reads.
-
-    def vector(self, name: str) -> str:
-        """A value of one pixel as [C]."""
-        return self.reshaped(name, self.program.values[name].shape[:1])
-
-    def plane(self, node: fx.Node, name: str) -> str:
-        """A node's value as [C, H, W]."""
-        value = self.program.values[name]
-        return name if len(value.shape) == 3 else self.reshaped(name, (value.shape[0], *_plane_sides(node)))
-
-    def reshaped(self, name: str, wanted: tuple[int, ...]) -> str:
-        """A value in another shape, by one op for all who want it."""
-        value = self.program.values[name]
-        if value.shape == wanted:
-            return name
-        known = f"{name}.{'x'.join(map(str, wanted))}"
-        if known not in self.program.values:
-            if math.prod(value.shape) != math.prod(wanted):
-                raise InputError(f"net: {name!r} is repeated over pixels in a way that the engine does not know")
-            source = next(op for op in self.program.ops if op.output == name)
-            flags = self.program.maps[name] if wanted[0] == value.shape[0] else np.full(wanted[0], OPEN)
-            self.program.tensor(known, wanted, flags)
-            self.program.add("reshape", (name,), known, {"shape": wanted}, {}, source.when, source.unless)
-        return known
-
-    def _like(self, node: fx.Node, name: str, other: str) -> str:
-        wanted = self.program.values[other].shape
-        return name if self.program.values[name].shape == wanted else self.reshaped(name, wanted)
-
-    def _inputs_as(
-        self, node: fx.Node, inputs: Sequence[fx.Node], made: Flags, planes: bool, ungated: bool
-    ) -> tuple[str, ...]:
-        """The names of what an op reads, with the maps that it must have for what it makes."""
-        room, call = room_of(node), call_of(node)
-        assert room and call
-        if not inputs:
-            return ()
-        reads = [self.plane(x, self.names[x]) if planes else self.names[x] for x in inputs]
-        if len(reads) > 1 and len({len(self.program.values[name].shape) for name in reads}) > 1:
-            reads = [self.plane(x, name) for x, name in zip(inputs, reads, strict=True)]
-        if ungated:
-            return tuple(self._closed_as(node, name, np.full(len(self.program.maps[name]), OPEN)) for name in reads)
-        if room.map == "any" or room.links is None:
-            return tuple(reads)
-        links = room.links(node, call)
-        return tuple(
-            self._closed_as(node, name, self._wanted(link.pull(made), name, kind_of(node)))
-            for link, name in zip(links, reads, strict=True)
-        )
-
-    def _wanted(self, pulled: Flags, name: str, kind: str) -> Flags:
-        wanted = np.where(pulled == UNREAD, OPEN, pulled)
-        if kind == "concat":  # what it makes may have all channels where a part lacks some
-            return np.where(wanted == OPEN, self.program.maps[name], wanted)
-        if kind == "slice":  # channels that it leaves out may be closed by anything
-            return np.where(pulled == UNREAD, self.program.maps[name], wanted)
-        return wanted
-
-    def _closed_as(self, node: fx.Node, name: str, wanted: Flags) -> str:
-        """A value with another channel map: closed channels are left out, or zero."""
-        if (self.program.maps[name] == wanted).all():
-            return name
-        value = self.program.tensor(f"{name}.select", self.program.values[name].shape, wanted)
-        self._add(node, "select", (name,), value, {}, {})
-        return value
-
-    def _shape_made(self, node: fx.Node, kind: str, first: tuple[int, ...], planes: bool) -> tuple[int, ...]:
-        channels = channel_count(node)
-        if kind == "global_pool" or (not first and kind == "constant"):
-            return (channels,)
-        if kind == "reshape":
-            return _stored(node)
-        if planes:
-            return (channels, *_plane_sides(node))
-        return (channels, *first[1:])
-
-    def _seen(self, x: fx.Node, head: Call) -> str:
-        """What a convolution reads: a plane; of a vector that is looked at as a line, one row of one channel."""
-        name = self.names[x]
-        if head.kind == "conv" and shape(x)[1] != channel_count(x):
-            open_name = self._closed_as(x, self.vector(name), np.full(channel_count(x), OPEN))
-            return self.reshaped(open_name, (shape(x)[1], 1, math.prod(shape(x)[2:])))
-        return self.plane(x, name)
-
     def _window(self, head: Call) -> dict[str, Attribute]:
         if head.kind == "conv":
             return {name: head.attributes[name] for name in ("stride", "padding", "dilation", "groups")}
@@ -388,32 +303,15 @@ class Lowering:
             return {"groups": channel_count(head.inputs[0]), "counted": False}
         return {}
 
-    def _add(
-        self,
-        node: fx.Node,
-        kind: str,
-        reads: tuple[str, ...],
-        output: str,
-        attributes: Mapping[str, Attribute],
-        tensors: Mapping[str, Tensor],
-    ) -> None:
-        when = self._innermost(self.live.when[node])
-        self.program.add(kind, reads, output, attributes, tensors, when, self._unless(node))
-
-    def _innermost(self, layers: frozenset[str]) -> tuple[str, ...]:
-        """The layer gates that skip an op, but for those that skip one of these gates themselves."""
-        implied = frozenset().union(*(self.live.sites_when.get(layer, frozenset()) for layer in layers))
-        return tuple(sorted(layers - implied))
-
-    def _unless(self, node: fx.Node) -> tuple[str, ...]:
-        return tuple(sorted(self.live.unless[node]))
-
     def _read_tensors(self, tensors: Tensors) -> dict[str, Tensor]:
-        return {
-            role: tensor.read(self.graph_module).flatten() if isinstance(tensor, Weight) and role != "weight" else
-            tensor.read(self.graph_module) if isinstance(tensor, Weight) else tensor
-            for role, tensor in tensors.items()
-        }  # fmt: skip
+        return {role: self._tensor(role, tensor) for role, tensor in tensors.items()}
+
+    def _tensor(self, role: str, tensor: Weight | Tensor) -> Tensor:
+        """A constant may be kept in any shape; all roles but the weight are lists of numbers."""
+        if isinstance(tensor, Tensor):
+            return tensor
+        kept = tensor.read(self.graph_module)
+        return kept if role == "weight" else kept.flatten()
 
     def _note_boosted(self) -> None:
         """Mark the masks that scale the channels that they let through."""
@@ -437,16 +335,6 @@ def _is_read(node: fx.Node) -> bool:
 def _gates(graph_module: fx.GraphModule) -> list[tuple[fx.Node, Gate]]:
     nodes = graph_module.graph.nodes
     return [(node, gate) for node in nodes if isinstance(gate := module_of(graph_module, node), Gate)]
-
-
-def _plane_sides(node: fx.Node) -> tuple[int, int]:
-    sides = (*(1,) * (2 - len(pixel_sides(node))), *pixel_sides(node))
-    return sides[0], sides[1]
-
-
-def _stored(node: fx.Node) -> tuple[int, ...]:
-    sides = _plane_sides(node)
-    return (channel_count(node),) if math.prod(sides) == 1 else (channel_count(node), *sides)
 
 
 def _rule(strategy: Strategy, estimator: Estimator, site: GateSite) -> dict[str, Attribute]:

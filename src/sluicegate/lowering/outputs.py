@@ -2,14 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch import fx
 
 from sluicegate.convert.model import returned_by
 from sluicegate.errors import InputError
 from sluicegate.graph import shape, shape_text
 from sluicegate.ops import PLANE, VECTOR, layout_of
-from sluicegate.ops.frame.links import OPEN
 
 if TYPE_CHECKING:
     from sluicegate.lowering.lower import Lowering
@@ -45,5 +43,5 @@ def _whole(lowering: "Lowering", name: str, node: fx.Node) -> str:
     if node not in lowering.names or (layout, sides) not in ((PLANE, 4), (VECTOR, 2)):
         raise InputError(f"net: it returns {shape_text(node)} as {name!r}; the engine returns [N, C, H, W] or [N, F]")
     value = lowering.names[node]
-    value = lowering.plane(node, value) if layout == PLANE else lowering.vector(value)
-    return lowering._closed_as(node, value, np.full(len(lowering.program.maps[value]), OPEN))
+    value = lowering.values.plane(node, value) if layout == PLANE else lowering.values.vector(value)
+    return lowering.values.opened(node, value)

@@ -3,7 +3,6 @@
 A gate may stand before one only where it closes whole groups.
 """
 
-import math
 from typing import Any
 
 import torch
@@ -11,10 +10,10 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from sluicegate.graph import shape
 from sluicegate.ops.frame.layout import Layout, channel_count, layout_of
 from sluicegate.ops.frame.links import Link, Mixed
-from sluicegate.ops.frame.room import Call, Room, Weight, Work, of_module, of_nodes
+from sluicegate.ops.frame.norms import work_of_norm
+from sluicegate.ops.frame.room import Call, Room, Weight, of_module, of_nodes
 
 
 def _function(
@@ -48,10 +47,6 @@ def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
     return (Mixed(channel_count(node), channel_count(node), call.attributes["groups"]),)
 
 
-def _work(node: fx.Node, call: Call) -> Work:
-    return Work("norm", math.prod(shape(node)[1:]))
-
-
 def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "group_norm", call.inputs, call.attributes, call.tensors)
 
@@ -61,6 +56,6 @@ ROOM = Room(
     functions={F.group_norm: _function, torch.group_norm: _function},
     modules={nn.GroupNorm: _module, nn.InstanceNorm2d: _instance_module},
     links=_links,
-    work=_work,
+    work=work_of_norm,
     lower=_lower,
 )

@@ -3,7 +3,6 @@
 No gate may stand before one: what is zero has a say in the mean.
 """
 
-import math
 from typing import Any
 
 import torch
@@ -11,9 +10,9 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.graph import shape
-from sluicegate.ops.frame.layout import channel_count, layout_of
-from sluicegate.ops.frame.links import Link, Mixed
-from sluicegate.ops.frame.room import Call, Room, Weight, Work, of_module, of_nodes
+from sluicegate.ops.frame.layout import layout_of
+from sluicegate.ops.frame.norms import over_all_channels, work_of_norm
+from sluicegate.ops.frame.room import Call, Room, Weight, of_module, of_nodes
 
 
 def _function(
@@ -42,14 +41,6 @@ def _over_last(x: fx.Node, count: int, eps: float, tensors: dict[str, Weight]) -
     return Call("group_norm", (x,), {"groups": 1, "eps": eps}) if whole else None
 
 
-def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
-    return (Mixed(channel_count(node), channel_count(node)),)
-
-
-def _work(node: fx.Node, call: Call) -> Work:
-    return Work("norm", math.prod(shape(node)[1:]))
-
-
 def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "layer_norm", call.inputs, call.attributes, call.tensors, ungated=True)
 
@@ -58,8 +49,8 @@ ROOM = Room(
     "layer_norm",
     functions={F.layer_norm: _function, torch.layer_norm: _function},
     modules={nn.LayerNorm: _module},
-    links=_links,
+    links=over_all_channels,
     map="open",
-    work=_work,
+    work=work_of_norm,
     lower=_lower,
 )

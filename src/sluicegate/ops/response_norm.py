@@ -3,15 +3,14 @@
 Source: ConvNeXt V2 (Woo et al. 2023), section 3.2. No gate may stand before one: what is zero has a say in the mean.
 """
 
-import math
 from typing import Any
 
 from torch import fx, nn
 
 from sluicegate.graph import shape
-from sluicegate.ops.frame.layout import channel_count, layout_of
-from sluicegate.ops.frame.links import Link, Mixed
-from sluicegate.ops.frame.room import Call, Room, Work, of_module
+from sluicegate.ops.frame.layout import layout_of
+from sluicegate.ops.frame.norms import over_all_channels, work_of_norm
+from sluicegate.ops.frame.room import Call, Room, of_module
 
 
 def _module(node: fx.Node, module: nn.Module, x: fx.Node) -> Call | None:
@@ -23,14 +22,6 @@ def _module(node: fx.Node, module: nn.Module, x: fx.Node) -> Call | None:
     return Call("response_norm", (x,), {"eps": module.eps}, of_module(node, module, "weight", "bias"))
 
 
-def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
-    return (Mixed(channel_count(node), channel_count(node)),)
-
-
-def _work(node: fx.Node, call: Call) -> Work:
-    return Work("norm", math.prod(shape(node)[1:]))
-
-
 def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "response_norm", call.inputs, call.attributes, call.tensors, ungated=True)
 
@@ -38,8 +29,8 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
 ROOM = Room(
     "response_norm",
     modules={"timm.layers.grn.GlobalResponseNorm": _module, "sluicegate.lowering.lifted.ResponseNorm": _module},
-    links=_links,
+    links=over_all_channels,
     map="open",
-    work=_work,
+    work=work_of_norm,
     lower=_lower,
 )

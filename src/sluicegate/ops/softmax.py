@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.graph import shape
-from sluicegate.ops.frame.layout import axis, channel_count, layout_of
-from sluicegate.ops.frame.links import Link, Mixed
+from sluicegate.ops.frame.layout import axis, layout_of
+from sluicegate.ops.frame.norms import over_all_channels
 from sluicegate.ops.frame.room import Call, Room
 
 
@@ -26,10 +26,6 @@ def _function(node: fx.Node, input: fx.Node, dim: int | None = None, *rest: Any,
     )
 
 
-def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
-    return (Mixed(channel_count(node), channel_count(node)),)
-
-
 def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "softmax", call.inputs, call.attributes, ungated=True)
 
@@ -39,7 +35,7 @@ ROOM = Room(
     functions={F.softmax: _function, torch.softmax: _function},
     methods={"softmax": _function},
     modules={nn.Softmax: lambda node, module, input: _function(node, input, module.dim)},
-    links=_links,
+    links=over_all_channels,
     map="open",
     lower=_lower,
 )
