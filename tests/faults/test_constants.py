@@ -12,13 +12,13 @@ import sluicegate as sg
 class Positions(nn.Module):
     """Adds to each pixel where it stands, before and behind layers."""
 
-    def __init__(self, positions: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, positions: Callable[[Tensor], Tensor], norm: nn.Module) -> None:
         super().__init__()
-        self.positions = positions
+        self.positions, self.norm = positions, norm
         self.first, self.hidden, self.last = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(torch.relu(self.hidden(self.positions(self.first(x))))).mean((2, 3))
+        return self.last(torch.relu(self.norm(self.hidden(self.positions(self.first(x)))))).mean((2, 3))
 
 
 MADE: dict[str, Callable[[Tensor], Tensor]] = {
@@ -29,8 +29,9 @@ MADE: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("positions", MADE.values(), ids=MADE)
-def test_the_graph_computes_what_the_network_does(positions: Callable[[Tensor], Tensor]) -> None:
-    net, images = Positions(positions), torch.randn(3, 3, 8, 8)
+@pytest.mark.parametrize("norm", [nn.Identity(), nn.BatchNorm2d(8)], ids=["without buffers", "with buffers"])
+def test_the_graph_computes_what_the_network_does(positions: Callable[[Tensor], Tensor], norm: nn.Module) -> None:
+    net, images = Positions(positions, norm), torch.randn(3, 3, 8, 8)
     gated = sg.gate_model(net, sg.ChannelGating("all"), images[:1])
     gated.strategy = sg.AlwaysOn()
     torch.testing.assert_close(gated.eval()(images), net.eval()(images))

@@ -145,7 +145,7 @@ class _Tracing:
     def _graph(self, training: bool) -> "_Tracer":
         kept = [(buffer, buffer.clone()) for buffer in self.net.buffers()] if training else []
         self.net.train(training)
-        tracer, before = _Tracer(self), set(vars(self.net))
+        tracer, at_first = _Tracer(self), set(vars(self.net))
         try:
             with standard_forwards(tracer.standard):
                 tracer.trace(self.net)
@@ -159,7 +159,7 @@ class _Tracing:
             self.net.eval()
             for buffer, before in kept:  # a parametrization moves on where its weight is looked at
                 buffer.detach().copy_(before)
-            made = [name for name in vars(self.net) if name.startswith("_tensor_constant") and name not in before]
+            made = [name for name in vars(self.net) if name.startswith("_tensor_constant") and name not in at_first]
             tracer.constants = {name: vars(self.net).pop(name) for name in made}
         for node in tracer.graph.nodes:
             if node.op == "get_attr" and node.target in tracer.constants:

@@ -6,7 +6,7 @@
     x ** 2, square(x)                       x x
     x [N, C, 1, 1] times y [N, 1, H, W]     x at the size of y, times y
     views that make channels of pixels      pixel_unshuffle, and a channel shuffle
-a pad by less than nothing              a crop, and a pad
+    a pad by less than nothing              a crop, and a pad
 
 In the normal form of a network there is one way to say a thing, so that rooms need not know the others.
 """
