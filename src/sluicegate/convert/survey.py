@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from sluicegate.convert.gating import ChannelGating, Gating, LayerGating
 from sluicegate.convert.insert import copied, gate_model
@@ -17,7 +17,7 @@ from sluicegate.costs.terms import NETWORK
 from sluicegate.gates import GateRecord, GateRecords, LearnedLogits
 from sluicegate.graph import label
 from sluicegate.ops import channel_count, read_network
-from sluicegate.sites import Places, find_branches
+from sluicegate.sites import Places
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def survey(
     """
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     graph_module = read_network(copied(net), inputs, leaf_modules)
-    costs, layers = MacModel(graph_module), _layers(graph_module)
-    branches = tuple(branch.name for branch in find_branches(graph_module))
+    costs, places = MacModel(graph_module), Places(graph_module)
+    layers, branches = _layers(places, costs), tuple(branch.name for branch in places.branches)
     channels = any(row.place in ("mid", "all") for row in layers)
 
     def share(gating: Gating) -> float:
@@ -102,10 +102,9 @@ def closable(gated: GatedModel) -> float:
     return 1 - sum(int(left[name]) for name in network) / costs.dense
 
 
-def _layers(graph_module: fx.GraphModule) -> tuple[LayerSurvey, ...]:
-    macs = MacModel(graph_module).by_module()
-    rows = []
-    for layer, place in Places(graph_module).all.items():
+def _layers(places: Places, costs: MacModel) -> tuple[LayerSurvey, ...]:
+    macs, rows = costs.by_module(), []
+    for layer, place in places.all.items():
         where = "" if place.why_not else "out" if place.ends else "mid" if place.branch else "all"
         branch = place.ends or place.branch
         name = label(layer)
