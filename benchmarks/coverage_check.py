@@ -4,7 +4,7 @@ Legend: N images, C channels, G gates of a site.
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +12,9 @@ from coverage_nets import build, side_of
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sluicegate.convert import ChannelGating, GatedModel, Gating, LayerGating, gate_model
-from sluicegate.costs.terms import NETWORK
+from sluicegate.convert import ChannelGating, GatedModel, Gating, LayerGating, closable, gate_model
 from sluicegate.errors import InputError
-from sluicegate.gates import AlwaysOn, GateRecord, GateRecords
+from sluicegate.gates import AlwaysOn, SiteKind
 from sluicegate.lowering import lower
 from sluicegate.lowering.verify import verify_lowered
 
@@ -26,6 +25,8 @@ TOLERANCE = 1e-4
 _NO_PLACE = ("no residual branch", "finds no place")
 ROUNDINGS = 4.0
 """Where a network enlarges rounding, so many times what torch itself is off in float32."""
+_KINDS: tuple[tuple[SiteKind, ...], ...] = (("channel",), ("channel", "layer"))
+"""What closes, for the two shares that a row states."""
 
 
 @dataclass
@@ -84,7 +85,8 @@ def _check(net: nn.Module, row: Row) -> None:
     channels = [site for site in gated.sites.values() if site.kind == "channel"]
     row.sites, row.gates = len(channels), sum(site.gates for site in channels)
     row.layers = len(gated.sites) - len(channels)
-    row.macs, row.closable, row.closable_with_layers = closable(gated)
+    row.macs = gated.macs.dense
+    row.closable, row.closable_with_layers = (round(closable(gated, kinds), 4) for kinds in _KINDS)
     lowered = lower(gated)
     row.reached = "lowered"
     try:
@@ -150,27 +152,3 @@ def rounding(gated: GatedModel, images: Tensor) -> float:
         single, double = gated(images).double(), gated.double()(images.double())
     gated.float().strategy = strategy
     return float(f"{(single - double).abs().max() / double.abs().max():.1e}")
-
-
-def closable(gated: GatedModel) -> tuple[int, float, float]:
-    """MACs of the network, and the share of them that is gone when all channel gates close that may, without layer
-    gates and with them."""
-    network = {term.module for term in gated.macs.terms if term.kind in NETWORK}
-
-    def macs(*closed: str) -> int:
-        by_module = gated.macs.macs_by_module(_records(gated, closed))
-        return sum(int(count) for module, count in by_module.items() if module in network)
-
-    whole = macs()
-    channels, both = (round(1 - macs(*kinds) / whole, 4) for kinds in (("channel",), ("channel", "layer")))
-    return whole, channels, both
-
-
-def _records(gated: GatedModel, closed: Collection[str]) -> GateRecords:
-    """What gates say when those of some kinds close."""
-    found = {}
-    for name, site in gated.sites.items():
-        opens = torch.full((1, site.gates), 0.0 if site.kind in closed else 1.0)
-        opens[:, : site.keep_open] = 1.0
-        found[name] = GateRecord(site, opens, opens)
-    return GateRecords(found)

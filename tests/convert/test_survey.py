@@ -32,6 +32,23 @@ def test_shares_are_those_of_closed_gates() -> None:
     assert chain.by_layers == 0 and chain.branches == () and 0.99 < chain.by_channels < 1, "one gate of each stays open"
 
 
+class Twice(nn.Module):
+    """One layer at two sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(nn.functional.max_pool2d(self.layer(x).relu(), 2)).mean((2, 3))
+
+
+def test_each_call_of_a_layer_has_its_own_macs() -> None:
+    found = sg.survey(Twice(), IMAGES)
+    assert [row.macs for row in found.layers] == [81 * 32 * 32, 81 * 16 * 16]
+    assert found.macs == sum(row.macs for row in found.layers)
+
+
 def test_a_network_without_a_place_is_no_error() -> None:
     found = sg.survey(nn.Sequential(nn.Conv2d(3, 4, 3)), IMAGES)
     assert (found.by_channels, found.by_layers) == (0, 0)

@@ -7,16 +7,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from sluicegate.convert.gating import ChannelGating, Gating, LayerGating
 from sluicegate.convert.insert import copied, gate_model
 from sluicegate.convert.model import GatedModel
 from sluicegate.costs import MacModel
 from sluicegate.costs.terms import NETWORK
-from sluicegate.gates import GateRecord, GateRecords, LearnedLogits
-from sluicegate.graph import label
-from sluicegate.ops import channel_count, read_network
+from sluicegate.gates import GateRecord, GateRecords, LearnedLogits, SiteKind
+from sluicegate.graph import copies, label
+from sluicegate.ops import call_of, channel_count, read_network, room_of
 from sluicegate.sites import Places
 
 
@@ -80,7 +80,7 @@ def survey(
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     graph_module = read_network(copied(net), inputs, leaf_modules)
     costs, places = MacModel(graph_module), Places(graph_module)
-    layers, branches = _layers(places, costs), tuple(branch.name for branch in places.branches)
+    layers, branches = _layers(places), tuple(branch.name for branch in places.branches)
     channels = any(row.place in ("mid", "all") for row in layers)
 
     def share(gating: Gating) -> float:
@@ -95,24 +95,23 @@ def survey(
     )
 
 
-def closable(gated: GatedModel) -> float:
-    """The share of the plain network's MACs that is gone where all gates close that may; exits stay open."""
-    costs, left = gated.macs, gated.macs.macs_by_module(_all_closed(gated))
+def closable(gated: GatedModel, kinds: Collection[SiteKind] = ("channel", "layer")) -> float:
+    """The share of the plain network's MACs that is gone where all gates of these kinds close that may."""
+    costs, left = gated.macs, gated.macs.macs_by_module(_closed(gated, kinds))
     network = [name for name, part in costs.by_module().items() if part.kind in NETWORK]
     return 1 - sum(int(left[name]) for name in network) / costs.dense
 
 
-def _layers(places: Places, costs: MacModel) -> tuple[LayerSurvey, ...]:
-    macs, rows = costs.by_module(), []
+def _layers(places: Places) -> tuple[LayerSurvey, ...]:
+    rows = []
     for layer, place in places.all.items():
         where = "" if place.why_not else "out" if place.ends else "mid" if place.branch else "all"
         branch = place.ends or place.branch
-        name = label(layer)
         rows.append(
             LayerSurvey(
-                layer=name,
+                layer=label(layer),
                 channels=channel_count(layer),
-                macs=macs[name].dense,
+                macs=_macs(layer),
                 place=where,
                 branch=branch.name if branch else "",
                 why_not=place.why_not or "",
@@ -121,11 +120,19 @@ def _layers(places: Places, costs: MacModel) -> tuple[LayerSurvey, ...]:
     return tuple(rows)
 
 
-def _all_closed(gated: GatedModel) -> GateRecords:
-    """One image's records."""
+def _macs(layer: fx.Node) -> int:
+    """Of this call alone: a network may call a layer twice."""
+    call, room = call_of(layer), room_of(layer)
+    assert call and room
+    work = room.work(layer, call)
+    return work.unit * work.inputs * work.outputs // work.groups * (copies(layer) or 1) if work else 0
+
+
+def _closed(gated: GatedModel, kinds: Collection[SiteKind]) -> GateRecords:
+    """One image's records, with all gates of some kinds closed that may, and all others open."""
     found = {}
     for name, site in gated.sites.items():
-        opens = torch.full((1, site.gates), 1.0 if site.kind == "exit" else 0.0)
+        opens = torch.full((1, site.gates), 0.0 if site.kind in kinds else 1.0)
         opens[:, : site.keep_open] = 1.0
         found[name] = GateRecord(site, opens, opens)
     return GateRecords(found)
