@@ -3,6 +3,7 @@
 Some keep zero, so that a closed channel stays closed; a sigmoid does not. Names and `alpha` are the program's.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import fx, nn
 
 from sluicegate.ops.frame.layout import channel_count
 from sluicegate.ops.frame.links import Link, each
-from sluicegate.ops.frame.room import Call, Room, Zeros
+from sluicegate.ops.frame.room import Call, Room, Written, Zeros
 
 _SHIFTING = {"sigmoid", "hardsigmoid", "softplus"}
 
@@ -80,6 +81,24 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "activation", call.inputs, call.attributes)
 
 
+def _lift(op: Written) -> nn.Module:
+    return activation_module(op.has["function"], op.has["alpha"])
+
+
+def activation_module(function: str, alpha: float) -> nn.Module:
+    """The module of an activation that a program names."""
+    known: dict[str, Callable[[], nn.Module]] = {
+        **{name: modules[0] for name, (_, _, modules) in _PLAIN.items()},
+        "leaky_relu": lambda: nn.LeakyReLU(alpha),
+        "elu": lambda: nn.ELU(alpha),
+        "gelu": nn.GELU,
+        "gelu_tanh": lambda: nn.GELU("tanh"),
+        "softplus": nn.Softplus,
+        "none": nn.Identity,
+    }
+    return known[function]()
+
+
 ROOM = Room(
     "activation",
     functions={
@@ -106,4 +125,5 @@ ROOM = Room(
     links=_links,
     zeros=_zeros,
     lower=_lower,
+    lift=_lift,
 )

@@ -11,7 +11,7 @@ from torch import fx, nn
 from sluicegate.graph import shape
 from sluicegate.ops.frame.layout import channel_count, is_plane, pixel_count
 from sluicegate.ops.frame.links import Link, each
-from sluicegate.ops.frame.room import Call, Room, Work
+from sluicegate.ops.frame.room import Call, Room, Work, Written
 
 
 def _function(
@@ -42,6 +42,12 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
 
 _BUILT_IN: Any = torch._C._nn  # pyright: ignore[reportAttributeAccessIssue]
 _AVERAGES, _LARGEST = partial(_function, False), partial(_function, True)
+
+
+def _lift(op: Written) -> nn.Module:
+    return (nn.AdaptiveMaxPool2d if op.has["maximum"] else nn.AdaptiveAvgPool2d)(op.has["size"])
+
+
 ROOM = Room(
     "adaptive_pool",
     functions={
@@ -54,4 +60,5 @@ ROOM = Room(
     zeros="each",
     work=_work,
     lower=_lower,
+    lift=_lift,
 )

@@ -5,13 +5,13 @@ import operator
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from sluicegate.graph import is_constant, shape
 from sluicegate.ops.channel_affine import by_constant
 from sluicegate.ops.frame.layout import channel_count
 from sluicegate.ops.frame.links import Link, each
-from sluicegate.ops.frame.room import Call, Room, Work, same_sides
+from sluicegate.ops.frame.room import Call, Room, Work, Written, same_sides
 
 
 def _function(node: fx.Node, input: Any, other: Any, *, alpha: float = 1) -> Call | None:
@@ -42,6 +42,10 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.sum(node)
 
 
+def _lift(op: Written) -> nn.Module:
+    return nn.Identity()
+
+
 ROOM = Room(
     "add",
     functions=dict.fromkeys((operator.add, operator.iadd, torch.add), _function),
@@ -51,4 +55,5 @@ ROOM = Room(
     map="any",
     work=_work,
     lower=_lower,
+    lift=_lift,
 )

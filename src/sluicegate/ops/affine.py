@@ -4,11 +4,12 @@ import operator
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from sluicegate.ops.frame.layout import channel_count
+from sluicegate.ops.frame.lifting import Function
 from sluicegate.ops.frame.links import Link, each
-from sluicegate.ops.frame.room import Call, Room, Zeros
+from sluicegate.ops.frame.room import Call, Room, Written, Zeros
 
 
 def _less(node: fx.Node, input: Any, other: Any) -> Call | None:
@@ -35,6 +36,10 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "affine", call.inputs, call.attributes)
 
 
+def _lift(op: Written) -> nn.Module:
+    return Function(torch.add, op.has["shift"], scale=op.has["scale"])
+
+
 ROOM = Room(
     "affine",
     functions={operator.sub: _less, torch.sub: _less, operator.neg: _negative, torch.neg: _negative},
@@ -42,4 +47,5 @@ ROOM = Room(
     links=_links,
     zeros=_zeros,
     lower=_lower,
+    lift=_lift,
 )

@@ -10,7 +10,7 @@ from torch import fx, nn
 from sluicegate.graph import shape
 from sluicegate.ops.frame.layout import channel_count, is_plane
 from sluicegate.ops.frame.links import Link, each
-from sluicegate.ops.frame.room import Call, Room, Work, pair
+from sluicegate.ops.frame.room import Call, Room, Work, Written, pair
 
 
 def _function(
@@ -48,6 +48,12 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
 
 
 _BUILT_IN: Any = torch._C._nn  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _lift(op: Written) -> nn.Module:
+    return nn.AvgPool2d(*(op.has[name] for name in ("kernel", "stride", "padding", "ceil", "count_padding")))
+
+
 ROOM = Room(
     "avg_pool",
     functions={F.avg_pool2d: _function, _BUILT_IN.avg_pool2d: _function},
@@ -56,4 +62,5 @@ ROOM = Room(
     zeros="each",
     work=_work,
     lower=_lower,
+    lift=_lift,
 )

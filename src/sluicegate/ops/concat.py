@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import fx
+from torch import Tensor, fx, nn
 
 from sluicegate.graph import is_constant, shape
 from sluicegate.ops.frame.layout import Layout, axis, channel_count, layout_of, renumbered
+from sluicegate.ops.frame.lifting import Joining
 from sluicegate.ops.frame.links import Link, Sources
-from sluicegate.ops.frame.room import Call, Room
+from sluicegate.ops.frame.room import Call, Room, Written
 
 
 def _joined(node: fx.Node, tensors: Sequence[fx.Node], dim: int = 0) -> Call | None:
@@ -47,10 +48,22 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "concat", call.inputs, {})
 
 
+class Concat(Joining):
+    """Values behind one another, along the channels."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        return torch.cat(values, 1)
+
+
+def _lift(op: Written) -> nn.Module:
+    return Concat()
+
+
 ROOM = Room(
     "concat",
     functions={**dict.fromkeys((torch.cat, torch.concat), _joined), torch.stack: _stacked},
     links=_links,
     zeros="each",
     lower=_lower,
+    lift=_lift,
 )

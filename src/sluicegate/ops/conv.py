@@ -11,11 +11,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
+from torch.nn.utils import skip_init
 
 from sluicegate.graph import shape
 from sluicegate.ops.frame.layout import PLANE, Layout, channel_count, is_plane, layout_of
+from sluicegate.ops.frame.lifting import filled
 from sluicegate.ops.frame.links import Link, Mixed
-from sluicegate.ops.frame.room import Call, Room, Weight, Work, Zeros, of_module, of_nodes, pair
+from sluicegate.ops.frame.room import Call, Room, Weight, Work, Written, Zeros, of_module, of_nodes, pair
 
 _LINE = Layout((1,), (2,))
 
@@ -98,6 +100,24 @@ def is_depthwise(node: fx.Node, call: Call) -> bool:
     return call.attributes["groups"] == channel_count(call.inputs[0]) > 1
 
 
+def _lift(op: Written) -> nn.Module:
+    if not op.has["counted"]:
+        return _norm(op)
+    out, per_group, *kernel = op.tensors["weight"].shape
+    given = {key: op.has[key] for key in ("stride", "padding", "dilation", "groups")}
+    sizes = (per_group * op.has["groups"], out, tuple(kernel))
+    return filled(skip_init(nn.Conv2d, *sizes, **given, bias="bias" in op.tensors), op)
+
+
+def _norm(op: Written) -> nn.Module:
+    """A norm that no convolution took in: its mean and variance are in its weights."""
+    weight = op.tensors["weight"].flatten()
+    norm = nn.BatchNorm2d(len(weight), eps=0.0)
+    state = {"weight": weight, "bias": op.tensors.get("bias", torch.zeros_like(weight))}
+    norm.load_state_dict(norm.state_dict() | state)
+    return norm
+
+
 ROOM = Room(
     "conv",
     functions={F.conv1d: _function, F.conv2d: _function, torch.conv2d: _function, torch.conv1d: _function},
@@ -107,4 +127,5 @@ ROOM = Room(
     map="any",
     work=_work,
     lower=_lower,
+    lift=_lift,
 )

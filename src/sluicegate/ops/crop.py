@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from torch import fx
+from torch import fx, nn
 
 from sluicegate.graph import shape
 from sluicegate.ops.frame.layout import channel_count, is_plane
+from sluicegate.ops.frame.lifting import Axes
 from sluicegate.ops.frame.links import Link, each
-from sluicegate.ops.frame.room import Call, Room
+from sluicegate.ops.frame.room import Call, Room, Written
 
 
 def cropped(x: fx.Node, cut: dict[int, Any]) -> Call | None:
@@ -31,4 +32,12 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "crop", call.inputs, call.attributes, planes=True)
 
 
-ROOM = Room("crop", links=_links, zeros="each", lower=_lower)
+def _lift(op: Written) -> nn.Module:
+    starts, spans = (op.has["top"], op.has["left"]), zip(op.has["stride"], op.has["size"], strict=True)
+    cuts = (
+        slice(first, first + step * (size - 1) + 1, step) for first, (step, size) in zip(starts, spans, strict=True)
+    )
+    return Axes((slice(None), slice(None), *cuts))
+
+
+ROOM = Room("crop", links=_links, zeros="each", lower=_lower, lift=_lift)

@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from sluicegate.gates.heads import pool, pool_sizes
 from sluicegate.graph import shape
 from sluicegate.ops.frame.layout import VECTOR, Layout, axis, channel_count, layout_of, pixel_count, without
 from sluicegate.ops.frame.links import Link, each
-from sluicegate.ops.frame.room import Call, Room, Work
+from sluicegate.ops.frame.room import Call, Room, Work, Written
 
 _OF_PIXELS = {"mean": "mean", "amax": "max", "max": "max"}
 
@@ -73,6 +73,12 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "global_pool", call.inputs, call.attributes, planes=True)
 
 
+def _lift(op: Written) -> nn.Module | None:
+    pools = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
+    function = op.has["function"]
+    return nn.Sequential(pools[function](1), nn.Flatten()) if function in pools else None
+
+
 ROOM = Room(
     "global_pool",
     functions={
@@ -85,4 +91,5 @@ ROOM = Room(
     zeros="each",
     work=_work,
     lower=_lower,
+    lift=_lift,
 )

@@ -13,7 +13,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from sluicegate.ops.frame.layout import Layout, channel_count, layout_of
 from sluicegate.ops.frame.links import Link, Mixed
 from sluicegate.ops.frame.norms import work_of_norm
-from sluicegate.ops.frame.room import Call, Room, Weight, of_module, of_nodes
+from sluicegate.ops.frame.room import Call, Room, Weight, Written, of_module, of_nodes
 
 
 def _function(
@@ -51,6 +51,13 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "group_norm", call.inputs, call.attributes, call.tensors)
 
 
+def _lift(op: Written) -> nn.Module:
+    channels = op.read[0]
+    norm = nn.GroupNorm(op.has["groups"], channels, op.has["eps"])
+    norm.load_state_dict(norm.state_dict() | dict(op.tensors))
+    return norm
+
+
 ROOM = Room(
     "group_norm",
     functions={F.group_norm: _function, torch.group_norm: _function},
@@ -58,4 +65,5 @@ ROOM = Room(
     links=_links,
     work=work_of_norm,
     lower=_lower,
+    lift=_lift,
 )

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from sluicegate.graph import shape
 from sluicegate.ops.frame.layout import layout_of
+from sluicegate.ops.frame.lifting import ChannelWeights
 from sluicegate.ops.frame.norms import over_all_channels, work_of_norm
 from sluicegate.ops.frame.room import Call, Room, Weight, of_module, of_nodes
 
@@ -45,6 +46,14 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "layer_norm", call.inputs, call.attributes, call.tensors, ungated=True)
 
 
+class ChannelNorm(ChannelWeights):
+    """Layer norm over the channels of each pixel, [N, C, H, W] or [N, C]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = torch.movedim(x, 1, -1)
+        return torch.movedim(F.layer_norm(last, last.shape[-1:], self.weight, self.bias, self.eps), -1, 1)
+
+
 ROOM = Room(
     "layer_norm",
     functions={F.layer_norm: _function, torch.layer_norm: _function},
@@ -53,4 +62,5 @@ ROOM = Room(
     map="open",
     work=work_of_norm,
     lower=_lower,
+    lift=ChannelNorm,
 )

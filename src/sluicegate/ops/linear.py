@@ -9,11 +9,13 @@ from typing import Any
 
 import torch.nn.functional as F
 from torch import fx, nn
+from torch.nn.utils import skip_init
 
 from sluicegate.graph import shape
 from sluicegate.ops.frame.layout import channel_count, layout_of, pixel_count
+from sluicegate.ops.frame.lifting import filled
 from sluicegate.ops.frame.links import Link, Mixed
-from sluicegate.ops.frame.room import Call, Room, Weight, Work, Zeros, of_module, of_nodes
+from sluicegate.ops.frame.room import Call, Room, Weight, Work, Written, Zeros, of_module, of_nodes
 
 
 def _module(node: fx.Node, module: nn.Linear, input: fx.Node) -> Call | None:
@@ -45,6 +47,11 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.convolution(node, call)
 
 
+def _lift(op: Written) -> nn.Module:
+    out, features = op.tensors["weight"].shape
+    return filled(skip_init(nn.Linear, features, out, bias="bias" in op.tensors), op)
+
+
 ROOM = Room(
     "linear",
     functions={F.linear: _function},
@@ -54,4 +61,5 @@ ROOM = Room(
     map="any",
     work=_work,
     lower=_lower,
+    lift=_lift,
 )

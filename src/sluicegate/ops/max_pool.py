@@ -10,7 +10,7 @@ from torch import fx, nn
 from sluicegate.graph import shape
 from sluicegate.ops.frame.layout import channel_count, is_plane
 from sluicegate.ops.frame.links import Link, each
-from sluicegate.ops.frame.room import Call, Room, Work, pair
+from sluicegate.ops.frame.room import Call, Room, Work, Written, pair
 
 
 def _function(
@@ -47,6 +47,11 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "max_pool", call.inputs, call.attributes, planes=True)
 
 
+def _lift(op: Written) -> nn.Module:
+    kernel, stride, padding, dilation = (op.has[name] for name in ("kernel", "stride", "padding", "dilation"))
+    return nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=op.has["ceil"])
+
+
 ROOM = Room(
     "max_pool",
     functions={F.max_pool2d: _function, torch.max_pool2d: _function},
@@ -55,4 +60,5 @@ ROOM = Room(
     zeros="each",
     work=_work,
     lower=_lower,
+    lift=_lift,
 )

@@ -7,13 +7,14 @@ import operator
 from typing import Any
 
 import torch
-from torch import fx
+from torch import Tensor, fx, nn
 
 from sluicegate.graph import is_constant, shape
 from sluicegate.ops.channel_affine import by_constant
 from sluicegate.ops.frame.layout import channel_count, channel_sides, layout_of, pixel_sides
+from sluicegate.ops.frame.lifting import Joining
 from sluicegate.ops.frame.links import Link, Mixed, each
-from sluicegate.ops.frame.room import Call, Room, call_of
+from sluicegate.ops.frame.room import Call, Room, Written, call_of
 
 
 def _function(node: fx.Node, input: Any, other: Any) -> Call | None:
@@ -77,6 +78,20 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.product(node, call)
 
 
+class Product(Joining):
+    """x times factors: of one shape, one a channel (or for some adjacent ones), or one a pixel."""
+
+    def forward(self, x: Tensor, factors: Tensor) -> Tensor:
+        if factors.dim() == 2:
+            factors = factors.repeat_interleave(x.shape[1] // factors.shape[1], 1)
+            factors = factors.reshape(*factors.shape, *(1,) * (x.dim() - 2))
+        return x * factors
+
+
+def _lift(op: Written) -> nn.Module:
+    return Product()
+
+
 ROOM = Room(
     "multiply",
     functions={
@@ -87,4 +102,5 @@ ROOM = Room(
     links=_links,
     zeros="product",
     lower=_lower,
+    lift=_lift,
 )

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.ops.frame.layout import channel_count, is_plane
+from sluicegate.ops.frame.lifting import Function
 from sluicegate.ops.frame.links import Link, each
-from sluicegate.ops.frame.room import Call, Room, Zeros, kind_of
+from sluicegate.ops.frame.room import Call, Room, Written, Zeros, kind_of
 
 LOWEST = -3e38
 """What a program pads with for a max pool instead of minus infinity, which it cannot name."""
@@ -48,6 +49,11 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "pad", call.inputs, has, planes=True)
 
 
+def _lift(op: Written) -> nn.Module:
+    edges = [op.has[side] for side in ("left", "right", "top", "bottom")]
+    return Function(F.pad, edges, op.has["mode"], *([op.has["fill"]] if op.has["mode"] == "constant" else []))
+
+
 ROOM = Room(
     "pad",
     functions={F.pad: _function, torch._C._nn.pad: _function},  # pyright: ignore[reportAttributeAccessIssue]
@@ -60,4 +66,5 @@ ROOM = Room(
     links=_links,
     zeros=_zeros,
     lower=_lower,
+    lift=_lift,
 )

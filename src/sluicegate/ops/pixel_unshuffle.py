@@ -9,7 +9,7 @@ from torch import fx, nn
 
 from sluicegate.ops.frame.layout import channel_count, is_plane
 from sluicegate.ops.frame.links import Link, Sources
-from sluicegate.ops.frame.room import Call, Room
+from sluicegate.ops.frame.room import Call, Room, Written
 
 
 def _function(node: fx.Node, input: fx.Node, downscale_factor: int) -> Call | None:
@@ -29,6 +29,10 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "pixel_unshuffle", call.inputs, call.attributes, planes=True)
 
 
+def _lift(op: Written) -> nn.Module:
+    return nn.PixelUnshuffle(op.has["factor"])
+
+
 ROOM = Room(
     "pixel_unshuffle",
     functions=dict.fromkeys((F.pixel_unshuffle, torch.pixel_unshuffle), _function),
@@ -36,4 +40,5 @@ ROOM = Room(
     links=_links,
     zeros="each",
     lower=_lower,
+    lift=_lift,
 )

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sluicegate.ops.frame.layout import channel_count, layout_of
+from sluicegate.ops.frame.lifting import filled
 from sluicegate.ops.frame.links import Link, each
-from sluicegate.ops.frame.room import Call, Room, Weight, of_module
+from sluicegate.ops.frame.room import Call, Room, Weight, Written, of_module
 
 
 def _module(node: fx.Node, module: nn.PReLU, input: fx.Node) -> Call | None:
@@ -31,6 +32,10 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "prelu", call.inputs, {}, call.tensors)
 
 
+def _lift(op: Written) -> nn.Module:
+    return filled(nn.PReLU(len(op.tensors["weight"])), op)
+
+
 ROOM = Room(
     "prelu",
     functions={F.prelu: _function, torch.prelu: _function},
@@ -38,4 +43,5 @@ ROOM = Room(
     links=_links,
     zeros="each",
     lower=_lower,
+    lift=_lift,
 )

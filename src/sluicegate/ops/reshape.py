@@ -23,8 +23,9 @@ from sluicegate.ops.frame.layout import (
     pixel_sides,
     storage,
 )
+from sluicegate.ops.frame.lifting import View
 from sluicegate.ops.frame.links import Link, Mixed, Sources, each
-from sluicegate.ops.frame.room import Call, Room
+from sluicegate.ops.frame.room import Call, Room, Written
 from sluicegate.ops.reorder import in_memory_order
 
 
@@ -115,6 +116,10 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "reshape", call.inputs, {"shape": storage(node)})
 
 
+def _lift(op: Written) -> nn.Module:
+    return View(op.made)
+
+
 ROOM = Room(
     "reshape",
     functions={torch.flatten: _flatten, torch.reshape: _view},
@@ -123,4 +128,5 @@ ROOM = Room(
     links=_links,
     zeros="each",
     lower=_lower,
+    lift=_lift,
 )

@@ -13,7 +13,7 @@ from torch import fx, nn
 from sluicegate.graph import shape
 from sluicegate.ops.frame.layout import channel_count, is_plane
 from sluicegate.ops.frame.links import Link, each
-from sluicegate.ops.frame.room import Call, Room
+from sluicegate.ops.frame.room import Call, Room, Written
 
 
 def _function(
@@ -53,6 +53,11 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "resize", call.inputs, call.attributes, planes=True)
 
 
+def _lift(op: Written) -> nn.Module:
+    align = op.has["align_corners"] if op.has["mode"] == "bilinear" else None
+    return nn.Upsample(op.has["size"], mode=op.has["mode"], align_corners=align)
+
+
 ROOM = Room(
     "resize",
     functions={F.interpolate: _function},
@@ -60,4 +65,5 @@ ROOM = Room(
     links=_links,
     zeros="each",
     lower=_lower,
+    lift=_lift,
 )

@@ -5,10 +5,11 @@ Source: ConvNeXt V2 (Woo et al. 2023), section 3.2. No gate may stand before one
 
 from typing import Any
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from sluicegate.graph import shape
 from sluicegate.ops.frame.layout import layout_of
+from sluicegate.ops.frame.lifting import ChannelWeights
 from sluicegate.ops.frame.norms import over_all_channels, work_of_norm
 from sluicegate.ops.frame.room import Call, Room, of_module
 
@@ -26,11 +27,24 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "response_norm", call.inputs, call.attributes, call.tensors, ungated=True)
 
 
+class ResponseNorm(ChannelWeights):
+    """Of [N, C, H, W]; read again it is this op."""
+
+    spatial_dim, channel_dim = (2, 3), 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        lengths = x.norm(dim=(2, 3), keepdim=True)
+        normed = x * lengths / (lengths.mean(1, keepdim=True) + self.eps)
+        weighted = normed if self.weight is None else normed * self.weight[:, None, None]
+        return x + weighted if self.bias is None else x + weighted + self.bias[:, None, None]
+
+
 ROOM = Room(
     "response_norm",
-    modules={"timm.layers.grn.GlobalResponseNorm": _module, "sluicegate.lowering.lifted.ResponseNorm": _module},
+    modules={"timm.layers.grn.GlobalResponseNorm": _module, ResponseNorm: _module},
     links=over_all_channels,
     map="open",
     work=work_of_norm,
     lower=_lower,
+    lift=ResponseNorm,
 )

@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from sluicegate.ops.frame.layout import channel_count
 from sluicegate.ops.frame.links import Link, Sources
-from sluicegate.ops.frame.room import Call, Room
+from sluicegate.ops.frame.room import Call, Room, Written
 
 
 def _module(node: fx.Node, module: nn.ChannelShuffle, input: fx.Node) -> Call:
@@ -28,4 +28,8 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "shuffle", call.inputs, call.attributes)
 
 
-ROOM = Room("shuffle", modules={nn.ChannelShuffle: _module}, links=_links, zeros="each", lower=_lower)
+def _lift(op: Written) -> nn.Module | None:
+    return nn.ChannelShuffle(op.has["groups"]) if len(op.read) == 3 else None
+
+
+ROOM = Room("shuffle", modules={nn.ChannelShuffle: _module}, links=_links, zeros="each", lower=_lower, lift=_lift)

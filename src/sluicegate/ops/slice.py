@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import fx
+from torch import fx, nn
 
 from sluicegate.graph import shape
 from sluicegate.ops.crop import cropped
 from sluicegate.ops.frame.layout import Layout, axis, channel_count, channel_sides, layout_of, with_sides, without
+from sluicegate.ops.frame.lifting import Axes
 from sluicegate.ops.frame.links import Link, Sources
-from sluicegate.ops.frame.room import Call, Room, call_of
+from sluicegate.ops.frame.room import Call, Room, Written, call_of
 
 
 def _item(node: fx.Node, input: fx.Node, index: Any) -> Call | None:
@@ -82,6 +83,11 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "slice", call.inputs, call.attributes)
 
 
+def _lift(op: Written) -> nn.Module:
+    start = op.has["start"]
+    return Axes((slice(None), slice(start, start + op.has["size"])))
+
+
 ROOM = Room(
     "slice",
     functions={operator.getitem: _item, torch.narrow: _narrow},
@@ -89,4 +95,5 @@ ROOM = Room(
     links=_links,
     zeros="each",
     lower=_lower,
+    lift=_lift,
 )

@@ -9,8 +9,9 @@ from torch import fx, nn
 
 from sluicegate.graph import shape
 from sluicegate.ops.frame.layout import axis, layout_of
+from sluicegate.ops.frame.lifting import View
 from sluicegate.ops.frame.norms import over_all_channels
-from sluicegate.ops.frame.room import Call, Room
+from sluicegate.ops.frame.room import Call, Room, Written
 
 
 def _function(node: fx.Node, input: fx.Node, dim: int | None = None, *rest: Any, **more: Any) -> Call | None:
@@ -30,6 +31,11 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "softmax", call.inputs, call.attributes, ungated=True)
 
 
+def _lift(op: Written) -> nn.Module:
+    sides = (op.has["outer"], op.has["size"], op.has["inner"], *op.made[1:])
+    return nn.Sequential(View(sides), nn.Softmax(2), View(op.made))
+
+
 ROOM = Room(
     "softmax",
     functions={F.softmax: _function, torch.softmax: _function},
@@ -38,4 +44,5 @@ ROOM = Room(
     links=over_all_channels,
     map="open",
     lower=_lower,
+    lift=_lift,
 )

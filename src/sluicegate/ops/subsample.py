@@ -3,12 +3,12 @@
 from typing import Any
 
 import numpy as np
-from torch import fx
+from torch import fx, nn
 
 from sluicegate.nets.cifar_resnet import SubsampleAndPad
 from sluicegate.ops.frame.layout import channel_count, is_plane
 from sluicegate.ops.frame.links import Link, Sources
-from sluicegate.ops.frame.room import Call, Room
+from sluicegate.ops.frame.room import Call, Room, Written
 
 
 def _module(node: fx.Node, module: SubsampleAndPad, input: fx.Node) -> Call | None:
@@ -27,4 +27,10 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "subsample", call.inputs, call.attributes, planes=True, ungated=True)
 
 
-ROOM = Room("subsample", modules={SubsampleAndPad: _module}, links=_links, map="open", lower=_lower)
+def _lift(op: Written) -> nn.Module:
+    module = SubsampleAndPad(op.read[0], op.made[0], op.has["stride"])
+    module.before, module.after = op.has["before"], op.has["after"]
+    return module
+
+
+ROOM = Room("subsample", modules={SubsampleAndPad: _module}, links=_links, map="open", lower=_lower, lift=_lift)

@@ -11,11 +11,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
+from torch.nn.utils import skip_init
 
 from sluicegate.graph import shape
 from sluicegate.ops.frame.layout import is_plane
+from sluicegate.ops.frame.lifting import filled
 from sluicegate.ops.frame.links import Link, Mixed
-from sluicegate.ops.frame.room import Call, Room, Weight, Work, of_module, of_nodes, pair
+from sluicegate.ops.frame.room import Call, Room, Weight, Work, Written, of_module, of_nodes, pair
 
 
 def _module(node: fx.Node, module: nn.ConvTranspose2d, input: fx.Node, output_size: Any = None) -> Call | None:
@@ -74,6 +76,13 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
     lowering.emit(node, "transposed_conv", call.inputs, attributes, call.tensors, planes=True)
 
 
+def _lift(op: Written) -> nn.Module:
+    inputs, per_group, *kernel = op.tensors["weight"].shape
+    given = {key: op.has[key] for key in ("stride", "padding", "output_padding", "dilation", "groups")}
+    sizes = (inputs, per_group * op.has["groups"], tuple(kernel))
+    return filled(skip_init(nn.ConvTranspose2d, *sizes, **given, bias="bias" in op.tensors), op)
+
+
 ROOM = Room(
     "transposed_conv",
     functions={F.conv_transpose2d: _function, torch.conv_transpose2d: _function},
@@ -82,4 +91,5 @@ ROOM = Room(
     map="any",
     work=_work,
     lower=_lower,
+    lift=_lift,
 )

@@ -77,6 +77,25 @@ Lower = Callable[..., None]
 """(lowering, node, call): add the op to the program under construction."""
 
 
+class Written(NamedTuple):
+    """An op as a program has it, for one sample.
+
+    Attributes:
+        has: its attributes, all of them.
+        tensors: role -> what it is, float32.
+        read, made: sides of its first input and of its output: (C, H, W) or (C,).
+    """
+
+    has: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    read: tuple[int, ...]
+    made: tuple[int, ...]
+
+
+Lift = Callable[[Written], nn.Module | None]
+"""op -> module of torch; None for one that torch has no module for."""
+
+
 def _no_work(node: fx.Node, call: Call) -> Work | None:
     return None
 
@@ -98,6 +117,7 @@ class Room:
             read; "open": none lacks any.
         work: its multiply-adds.
         lower: how it becomes an op of a program; None for what the engine does not run.
+        lift: the way back, a program's op as a module (see `lifting.py`); None for what belongs to gates.
     """
 
     kind: str
@@ -109,6 +129,7 @@ class Room:
     map: Literal["any", "linked", "open"] = "linked"
     work: Callable[[fx.Node, Call], Work | None] = _no_work
     lower: Lower | None = None
+    lift: Lift | None = None
 
 
 def call_of(node: fx.Node) -> Call | None:
