@@ -260,7 +260,7 @@ class ConvNext(nn.Module):
     def __init__(self, rng: random.Random, channels: int) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
-        self.norm = nn.LayerNorm(channels, eps=1e-6)
+        self.norm = rng.choice((nn.LayerNorm, nn.RMSNorm))(channels, eps=1e-6)
         self.fc1, self.fc2 = nn.Linear(channels, 2 * channels), nn.Linear(2 * channels, channels)
         self.act = rng.choice((nn.GELU, nn.ReLU))()
         self.gamma = nn.Parameter(torch.rand(channels) + 0.5)

@@ -262,7 +262,11 @@ def mlp(b: Builder, x: str) -> str:
     """ConvNeXt's block: depthwise, norm over channels, then two linear layers a pixel, gated in between."""
     channels = b.shape(x)[0]
     y = b.conv(x, channels, b.pick(3, 7), groups=channels)
-    y = b.same("layer_norm", y, {"weight": b.rng.normal(size=channels), "bias": b.rng.normal(size=channels)}, eps=1e-2)
+    weight, bias = b.rng.normal(size=(2, channels))
+    if b.pick(True, False):
+        y = b.same("layer_norm", y, {"weight": weight, "bias": bias}, eps=1e-2)
+    else:
+        y = b.same("rms_norm", y, {"weight": weight}, eps=1e-2)
     gate = b.gate(x, 4 * channels // b.granularity(4 * channels))
     y = b.conv(y, 4 * channels, 1, gate=gate, activation="gelu")
     return b.conv(y, channels, 1, residual=x)

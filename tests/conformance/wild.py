@@ -321,6 +321,7 @@ def normed(b: Builder, x: str) -> None:
         b.same("group_norm", x, stored, groups=groups, eps=0.1)
     if not b.gated(x):
         b.same("layer_norm", x, stored, eps=0.1)
+        b.same("rms_norm", x, {role: stored[role] for role in stored if role == "weight"}, eps=0.1)
     if not b.gated(x) and len(b.shape(x)) == 3:
         b.same("response_norm", x, stored, eps=0.1)
 

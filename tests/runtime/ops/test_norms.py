@@ -1,4 +1,4 @@
-"""layer_norm, group_norm, response_norm and softmax against torch."""
+"""layer_norm, rms_norm, group_norm, response_norm and softmax against torch."""
 
 from typing import Any
 
@@ -27,6 +27,15 @@ def test_layer_norm(roles, shape):
     last = torch.from_numpy(x).movedim(0, -1)
     expected = F.layer_norm(last, (6,), *(torch.from_numpy(tensors[role]) for role in roles), eps=1e-3)
     agrees(run_op("layer_norm", x, tensors=tensors, eps=1e-3), expected.movedim(-1, 0))
+
+
+@pytest.mark.parametrize("roles", [(), ("weight",)])
+@pytest.mark.parametrize("shape", [(6, 3, 4), (21,), (16, 1, 2)])
+def test_rms_norm(roles, shape):
+    x, tensors = random(*shape), {role: random(shape[0], seed=1) for role in roles}
+    last = torch.from_numpy(x).movedim(0, -1)
+    expected = F.rms_norm(last, shape[:1], *(torch.from_numpy(tensors[role]) for role in roles), eps=1e-3)
+    agrees(run_op("rms_norm", x, tensors=tensors, eps=1e-3), expected.movedim(-1, 0))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +76,7 @@ def test_response_norm(roles, channels):
     agrees(run_op("response_norm", x, tensors=tensors, eps=1e-3), expected)
 
 
-@pytest.mark.parametrize("kind", ["layer_norm", "response_norm", "softmax"])
+@pytest.mark.parametrize("kind", ["layer_norm", "rms_norm", "response_norm", "softmax"])
 def test_what_looks_at_all_channels_reads_no_gated_ones(kind):
     halves = [("g", i // 2) for i in range(4)]
     sizes: dict[str, Any] = {"size": 4} if kind == "softmax" else {}
@@ -92,6 +101,7 @@ def test_softmax(outer, size, inner, sides):
         ("softmax", {"size": -2, "outer": -2}, "is not 4 channels"),
         ("group_norm", {"groups": 3}, "4 channels are no multiple of 3 groups"),
         ("group_norm", {"eps": -1.0}, "eps -1.0 must be from 0"),
+        ("rms_norm", {"eps": -1.0}, "eps -1.0 must be from 0"),
     ],
 )
 def test_what_does_not_fit_is_refused(kind, attributes, message):
