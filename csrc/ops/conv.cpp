@@ -121,11 +121,13 @@ class Conv final : public Operator, public RowWise {
   }
 
   // Winograd's transforms must be worth their while: enough channels to share them, enough pixels to share
-  // weights that are four times as many.
+  // weights that are four times as many. Few pixels ask for more channels. Measured on Zen 4, AVX2 and AVX-512, on one
+  // thread and two: 8x8 with 64 channels takes 0.55 to 0.85 of the direct time from a quarter open on, 7x7 is a draw.
   static bool pays_winograd(const Plan& plan, const OpSpec& op) {
     const ValueSpec &in = plan.value(op.inputs[0]), &out = plan.value(op.output);
     if (!is_winograd_shape(op) || is_stem(plan.program(), op)) return false;
-    return std::min(in.channels(), out.channels()) >= 16 && std::min(in.height(), in.width()) >= 10;
+    const int channels = std::min(in.channels(), out.channels()), side = std::min(in.height(), in.width());
+    return (channels >= 16 && side >= 10) || (channels >= 64 && side >= 8);
   }
 
   int in_, out_, residual_, groups_;
