@@ -71,7 +71,8 @@ def moved(b: Builder, x: str) -> str:
 
 def mixed(b: Builder, x: str) -> str:
     """Ops that look at all channels of an ungated plane."""
-    y = b.same("response_norm", b.same("layer_norm", x, {"bias": np.ones(12)}), {"weight": np.ones(12)})
+    y = b.same("rms_norm", b.same("layer_norm", x, {"bias": np.ones(12)}), {"weight": np.ones(12)})
+    y = b.same("response_norm", y, {"weight": np.ones(12)})
     y = b.make("multiply", [y, b.same("softmax", y, outer=2, size=3, inner=2)])
     y = b.make("multiply", [y, b.make("channel_pool", [y], function="max")])
     y = b.make("multiply", [y, b.constant(4)])
