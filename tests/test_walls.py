@@ -27,7 +27,7 @@ TIERS = (
     {"objectives", "convert"},
     {"methods", "lowering", "analysis"},
     {"train"},
-    {"recipes"},
+    {"recipes", "models"},
     {"bench"},
     {"tables"},
     {"tuning", "surveying"},

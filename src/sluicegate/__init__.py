@@ -36,6 +36,7 @@ from sluicegate.gates import Threshold as Threshold
 from sluicegate.gates import TopK as TopK
 from sluicegate.lowering import check_exportable as check_exportable
 from sluicegate.lowering import export as export
+from sluicegate.models import load_pretrained as load_pretrained
 from sluicegate.objectives import BatchActivation as BatchActivation
 from sluicegate.objectives import BatchShaping as BatchShaping
 from sluicegate.objectives import ExitTarget as ExitTarget

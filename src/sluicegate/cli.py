@@ -25,6 +25,7 @@ from sluicegate.convert import GatedModel
 from sluicegate.data import DataSpec, Images, known_statistics
 from sluicegate.errors import InputError
 from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Strategy, Threshold
+from sluicegate.models.release import release as release_run
 from sluicegate.recipes import demo as demo_recipes
 from sluicegate.recipes import paper, recipe, recipes
 from sluicegate.tables import bench_table, recipe_table, result_tables, speed_table, spread_line
@@ -131,6 +132,12 @@ def export(config: jsonargparse.Namespace) -> None:
     show(config.json, {"file": str(file), "bytes": file.stat().st_size}, f"file: {file}")
 
 
+def release(config: jsonargparse.Namespace) -> None:
+    """Write a finished run as a folder that others can use, with a card."""
+    folder = release_run(config.run, config.output, config.licence, config.data_dir)
+    show(config.json, {"folder": str(folder)}, f"folder: {folder}")
+
+
 def predict(config: jsonargparse.Namespace) -> int:
     """Say what an exported classifier sees in image files, as JSON lines."""
     return prediction.command(config)
@@ -195,6 +202,7 @@ _VERBS: dict[str, Callable[[jsonargparse.Namespace], int | None]] = {
     "sweep": tuning.sweep,
     "evaluate": evaluate,
     "export": export,
+    "release": release,
     "predict": predict,
     "bench": bench,
     "profile": profile,
@@ -261,6 +269,15 @@ def _export_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=float | None, help="of the file's gates, a probability; 0.5 if left out")
 
 
+def _release_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="the folder to write; its name is the network's"
+    )
+    parser.add_argument("--licence", required=True, help="of the weights, and where those they began with came from")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
+
+
 def _bench_arguments(parser: jsonargparse.ArgumentParser) -> None:
     _model_arguments(parser)
     parser.add_argument("files", nargs="*", type=Path, default=[], metavar="IMAGE", help="images to time it on")
@@ -301,6 +318,7 @@ _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "sweep": tuning.sweep_arguments,
     "evaluate": _evaluate_arguments,
     "export": _export_arguments,
+    "release": _release_arguments,
     "predict": prediction.add_arguments,
     "bench": _bench_arguments,
     "profile": _profile_arguments,

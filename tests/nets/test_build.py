@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sluicegate.errors import InputError
-from sluicegate.nets import CifarResNet, PreactResNet, build_net, load_pretrained, statistics_of
+from sluicegate.nets import CifarResNet, PreactResNet, build_net, load_library_weights, statistics_of
 
 
 def test_any_valid_depth_is_a_name() -> None:
@@ -81,20 +81,20 @@ def test_pretrained_weights_leave_out_a_last_layer_of_other_classes(pretrained) 
     pytest.importorskip("timm")
     same, other = build_net("timm:resnet18"), build_net("timm:resnet18", classes=7)
     for net in (same, other):
-        load_pretrained(net, "timm:resnet18")
+        load_library_weights(net, "timm:resnet18")
         assert net.get_parameter("conv1.weight").eq(0.5).all()
     assert same.get_parameter("fc.weight").eq(0.5).all()
     assert not other.get_parameter("fc.weight").eq(0.5).any()
     with pytest.raises(InputError, match=r"'timm:resnet18' are of other classes, so 'fc\.weight' is not trained"):
-        load_pretrained(other, "timm:resnet18", whole=True)
+        load_library_weights(other, "timm:resnet18", whole=True)
 
 
 def test_pretrained_weights_of_another_network_or_of_none_are_refused(pretrained) -> None:
     pytest.importorskip("timm")
     with pytest.raises(InputError, match=r"do not fit: they lack 'conv1\.weight'"):
-        load_pretrained(build_net("timm:resnet18", in_chans=1), "timm:resnet34d")
+        load_library_weights(build_net("timm:resnet18", in_chans=1), "timm:resnet34d")
     with pytest.raises(InputError, match="'pretrained' is for torchvision and timm networks; 'resnet20' needs a file"):
-        load_pretrained(build_net("resnet20"), "resnet20")
+        load_library_weights(build_net("resnet20"), "resnet20")
 
 
 def test_weights_that_cannot_be_had_are_one_line(monkeypatch) -> None:
@@ -107,7 +107,7 @@ def test_weights_that_cannot_be_had_are_one_line(monkeypatch) -> None:
     with pytest.raises(
         InputError, match="torchvision has no pretrained weights for 'torchvision:alexnet': no route to"
     ):
-        load_pretrained(build_net("resnet8"), "torchvision:alexnet")
+        load_library_weights(build_net("resnet8"), "torchvision:alexnet")
 
 
 def test_statistics_are_those_of_the_librarys_weights() -> None:

@@ -1,7 +1,7 @@
 """Backbones that torchvision and timm lack, and every backbone by name."""
 
 from sluicegate.nets.build import build_net as build_net
-from sluicegate.nets.build import load_pretrained as load_pretrained
+from sluicegate.nets.build import load_library_weights as load_library_weights
 from sluicegate.nets.build import statistics_of as statistics_of
 from sluicegate.nets.cifar_resnet import CifarResNet as CifarResNet
 from sluicegate.nets.cifar_resnet import PreactResNet as PreactResNet

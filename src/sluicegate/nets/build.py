@@ -39,7 +39,7 @@ def build_net(name: str, **options: Any) -> nn.Module:
     return _build_own(name, options)
 
 
-def load_pretrained(net: nn.Module, name: str, whole: bool = False) -> None:
+def load_library_weights(net: nn.Module, name: str, whole: bool = False) -> None:
     """Fill a torchvision or timm network with its library's own weights, except a last layer of other classes.
 
     Args:

@@ -22,7 +22,7 @@ from sluicegate.data import Augment, DataSpec, Images, known_statistics, load, s
 from sluicegate.errors import InputError, one_line
 from sluicegate.gates import GateRecord, GateRecords
 from sluicegate.methods import Method
-from sluicegate.nets import build_net, load_pretrained
+from sluicegate.nets import build_net, load_library_weights
 from sluicegate.objectives import Objective, Reinforce
 from sluicegate.schedule import Schedule, parse_schedule
 from sluicegate.train.budget import add_targets
@@ -193,7 +193,7 @@ def build_plain(
     """
     net = build_net(recipe.name, **_net_options(recipe, images))
     if recipe.weights == PRETRAINED and read_files:
-        load_pretrained(net, recipe.name, whole)
+        load_library_weights(net, recipe.name, whole)
     elif recipe.weights and read_files:
         load_weights(net, recipe.weights)
     return net
