@@ -206,12 +206,13 @@ def killed(place: Path, seconds: float, out: str) -> bool:
 
 @pytest.mark.slow
 def test_killed_at_random_moments_and_resumed_the_final_weights_are_the_same(workplace):
-    """Teacher, fitted gates, average and recalibration included: the files for the engine are equal, byte by byte."""
+    """Teacher, fitted gates, average and recalibration included: the files for the engine are equal, byte by byte.
+    $SLUICEGATE_KILLS says how often."""
     started = time.monotonic()
     sluicegate(*asked(out="whole", epochs="3"), cwd=workplace)
     whole = time.monotonic() - started
     draw = random.Random(int(os.environ.get("SLUICEGATE_SEED", "0")))
-    for number in range(3):
+    for number in range(int(os.environ.get("SLUICEGATE_KILLS", "3"))):
         out = f"killed{number}"
         if not killed(workplace, draw.uniform(0.3, 0.95) * whole, out):
             continue

@@ -4,6 +4,7 @@ Weights come as safetensors, or as a state dict that torch saved (`.pt`, `.pth`,
 "state_dict", "model" or "model_state_dict", its names perhaps behind "module." (data parallel).
 """
 
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -117,8 +118,10 @@ class WholeCheckpoints(CheckpointIO):
     """How Lightning reads and writes checkpoints here: whole files, and one line where one is damaged."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        written = io.BytesIO()  # torch's own writer says nothing of use where a disk is full
+        torch.save(checkpoint, written)
         with whole_file(path) as part:
-            torch.save(checkpoint, part)
+            part.write_bytes(written.getbuffer())
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
         return read_checkpoint(path)
