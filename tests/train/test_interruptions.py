@@ -1,9 +1,10 @@
-"""What ends a run from outside: a full disk, one of several processes that dies. One line; the last whole epoch is kept."""
+"""What ends a run from outside: a full disk, one of several processes that dies. The last whole epoch is kept."""
 
 import resource
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def after_the_first_epoch(folder: Path, *arguments: str, limit: int | None = Non
         env=environment(),
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=limit and (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))),
+        preexec_fn=None if limit is None else partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit)),
     )
     while not (folder / "last.ckpt").exists() and process.poll() is None:
         time.sleep(0.01)
