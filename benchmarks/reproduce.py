@@ -1,0 +1,98 @@
+"""What papers printed beside what we got: writes docs/reproduce.md from the files in results/.
+
+python benchmarks/reproduce.py
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sluicegate.files import write_text
+from sluicegate.recipes import recipes
+from sluicegate.recipes.dlcg import TABLE_1
+
+ROOT = Path(__file__).parents[1]
+PAPERS = ("dlcg", "batch_shaping", "stochastic_gates", "gaternet", "fbs", "aig", "skipnet")
+"""How recipes that follow a paper are named at their beginning."""
+
+HEAD = """# Papers' figures and ours
+
+Written by
+
+    python benchmarks/reproduce.py
+
+from `results/`: test accuracy of the last step's weights, mean MACs of a test image, gates and their heads included.
+"""
+
+
+def page(results: Path) -> str:
+    """The whole page, of the result files in a folder."""
+    return "\n".join([HEAD, *_table_1(results), *_finetuned(results), *_not_run(results)]) + "\n"
+
+
+def _table_1(results: Path) -> Iterator[str]:
+    yield "## DLCG, Table 1: ResNet-20 on CIFAR-10, from scratch\n"
+    yield "The paper trains for 400 epochs. A row of ours that took fewer shows how far these came, and no more.\n"
+    yield from _header(
+        "row", "paper", "million MACs", "ours", "million MACs", "difference", "epochs", "seeds", "command"
+    )
+    found = {result["name"]: result for result in _results(results)}
+    for number, row in enumerate(TABLE_1, 1):
+        paper = (f"{row.accuracy:.2f} %", f"{1e3 * row.gmac:.1f}")
+        ours = found.get(f"dlcg-resnet20-cifar10-row{number}")
+        yield _line(number, *paper, *(_ours(ours, row.accuracy) if ours else ("not run", "", "", "", "", "")))
+    yield ""
+
+
+def _ours(result: dict[str, Any], paper: float) -> tuple[Any, ...]:
+    accuracy, macs = 100 * result["accuracy"], result["macs"]["mean"] / 1e6
+    command = f"`{result['command']}`"
+    return f"{accuracy:.2f} %", f"{macs:.1f}", f"{accuracy - paper:+.2f}", result["epochs"], 1, command
+
+
+def _finetuned(results: Path) -> Iterator[str]:
+    yield "## Fine-tuned from published dense weights, CIFAR-10\n"
+    yield "No paper has these; the figure that they are held against is that of the network as it came.\n"
+    yield from _header("result", "as it came", "gated", "difference", "share of MACs", "epochs", "seeds", "command")
+    for path in sorted((results / "finetune").glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        before, after = (100 * result[when]["accuracy"] for when in ("before", "after"))
+        share = result["after"]["macs"] / result["before"]["macs"]
+        yield _line(
+            f"`{path.name}`",
+            f"{before:.2f} %",
+            f"{after:.2f} %",
+            f"{after - before:+.2f}",
+            f"{share:.3f}",
+            result["epochs"],
+            1,
+            f"`{result['command']}`",
+        )
+    yield ""
+
+
+def _not_run(results: Path) -> Iterator[str]:
+    done = {result["name"] for result in _results(results)}
+    missing = [name for name in recipes() if name.split("-")[0] in PAPERS and "digits" not in name and name not in done]
+    yield "## Not run\n"
+    yield "Recipes that follow a paper and have no result here: " + (", ".join(f"`{name}`" for name in missing) + ".")
+
+
+def _results(results: Path) -> list[dict[str, Any]]:
+    """Of runs from scratch, by the form of a run's result.json."""
+    read = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("cifar10*/*.json"))]
+    return [result for result in read if "accuracy" in result]
+
+
+def _header(*names: str) -> Iterator[str]:
+    yield _line(*names)
+    yield _line(*("---" for _ in names))
+
+
+def _line(*cells: object) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    write_text(ROOT / "docs" / "reproduce.md", page(ROOT / "results"))
