@@ -20,7 +20,7 @@ from torch import nn
 from sluicegate import surveying, tuning
 from sluicegate.analysis import save_frontier
 from sluicegate.analysis.peers import missing_peers
-from sluicegate.bench import as_file, came_from, compare, predicted, save_latency_table, what_to_time
+from sluicegate.bench import DENSE, GATED, as_file, came_from, compare, predicted, save_latency_table, what_to_time
 from sluicegate.convert import GatedModel
 from sluicegate.data import DataSpec, Images, known_statistics
 from sluicegate.errors import InputError
@@ -28,7 +28,7 @@ from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Strategy, Threshold
 from sluicegate.models.release import release as release_run
 from sluicegate.recipes import demo as demo_recipes
 from sluicegate.recipes import paper, recipe, recipes
-from sluicegate.tables import bench_table, recipe_table, result_tables, speed_table, spread_line
+from sluicegate.tables import bench_table, recipe_table, result_tables, slower_than_dense, speed_table, spread_line
 from sluicegate.terminal import NOTES, note, show
 from sluicegate.train import (
     DataRecipe,
@@ -88,9 +88,10 @@ def demo(config: jsonargparse.Namespace) -> None:
     folders = {point: config.out / name for point, name in demo_recipes.NAMES.items()}
     figure, _, _ = save_frontier(run_series(list(folders.values())), config.out / "frontier.png", "digits")
     milliseconds = engine_milliseconds(folders)
+    slower = slower_than_dense(milliseconds)
     points = {point: asdict(one) | {"milliseconds": milliseconds[point]} for point, one in results.items()}
     report = points["middle"] | {"points": list(points.values()), "figure": str(figure)}
-    show(config.json, report, *result_tables(results), speed_table(milliseconds), f"figure: {figure}")
+    show(config.json, report, *result_tables(results), speed_table(milliseconds), *slower, f"figure: {figure}")
 
 
 def train(config: jsonargparse.Namespace) -> None:
@@ -178,6 +179,8 @@ def _compare(config: jsonargparse.Namespace, scratch: Path) -> None:
     notes = [f"left out: {peer}, {package} is not installed" for peer, package in absent.items()]
     if forecast is not None:
         notes.append(f"the latency table predicts {forecast:.3f} ms for an image, the median")
+    ours = {one.name: one.median_ms for one in timings if one.name in (DENSE, GATED)}
+    notes += slower_than_dense({DENSE: ours[DENSE], **ours})
     show(config.json, report, bench_table(timings), f"timed on {source}, {config.batch_size} at a call", *notes)
 
 

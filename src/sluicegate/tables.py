@@ -73,6 +73,17 @@ def speed_table(milliseconds: Mapping[str, float]) -> Table:
     return table
 
 
+def slower_than_dense(milliseconds: Mapping[str, float]) -> list[str]:
+    """A line for each network whose gates cost more time than they save; the first one is dense."""
+    dense, *others = milliseconds.items()
+    return [
+        f"{name}: slower than without gates ({taken:.3f} ms, {dense[1]:.3f} ms): gates cost more here than they save; "
+        "run the dense network, or close more of the gates"
+        for name, taken in others
+        if taken > dense[1]
+    ]
+
+
 def bench_table(timings: Sequence[Timing]) -> Table:
     """Milliseconds of each contender, beside the fastest float32 peer."""
     columns = ("median ms", "of fastest peer", "MACs (M)", "realised saving", "error")

@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonargparse
 
 from sluicegate.recipes import recipe
-from sluicegate.tables import finetune_table, result_tables
+from sluicegate.tables import finetune_table, result_tables, slower_than_dense
 from sluicegate.terminal import note, show
 from sluicegate.train import override, provenance, read_result
 from sluicegate.train.finetuning import TABLE, finetune_recipe, run_name
@@ -25,7 +25,8 @@ def finetune(config: jsonargparse.Namespace) -> None:
     data_dir = Path(config.data) if Path(config.data).is_dir() else config.data_dir
     found = finetuned(wanted, out, config.resume, data_dir, config.threads, note=note)
     if provenance.is_first_process():
-        show(config.json, asdict(found), finetune_table(found), f"run folder: {out}", f"file: {found.file}")
+        slower = slower_than_dense({"dense": found.before.ms, found.name: found.after.ms})
+        show(config.json, asdict(found), finetune_table(found), *slower, f"run folder: {out}", f"file: {found.file}")
 
 
 def sweep(config: jsonargparse.Namespace) -> None:
