@@ -4,7 +4,7 @@ python benchmarks/reproduce.py
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,16 @@ from `results/`: test accuracy of the last step's weights, mean MACs of a test i
 
 def page(results: Path) -> str:
     """The whole page, of the result files in a folder."""
-    return "\n".join([HEAD, *_table_1(results), *_finetuned(results), *_not_run(results)]) + "\n"
+    found = {result["name"]: result for result in _from_scratch(results)}
+    return "\n".join([HEAD, *_table_1(found), *_finetuned(results / "finetune"), *_not_run(found)]) + "\n"
 
 
-def _table_1(results: Path) -> Iterator[str]:
+def _table_1(found: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     yield "## DLCG, Table 1: ResNet-20 on CIFAR-10, from scratch\n"
     yield "The paper trains for 400 epochs. A row of ours that took fewer shows how far these came, and no more.\n"
     yield from _header(
         "row", "paper", "million MACs", "ours", "million MACs", "difference", "epochs", "seeds", "command"
     )
-    found = {result["name"]: result for result in _results(results)}
     for number, row in enumerate(TABLE_1, 1):
         paper = (f"{row.accuracy:.2f} %", f"{1e3 * row.gmac:.1f}")
         ours = found.get(f"dlcg-resnet20-cifar10-row{number}")
@@ -51,11 +51,11 @@ def _ours(result: dict[str, Any], paper: float) -> tuple[Any, ...]:
     return f"{accuracy:.2f} %", f"{macs:.1f}", f"{accuracy - paper:+.2f}", result["epochs"], 1, command
 
 
-def _finetuned(results: Path) -> Iterator[str]:
+def _finetuned(folder: Path) -> Iterator[str]:
     yield "## Fine-tuned from published dense weights, CIFAR-10\n"
     yield "No paper has these; the figure that they are held against is that of the network as it came.\n"
     yield from _header("result", "as it came", "gated", "difference", "share of MACs", "epochs", "seeds", "command")
-    for path in sorted((results / "finetune").glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         before, after = (100 * result[when]["accuracy"] for when in ("before", "after"))
         share = result["after"]["macs"] / result["before"]["macs"]
@@ -72,15 +72,14 @@ def _finetuned(results: Path) -> Iterator[str]:
     yield ""
 
 
-def _not_run(results: Path) -> Iterator[str]:
-    done = {result["name"] for result in _results(results)}
+def _not_run(done: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     missing = [name for name in recipes() if name.split("-")[0] in PAPERS and "digits" not in name and name not in done]
     yield "## Not run\n"
     yield "Recipes that follow a paper and have no result here: " + (", ".join(f"`{name}`" for name in missing) + ".")
 
 
-def _results(results: Path) -> list[dict[str, Any]]:
-    """Of runs from scratch, by the form of a run's result.json."""
+def _from_scratch(results: Path) -> list[dict[str, Any]]:
+    """What runs came to, by the form of their result.json."""
     read = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("cifar10*/*.json"))]
     return [result for result in read if "accuracy" in result]
 

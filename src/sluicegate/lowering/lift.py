@@ -64,8 +64,8 @@ class _Lifting:
     def _module(self, op: Op, has: Mapping[str, Any]) -> nn.Module:
         """What its room makes of an op."""
         tensors = {role: torch.tensor(self.artifact.tensors[name]) for role, name in op.tensors.items()}
-        lift = ROOMS[op.kind].lift
-        module = lift(Written(has, tensors, self.shapes[op.inputs[0]], self.shapes[str(op.output)])) if lift else None
+        make = ROOMS[op.kind].lift
+        module = make(Written(has, tensors, self.shapes[op.inputs[0]], self.shapes[str(op.output)])) if make else None
         if module is None:
             raise InputError(f"lift: op {op.name!r} ({op.kind}) has no module in torch, or belongs to gates")
         return module

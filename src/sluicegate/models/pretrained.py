@@ -58,9 +58,13 @@ def load_pretrained(name: str) -> nn.Module:
     from sluicegate.train import load_run
 
     folder = find_pretrained(name)
-    if folder != _RELEASED / name and not Path(name).is_dir():
+    if not _is_here(name):
         _refuse_foreign(name, folder)
     return load_run(folder)[1]
+
+
+def _is_here(name: str) -> bool:
+    return name in released() or Path(name).is_dir()
 
 
 def _download(name: str) -> Path:

@@ -3,11 +3,7 @@
 import numpy as np
 
 from sluicegate_runtime.ops.frame.norms import check_norm, scaled
-from sluicegate_runtime.ops.frame.room import Call, Given, Room, Shape, ungated
-
-
-def _shape(given: Given) -> Shape:
-    return check_norm(given)
+from sluicegate_runtime.ops.frame.room import Call, Room, ungated
 
 
 def _run(call: Call) -> np.ndarray:
@@ -16,7 +12,7 @@ def _run(call: Call) -> np.ndarray:
 
 ROOM = Room(
     kind="layer_norm",
-    shape=_shape,
+    shape=check_norm,
     run=_run,
     channels=ungated,
     attributes={"eps": 1e-5},
