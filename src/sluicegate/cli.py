@@ -8,46 +8,27 @@ import re
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import jsonargparse
-import torch
-from torch import nn
 
-from sluicegate import surveying, tuning
+from sluicegate import evaluating, surveying, tuning
 from sluicegate.analysis import save_frontier
 from sluicegate.analysis.peers import missing_peers
 from sluicegate.bench import DENSE, GATED, as_file, came_from, compare, predicted, save_latency_table, what_to_time
-from sluicegate.convert import GatedModel
-from sluicegate.data import DataSpec, Images, known_statistics
 from sluicegate.errors import InputError
-from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Strategy, Threshold
 from sluicegate.models.release import release as release_run
 from sluicegate.recipes import demo as demo_recipes
 from sluicegate.recipes import paper, recipe, recipes
-from sluicegate.tables import bench_table, recipe_table, result_tables, slower_than_dense, speed_table, spread_line
+from sluicegate.tables import bench_table, recipe_table, result_tables, slower_than_dense, speed_table
 from sluicegate.terminal import NOTES, note, show
 from sluicegate.train import (
-    DataRecipe,
-    Evaluation,
-    NetRecipe,
-    Recipe,
-    Subject,
-    as_subject,
-    build_subject,
-    load_run,
-    load_split,
     override,
     provenance,
-    read_run_recipe,
-    read_run_spec,
     run,
-    spread,
 )
-from sluicegate.train import evaluate as measure
 from sluicegate.train.products import engine_milliseconds, export_run, run_series
 from sluicegate.train.stages import run_recipe
 from sluicegate_runtime import LatencyTable, prediction
@@ -57,12 +38,6 @@ from sluicegate_runtime.preprocess import parse_preprocessing
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
 _TAKES_VALUE = ("--out", "-o", "--data-dir", "--weights", "--data", "--teacher", "--table", "--over")
 _WITH_OVERRIDES = ("train", "finetune", "sweep")
-_STRATEGIES: dict[str, Callable[[jsonargparse.Namespace], Strategy]] = {
-    "threshold": lambda config: Threshold(*config.threshold or ()),
-    "stochastic": lambda config: Stochastic(),
-    "always-on": lambda config: AlwaysOn(),
-    "ensemble": lambda config: Ensemble(5 if config.passes is None else config.passes),
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,30 +76,6 @@ def train(config: jsonargparse.Namespace) -> None:
     result = run_recipe(wanted, out, resume=config.resume, data_dir=config.data_dir)
     if provenance.is_first_process():
         show(config.json, asdict(result), *result_tables({result.name: result}), f"run folder: {out}")
-
-
-def evaluate(config: jsonargparse.Namespace) -> None:
-    """Measure a run, or a network with a weights file, on test images."""
-    started = time.perf_counter()
-    name, net, images = _what_to_measure(config)
-    subject = as_subject(net, images)
-    found = {}
-    for label, strategy in _strategies(config, name, net).items():
-        if isinstance(net, GatedModel):
-            net.strategy = strategy
-        found[label] = [_measured(config, subject, images) for _ in range(config.repeats)]
-    first = {label: runs[0] for label, runs in found.items()}
-    several = len(found) * config.repeats > 1
-    report = {
-        "name": name,
-        **asdict(next(iter(first.values()))),
-        **({"points": {label: spread(runs) for label, runs in found.items()}} if several else {}),
-        "by_module": {module: macs._asdict() for module, macs in subject.macs.by_module().items()},
-        "seconds": round(time.perf_counter() - started, 3),
-        **provenance.provenance(),
-    }
-    repeated = found if config.repeats > 1 else {}
-    show(config.json, report, *result_tables(first), *(spread_line(*item) for item in repeated.items()))
 
 
 def export(config: jsonargparse.Namespace) -> None:
@@ -203,7 +154,7 @@ _VERBS: dict[str, Callable[[jsonargparse.Namespace], int | None]] = {
     "train": train,
     "finetune": tuning.finetune,
     "sweep": tuning.sweep,
-    "evaluate": evaluate,
+    "evaluate": evaluating.evaluate,
     "export": export,
     "release": release,
     "predict": predict,
@@ -242,27 +193,6 @@ def _train_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path | None, help="run folder; runs/NAME if left out")
     parser.add_argument("--resume", action="store_true", help="go on where the run stopped; epochs may grow")
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
-
-
-def _evaluate_arguments(parser: jsonargparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="RUN|NET", help="a run folder, or a network's name")
-    parser.add_argument("--weights", type=Path | None, help="safetensors file")
-    parser.add_argument("--data", type=str | None, help="data set; a run's own if left out")
-    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
-    parser.add_argument("--limit", type=int | None, help="measure on so many images")
-    parser.add_argument("--size", type=int | None, help="resize and crop images to this size")
-    parser.add_argument("--normalize", type=str | None, help="'imagenet' or a data set, whose mean and std to use")
-    parser.add_argument("--strategy", choices=list(_STRATEGIES), help="threshold if left out")
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        nargs="+",
-        help="above which probability gates are open; several: each in turn",
-    )
-    parser.add_argument("--passes", type=int | None, help="of the ensemble strategy; 5 if left out")
-    parser.add_argument("--repeats", type=int, default=1, help="measure so often; print mean and standard deviation")
-    parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--device", type=str | None, help="cpu, cuda, ...; the GPU if there is one")
 
 
 def _export_arguments(parser: jsonargparse.ArgumentParser) -> None:
@@ -319,7 +249,7 @@ _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "train": _train_arguments,
     "finetune": tuning.finetune_arguments,
     "sweep": tuning.sweep_arguments,
-    "evaluate": _evaluate_arguments,
+    "evaluate": evaluating.evaluate_arguments,
     "export": _export_arguments,
     "release": _release_arguments,
     "predict": prediction.add_arguments,
@@ -342,67 +272,3 @@ def _parse(arguments: list[str]) -> jsonargparse.Namespace:
     config = _parser().parse_args([a for a in arguments if a not in overrides])
     config[config.verb].overrides += overrides
     return config
-
-
-def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Images]:
-    """The name, the network and the images that `evaluate` is asked for."""
-    folder = Path(config.target)
-    if folder.is_dir():
-        begun = read_run_recipe(folder)
-        spec = read_run_spec(folder)
-        images = _as_trained_on(load_split(_data(config, begun.data), "test", config.data_dir), spec)
-        return begun.name, load_run(folder, config.weights, images.spec)[1], images
-    for option in ("weights", "data"):
-        if config[option] is None:
-            raise InputError(
-                f"evaluate: {config.target!r} is no run folder, and for a network --{option} must be given"
-            )
-    data = _data(config, DataRecipe(config.data))
-    images = load_split(data, "test", config.data_dir)
-    wanted = Recipe(config.target, data, NetRecipe(config.target, weights=str(config.weights)))
-    return config.target, build_subject(wanted, images).net, images
-
-
-def _as_trained_on(images: Images, spec: DataSpec) -> Images:
-    """The images with the mean and std that the network was trained with."""
-    if images.classes != spec.classes:
-        only = sorted(set(images.classes) ^ set(spec.classes))
-        what = f"{only[0]!r} is one of either only" if only else "their order differs"
-        raise InputError(f"data: its classes are not those of the run: {what}")
-    return replace(images, mean=spec.mean, std=spec.std) if images.shape[0] == spec.shape[0] else images
-
-
-def _data(config: jsonargparse.Namespace, data: DataRecipe) -> DataRecipe:
-    return replace(
-        data,
-        name=config.data or data.name,
-        limit_test=data.limit_test if config.limit is None else config.limit,
-        size=data.size if config.size is None else config.size,
-    )
-
-
-def _strategies(config: jsonargparse.Namespace, name: str, net: nn.Module) -> dict[str, Strategy]:
-    """What to measure with, by the name that tables call it; an option that nothing would heed is refused."""
-    if config.repeats < 1:
-        raise InputError(f"repeats: {config.repeats} must be at least 1")
-    for option in ("strategy", "threshold", "passes"):
-        if config[option] is not None and not isinstance(net, GatedModel):
-            raise InputError(f"{option}: {config[option]} is given, but {name} has no gates")
-    kind = config.strategy or "threshold"
-    for option, wanted in (("threshold", "threshold"), ("passes", "ensemble")):
-        if config[option] is not None and kind != wanted:
-            raise InputError(f"{option}: {config[option]} is given, but the {kind} strategy has none; leave one out")
-    if len(config.threshold or ()) > 1:
-        return {f"{name} threshold={at:g}": Threshold(at) for at in config.threshold}
-    return {name: _STRATEGIES[kind](config)}
-
-
-def _measured(config: jsonargparse.Namespace, subject: Subject, images: Images) -> Evaluation:
-    return measure(
-        subject,
-        images,
-        normalize=known_statistics(config.normalize) if config.normalize else None,
-        batch_size=config.batch_size,
-        device=config.device or ("cuda" if torch.cuda.is_available() else "cpu"),
-        progress=True,
-    )
