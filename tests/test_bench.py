@@ -8,7 +8,7 @@ import torch
 
 import sluicegate as sg
 from sluicegate import bench
-from sluicegate.analysis.peers import torch_eager
+from sluicegate.analysis.peers import Peers, torch_eager
 from sluicegate.nets import build_net
 from sluicegate_runtime import Session
 
@@ -25,8 +25,8 @@ SECONDS = {
 def images(monkeypatch) -> np.ndarray:
     """Images, and contenders that take as long as they are told."""
 
-    def peers(net, example, threads):
-        return {name: torch_eager(net) for name in SECONDS if not name.startswith("ours")}
+    def peers(net, example, threads, calibration):
+        return Peers({name: torch_eager(net) for name in SECONDS if not name.startswith("ours")}, {})
 
     def in_turns(contenders, batches, repeats):
         assert contenders.keys() <= SECONDS.keys()
@@ -47,7 +47,7 @@ def exported(folder: Path, keep: float | None) -> Path:
 
 def test_ratios_and_realised_saving(images, tmp_path):
     file = exported(tmp_path, 0.5)
-    found = {one.name: one for one in bench.compare(file, images, threads=1, batch_size=2)}
+    found = {one.name: one for one in bench.compare(file, images, threads=1, batch_size=2).timings}
     assert {name: one.median_ms / 1e3 for name, one in found.items()} == pytest.approx(SECONDS)
     # The fastest float32 peer is ONNX Runtime: OpenVINO's default may be of another precision.
     assert {name: one.over_fastest_peer for name, one in found.items()} == pytest.approx(
@@ -79,10 +79,10 @@ def test_the_saving_is_the_median_of_the_calls_that_save():
 
 
 def test_open_gates_save_nothing(images, tmp_path):
-    gated = bench.compare(exported(tmp_path, 0.999), images, threads=1)[0]
+    gated = bench.compare(exported(tmp_path, 0.999), images, threads=1).timings[0]
     assert gated.name == "ours gated" and gated.realised_saving is None
 
 
 def test_a_network_without_gates_is_dense_alone(images, tmp_path):
-    names = [one.name for one in bench.compare(exported(tmp_path, None), images, threads=1)]
+    names = [one.name for one in bench.compare(exported(tmp_path, None), images, threads=1).timings]
     assert names == [name for name in SECONDS if name != "ours gated"]

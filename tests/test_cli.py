@@ -11,7 +11,7 @@ import torch
 from commands import only_line, sluicegate
 from PIL import Image
 
-from sluicegate.analysis.peers import torch_eager
+from sluicegate.analysis.peers import Peers, torch_eager
 from sluicegate.cli import main
 from sluicegate.data import Normalize, load
 from sluicegate.recipes import demo
@@ -414,10 +414,19 @@ def test_predict_says_of_a_file_what_evaluation_saw(capsys):
     assert found["probability"] == pytest.approx(float(output.softmax(1).max()), abs=1e-4)
 
 
+LEFT_OUT = {"ONNX Runtime": "onnx is not installed"}
+
+
+def _only_torch(net) -> Peers:
+    return Peers({"torch eager": torch_eager(net)}, LEFT_OUT)
+
+
 @pytest.fixture
 def quick_peers(monkeypatch):
     """PyTorch as it comes stands in for what takes long to prepare."""
-    monkeypatch.setattr("sluicegate.bench.dense_peers", lambda net, example, threads: {"torch eager": torch_eager(net)})
+    monkeypatch.setattr(
+        "sluicegate.bench.dense_peers", lambda net, *_: Peers({"torch eager": torch_eager(net)}, LEFT_OUT)
+    )
 
 
 def test_bench_times_a_file_or_a_run_on_images_that_it_names(capsys, quick_peers):
@@ -441,9 +450,8 @@ def test_bench_times_a_file_or_a_run_on_images_that_it_names(capsys, quick_peers
     assert "100 images of noise" in capsys.readouterr().out
 
 
-def test_bench_says_what_is_left_out(capsys, quick_peers, monkeypatch):
+def test_bench_says_what_is_left_out(capsys, quick_peers):
     printed(capsys, "train", "small.yaml", "--out", "run")
-    monkeypatch.setattr("sluicegate.cli.missing_peers", lambda: {"ONNX Runtime": "onnx"})
     assert main(["bench", "run", "--repeats", "1"]) == 0
     assert "left out: ONNX Runtime, onnx is not installed" in capsys.readouterr().out.splitlines()
 

@@ -9,8 +9,8 @@ namespace sluice {
 namespace {
 
 // An inner product sums its lanes for every pixel; packing is paid once for all pixels, and pays from so many rows of
-// the output on.
-constexpr int kPackedRows = 15;
+// the output on: at 8x8 0.97 of the time on AVX2 and 1.0 on AVX-512 (Zen 4, ResNet-20), at 7x7 1.04 on AVX-512.
+constexpr int kPackedRows = 8;
 
 class Conv final : public Operator, public RowWise {
  public:

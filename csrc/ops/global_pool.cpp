@@ -36,7 +36,7 @@ class PlanePool final : public Operator {
         out_(op.output),
         counted_(integer(op, "counted") != 0),
         function_(function_of(op)),
-        strips_(plan.value(in_).height() >= kLargePlane ? plan.value(in_).height() / kStripRows : 1),
+        strips_(strips_of(plan.value(in_).height())),
         sums_(strips_ == 1 ? 0 : static_cast<size_t>(strips_) * blocks_of(plan.value(in_).channels()) * kLanes) {}
 
   size_t scratch_floats() const override { return sums_; }
@@ -45,7 +45,8 @@ class PlanePool final : public Operator {
     const int channels = state.open(in_).count, blocks = blocks_of(channels);
     const View& in = state.views[in_];
     float* out = state.views[out_].data;
-    const int threads = blocks * in.height * in.width < kFewPixels ? 1 : state.pool.threads();
+    const int few = strips_ > 1 ? kFewInStrips : kFewPixels;
+    const int threads = blocks * in.height * in.width < few ? 1 : state.pool.threads();
     if (strips_ > 1) {
       const int chunks = threads == 1 ? 1 : strips_;
       state.pool.run(chunks, [&](int chunk, int) {
@@ -67,6 +68,11 @@ class PlanePool final : public Operator {
 
  private:
   static constexpr int kStripRows = kLargePlane / 2;
+  // Where the convolutions around it are cut by rows, both threads read what they wrote, though to start them costs as
+  // much: after one thread had read all, the next convolution would pay several times that to get its lines back.
+  static constexpr int kFewInStrips = 512;  // of 64 bytes
+
+  static int strips_of(int height) { return height <= kStripRows ? 1 : std::max(2, height / kStripRows); }
 
   View rows_of(const View& in, int strip) const {
     const Span rows = share_of(in.height, strip, strips_);

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -66,6 +66,13 @@ class Timing:
     macs: float
     realised_saving: float | None = None
     error: float | None = None
+
+
+class Comparison(NamedTuple):
+    """What was timed, and why each of the other engines that were not was left out."""
+
+    timings: list[Timing]
+    left_out: dict[str, str]
 
 
 def as_file(model: str, folder: Path, data_dir: Path | None = None) -> tuple[Path, DataRecipe | None]:
@@ -132,12 +139,13 @@ def _prepared(photo: Path, program: Program, preprocessing: Preprocessing | None
 
 def compare(
     file: Path, images: np.ndarray, threads: int = 2, batch_size: int = 1, repeats: int = 100, tune: bool = False
-) -> list[Timing]:
+) -> Comparison:
     """Time a file's network, gated (where it has gates) and dense, against every peer.
 
     Args:
         file: a `.sluice` file.
-        images: what to run, `batch_size` at a time, and from the first again when they are through.
+        images: what to run, `batch_size` at a time, and from the first again when they are through; int8 is
+            calibrated on them.
         threads: of each contender.
         batch_size: images at a call.
         repeats: timed calls of each contender.
@@ -158,10 +166,11 @@ def compare(
         sessions = {GATED: Session(file, threads, tune), **sessions}
     macs = {name: [float(session.run(batch).macs.mean()) for batch in batches] for name, session in sessions.items()}
     ours = {name: partial(_output, session) for name, session in sessions.items()}
-    contenders = {**ours, **dense_peers(plain, example, threads)}
+    peers = dense_peers(plain, example, threads, torch.from_numpy(images))
+    contenders = {**ours, **peers.ready}
     seconds = benchmark(contenders, batches, repeats)
     errors = _errors(contenders, batches[0])
-    return [_timing(name, seconds, macs, errors) for name in contenders]
+    return Comparison([_timing(name, seconds, macs, errors) for name in contenders], peers.left_out)
 
 
 def realised_saving(

@@ -16,7 +16,6 @@ import jsonargparse
 
 from sluicegate import evaluating, surveying, tuning
 from sluicegate.analysis import save_frontier
-from sluicegate.analysis.peers import missing_peers
 from sluicegate.bench import DENSE, GATED, as_file, came_from, compare, predicted, save_latency_table, what_to_time
 from sluicegate.errors import InputError
 from sluicegate.models.release import release as release_run
@@ -111,23 +110,23 @@ def bench(config: jsonargparse.Namespace) -> None:
 
 
 def _compare(config: jsonargparse.Namespace, scratch: Path) -> None:
-    absent, table = missing_peers(), LatencyTable.load(config.latency) if config.latency else None
+    table = LatencyTable.load(config.latency) if config.latency else None
     said = None if config.preprocessing is None else parse_preprocessing(config.preprocessing)
     file, data = as_file(config.model, scratch, config.data_dir)
     pixels, source = what_to_time(file, config.files, data, config.data_dir, said)
     forecast = predicted(file, pixels, table, config.threads, config.tune) if table else None
     note("preparing the other engines")
-    timings = compare(file, pixels, config.threads, config.batch_size, config.repeats, config.tune)
+    timings, left_out = compare(file, pixels, config.threads, config.batch_size, config.repeats, config.tune)
     report = {
         "model": config.model,
         "timed_on": source,
         **{key: config[key] for key in ("threads", "batch_size", "repeats", "tune")},
         "timings": [asdict(one) for one in timings],
         "predicted_ms": forecast,
-        "left_out": absent,
+        "left_out": left_out,
         **came_from(),
     }
-    notes = [f"left out: {peer}, {package} is not installed" for peer, package in absent.items()]
+    notes = [f"left out: {peer}, {why}" for peer, why in left_out.items()]
     if forecast is not None:
         notes.append(f"the latency table predicts {forecast:.3f} ms for an image, the median")
     ours = {one.name: one.median_ms for one in timings if one.name in (DENSE, GATED)}

@@ -61,6 +61,31 @@ SLUICE_INLINE float sum(Vec x) {
   return _mm_cvtss_f32(_mm_add_ss(quarter, _mm_movehdup_ps(quarter)));
 }
 
+// The same 4 floats of rows i and i + 4.
+SLUICE_INLINE __m256 quarters(const float* const* rows, int i, int at) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + at)), _mm_loadu_ps(rows[i + 4] + at), 1);
+}
+
+// out[c * step + lane] = rows[lane][c] for 4 channels of 8 rows.
+SLUICE_INLINE void transpose4(const float* const* rows, int at, float* out, size_t step) {
+  const __m256 r0 = quarters(rows, 0, at), r1 = quarters(rows, 1, at), r2 = quarters(rows, 2, at),
+               r3 = quarters(rows, 3, at);
+  const __m256 low01 = _mm256_unpacklo_ps(r0, r1), high01 = _mm256_unpackhi_ps(r0, r1);
+  const __m256 low23 = _mm256_unpacklo_ps(r2, r3), high23 = _mm256_unpackhi_ps(r2, r3);
+  _mm256_store_ps(out, _mm256_shuffle_ps(low01, low23, 0x44));
+  _mm256_store_ps(out + step, _mm256_shuffle_ps(low01, low23, 0xee));
+  _mm256_store_ps(out + 2 * step, _mm256_shuffle_ps(high01, high23, 0x44));
+  _mm256_store_ps(out + 3 * step, _mm256_shuffle_ps(high01, high23, 0xee));
+}
+
+// The same for 16 channels of 16 rows.
+SLUICE_INLINE void transpose16(const float* const* rows, float* out, size_t step) {
+#pragma GCC unroll 2
+  for (int half = 0; half < 16; half += 8)
+#pragma GCC unroll 4
+    for (int c = 0; c < 16; c += 4) transpose4(rows + half, c, out + c * step + half, step);
+}
+
 }  // namespace
 
 #include "../templates/lanes.inc"

@@ -78,6 +78,12 @@ SLUICE_INLINE float sum(Vec x) {
   return (q[0] + q[1]) + (q[2] + q[3]);
 }
 
+// out[c * step + lane] = rows[lane][c] for 16 channels of 16 rows.
+SLUICE_INLINE void transpose16(const float* const* rows, float* out, size_t step) {
+  for (int c = 0; c < 16; ++c)
+    for (int i = 0; i < 16; ++i) out[c * step + i] = rows[i][c];
+}
+
 }  // namespace
 
 #include "../templates/lanes.inc"
