@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from .executor import Executor
 from .native import NativeExecutor
 from .reference import ReferenceExecutor, check_array, check_images, logit_of
 from .result import Result
+from .threads import fastest_threads
 
 ENGINES = ("native", "reference")
 
@@ -23,7 +25,7 @@ class Session:
 
     Args:
         source: the path of a `.sluice` file, its bytes, or an `Artifact`.
-        threads: of the native engine, 1 to 1024, the calling one included.
+        threads: of the native engine, 1 to 1024, the calling one included; None measures once how many are fastest.
         tune: measure which algorithm suits which layer at which open rate; the answers are kept beside a file.
         winograd: False computes every layer directly: slower, but each product is rounded once.
         engine: "native", or "reference", the slow NumPy definition.
@@ -40,16 +42,21 @@ class Session:
     def __init__(
         self,
         source: str | os.PathLike[str] | bytes | bytearray | memoryview | Artifact,
-        threads: int = 2,
+        threads: int | None = 2,
         tune: bool = False,
         winograd: bool = True,
         engine: str = "native",
     ) -> None:
-        if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 1024:
-            raise InputError(f"threads: {threads!r} is not a whole number from 1 to 1024")
+        if threads is not None and (
+            not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 1024
+        ):
+            raise InputError(f"threads: {threads!r} is not a whole number from 1 to 1024, or None")
         if engine not in ENGINES:
             raise InputError(f"engine: {engine!r} is none of {', '.join(ENGINES)}")
         artifact = _artifact(source)
+        if threads is None:
+            plain = partial(NativeExecutor, artifact, tune=False, winograd=winograd, tuning=None)
+            threads = 1 if engine == "reference" else fastest_threads(lambda n: plain(threads=n), artifact.program)
         self.program, self.threads, self.engine = artifact.program, threads, engine
         self._executor: Executor
         if engine == "native":

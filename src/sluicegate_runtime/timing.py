@@ -4,12 +4,14 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import InputError
-from .session import Session
+
+if TYPE_CHECKING:
+    from .session import Session
 
 TURN = 5  # timed calls in a row
 PAUSE = 0.02  # seconds before a turn, in which the threads of the one before fall asleep
@@ -57,7 +59,7 @@ def warm_up(call: Callable[[np.ndarray], Any], batches: Sequence[np.ndarray], fi
             return
 
 
-def time_sessions(sessions: Mapping[str, Session], images: np.ndarray, rounds: int = 3) -> dict[str, float]:
+def time_sessions(sessions: Mapping[str, "Session"], images: np.ndarray, rounds: int = 3) -> dict[str, float]:
     """Milliseconds for one image, the median over `images` [N, C, H, W] and `rounds`, by session.
 
     Raises:
