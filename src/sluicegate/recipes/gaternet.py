@@ -89,9 +89,10 @@ def _staged(net: str) -> Recipe:
 def _alone(net: str) -> dict[str, Any]:
     """What changes where a network is trained alone, as its own paper says."""
     made = _recipe("gaternet-pretrain", net)
+    optimizer = asdict(made.optimizer).items()
     return {
         "method": {"name": "dense"},
-        "optimizer": {**asdict(made.optimizer), "milestones": list(made.optimizer.milestones)},
+        "optimizer": {key: list(value) if isinstance(value, tuple) else value for key, value in optimizer},
         "epochs": made.epochs,
         "data.batch_size": made.data.batch_size,
     }
