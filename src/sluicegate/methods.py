@@ -137,6 +137,7 @@ def combined(
     channel_weight: Weight = 0.10,
     exit_target: float = 0.3,
     exit_weight: Weight = 1.0,
+    more_may_leave: bool = True,
     shaping: Weight = 0.0,
     reduction: Reduction = "mean",
     at: str | list[str] = "mid",
@@ -155,18 +156,20 @@ def combined(
         layer_weight, channel_weight, shaping, reduction: see `dlcg`.
         exit_target: the least share of all images that is to leave at each exit.
         exit_weight: of that, beside cross entropy.
+        more_may_leave: more images cost nothing, as in `early_exits`; else the share is to be met.
         at, granularity, hidden, batch_norm: of channel and layer gates, see `dlcg`.
         exits_at, classifier_channels: see `early_exits`.
     """
     blocks = dlcg(at=at, granularity=granularity, hidden=hidden, batch_norm=batch_norm).gating
-    exits = early_exits(at=exits_at, classifier_channels=classifier_channels).gating
-    assert isinstance(blocks, Gating) and isinstance(exits, Gating)
+    leaving = early_exits(at=exits_at, classifier_channels=classifier_channels).gating
+    assert isinstance(blocks, Gating) and isinstance(leaving, Gating)
 
     def objective(gated: GatedModel) -> Objective:
         rates = _rates_of_blocks(layer_weight, channel_weight, reduction, shaping)
-        return WeightedSum({**rates, "exits": (exit_weight, ExitTarget(exit_target))})
+        exits = ExitTarget(exit_target, free="above" if more_may_leave else None)
+        return WeightedSum({**rates, "exits": (exit_weight, exits)})
 
-    return Method("combined", [blocks, exits], objective)
+    return Method("combined", [blocks, leaving], objective)
 
 
 def _rates_of_blocks(

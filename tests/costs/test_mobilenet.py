@@ -46,9 +46,9 @@ def _by_formula(gated: GatedModel, active: dict[str, Tensor]) -> Tensor:
     network = gated.network
     convolutions = {str(n.target): n for n in network.graph.nodes if kind_of(n) == "conv" and n.op == "call_module"}
 
-    def count(name: str, of: str) -> Tensor | int:
-        module = module_of(network, convolutions[name])
-        return active.get(f"{name}.in" if of == "in" else name, getattr(module, f"{of}_channels"))
+    def count(name: str, of: str) -> Tensor:
+        whole = torch.tensor(getattr(module_of(network, convolutions[name]), f"{of}_channels"))
+        return active.get(f"{name}.in" if of == "in" else name, whole)
 
     def pixels(name: str) -> int:
         return shape(convolutions[name])[2] * shape(convolutions[name])[3]
