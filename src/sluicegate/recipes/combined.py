@@ -21,12 +21,14 @@ _SHAPED = {"shaping": "linear(0.75, 0, 0, 0.2)"}  # as on CIFAR-10 in batch shap
 
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
-    """All three kinds of gates, and DLCG with batch shaping: on CIFAR-10, and in seconds on digits."""
+    """All three kinds of gates, and DLCG with batch shaping: on CIFAR-10, and in seconds on digits, where channel gates
+    alone stand beside them at about the same MACs."""
     exits = {"exit_weight": 10.0, "more_may_leave": False, "classifier_channels": 16}
     return {
         "combined-resnet20-cifar10": partial(_cifar, "combined", "", {"classifier_channels": 32}),
         "dlcg-resnet20-cifar10-shaped": partial(_cifar, "dlcg", "-shaped", _SHAPED),
         "combined-digits": partial(digits, "combined", {**_DIGITS, **exits}),
+        "channel_only-digits": partial(digits, "channel_only", {"channel_weight": 4.0, "batch_norm": True}),
         "dlcg-digits-shaped": partial(digits, "dlcg", {**_DIGITS, **_SHAPED}, "-shaped"),
     }
 
