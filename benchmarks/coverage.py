@@ -4,10 +4,10 @@
 
 Every torchvision classification network, more than 200 of timm's, but for those that attend over pixels, and some of
 our own (`coverage_nets.py` names them), with random weights: channel gates at="all" (one gate of each site outside of a
-branch kept open), layer gates where there are residual branches. Each is then lowered and run in the engine beside torch,
-gates as they decide, all open, half closed and all closed: outputs must agree to 1e-4 of the largest, decisions and
-MACs exactly. (Where torch in float32 is itself further off torch in float64, to four times that.) Results are written
-as they come; networks that a file has already, without an error, are not run again. Needs torchvision and timm.
+branch kept open), layer gates where there are residual branches. Each is then lowered and run in the engine beside
+torch, gates as they decide, all open, half closed and all closed: outputs must agree to 1e-4 of the largest, decisions
+and MACs exactly. (Where torch in float32 is itself further off torch in float64, to four times that.) Results are
+written as they come; networks that a file has already, without an error, are not run again. Needs torchvision and timm.
 """
 
 import argparse
