@@ -2,12 +2,12 @@
 
     python benchmarks/coverage.py [--json results/coverage.json] [--markdown docs/coverage.md] [NAME ...]
 
-Every torchvision classification network and more than 200 of timm's, but for those that attend over pixels
-(`coverage_nets.py` names them), with random weights: channel gates at="all" (one gate of each site outside of a branch
-kept open), layer gates where there are residual branches. Each is then lowered and run in the engine beside torch,
-gates as they decide, all open, half closed and all closed: outputs must agree to 1e-4 of the largest, decisions and
-MACs exactly. (Where torch in float32 is itself further off torch in float64, to four times that.) Results are written
-as they come; networks that a file has already, without an error, are not run again. Needs torchvision and timm.
+Every torchvision classification network, more than 200 of timm's, but for those that attend over pixels, and some of
+our own (`coverage_nets.py` names them), with random weights: channel gates at="all" (one gate of each site outside of a
+branch kept open), layer gates where there are residual branches. Each is then lowered and run in the engine beside
+torch, gates as they decide, all open, half closed and all closed: outputs must agree to 1e-4 of the largest, decisions
+and MACs exactly. (Where torch in float32 is itself further off torch in float64, to four times that.) Results are
+written as they come; networks that a file has already, without an error, are not run again. Needs torchvision and timm.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def _asked(patterns: list[str]) -> list[Named]:
 
 
 def _fits(named: Named, pattern: str) -> bool:
-    parts = (named.name, named.name.partition(":")[2], named.family)
+    parts = (named.name, named.name.rpartition(":")[2], named.family)
     return any(fnmatch.fnmatch(part, pattern) for part in parts)
 
 
@@ -152,7 +152,7 @@ def _line(row: Row) -> str:
 def _libraries(rows: Iterable[Row]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(row.name.partition(":")[0], []).append(row)
+        found.setdefault(row.name.rpartition(":")[0] or "sluicegate", []).append(row)
     return found
 
 

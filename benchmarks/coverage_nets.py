@@ -1,14 +1,19 @@
-"""The networks of `coverage.py`: torchvision's and timm's CNNs, and what is left out, with the reason."""
+"""The networks of `coverage.py`: torchvision's and timm's CNNs, a few of our own, and what is left out, and why."""
 
 from typing import NamedTuple
 
 from torch import nn
 
+from sluicegate.nets import build_net
+
 LARGEST_SIDE = 224
 """Pixels; networks that were trained on larger images are gated for this."""
 
-SIDES = {"torchvision:inception_v3": 299}
-"""Pixels; networks that take no smaller images, as their auxiliary classifier does not."""
+OWN = ("densenet_bc100_k12", "preact_resnet164", "resnet56", "se_resnet56", "shake_shake26_2x64d")
+"""Networks for images of 32 pixels, of papers on gating, that neither library has."""
+
+SIDES = {"torchvision:inception_v3": 299, **dict.fromkeys(OWN, 32)}
+"""Pixels; networks that take no smaller images, as their auxiliary classifier does not; and those of OWN."""
 
 TORCHVISION_LEFT_OUT = {
     "maxvit": "attends over pixels",
@@ -102,7 +107,7 @@ TIMM_LEFT_OUT = {
 
 
 class Named(NamedTuple):
-    """A network: `library:model`, and its family."""
+    """A network: `library:model`, or a name of our own, and its family."""
 
     name: str
     family: str
@@ -115,7 +120,8 @@ def networks() -> list[Named]:
     names = models.list_models(module=models)
     kept = [name for name in names if not name.startswith(tuple(TORCHVISION_LEFT_OUT))]
     of_timm = [Named(f"timm:{model}", family) for family, found in TIMM.items() for model in found.split()]
-    return [*(Named(f"torchvision:{name}", "torchvision") for name in kept), *of_timm]
+    of_our_own = [Named(name, "sluicegate") for name in OWN]
+    return [*(Named(f"torchvision:{name}", "torchvision") for name in kept), *of_timm, *of_our_own]
 
 
 def build(name: str) -> nn.Module:
@@ -123,7 +129,9 @@ def build(name: str) -> nn.Module:
     import timm
     import torchvision.models as models
 
-    library, _, model = name.partition(":")
+    library, _, model = name.rpartition(":")
+    if not library:
+        return build_net(model)
     if library == "timm":
         return timm.create_model(model)
     slow_to_fill = model in ("googlenet", "inception_v3")

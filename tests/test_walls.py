@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 
 TIERS = (
     {"errors"},
-    {"files"},
+    {"files", "noise"},
     {"schedule", "gates", "graph", "nets", "data", "terminal"},
     {"ops"},
     {"sites"},
@@ -35,7 +35,8 @@ TIERS = (
     {"__init__", "__main__"},  # the package's front: public names and `python -m sluicegate`
 )
 TIER_OF = {unit: tier for tier, units in enumerate(TIERS) for unit in units}
-ALONE = {"nets", "data"}  # of `sluicegate` these import `errors` only
+ALONE = {"nets", "data"}  # of `sluicegate` these import no more than the next line
+TO_ALL = {"errors", "noise"}
 NEVER_IN_CORE = {"torchvision", "timm"}
 NEVER_IN_RUNTIME = {"torch", "sluicegate", "sluicegate_command", *NEVER_IN_CORE}
 HANDED_TO = {("sluicegate", "cli"), ("sluicegate_runtime", "__main__")}
@@ -63,7 +64,7 @@ def core_breach(unit: str, name: tuple[str, ...]) -> str | None:
     target = name[1] if len(name) > 1 and name[1] in TIER_OF else "__init__"
     if target == unit:
         return None
-    if unit in ALONE and target != "errors":
+    if unit in ALONE and target not in TO_ALL:
         return f"{unit} stands alone"
     if TIER_OF[target] >= TIER_OF[unit]:
         return f"{target} is not below {unit}"

@@ -149,3 +149,17 @@ def test_missing_records_are_refused() -> None:
     del gates["layer2.0.conv1"]
     with pytest.raises(sg.InputError, match=r"gates: no record for site 'layer2\.0\.conv1'"):
         gated.macs(gates)
+
+
+def test_resnet50_as_the_papers_count_it() -> None:
+    """He et al. have the stride in a block's first convolution, torchvision in the second: 3.86 and 4.09 G.
+
+    Of stochastic gates' pruned networks (its supplement's "Ind PB"), each of which lacks one block more than the one
+    before, the MACs differ by those of a block.
+    """
+    net = MacModel(build_net("torchvision:resnet50"), torch.zeros(1, 3, 224, 224))
+    listed = {name: m.dense for name, m in net.by_module().items() if m.kind in ("conv", "linear")}
+    first = sum(listed[f"layer{stage}.0.conv1"] for stage in (2, 3, 4))
+    assert net.dense - first * 3 // 4 == 3_857_973_248
+    block = sum(listed[f"layer2.1.conv{i}"] for i in (1, 2, 3))
+    assert 2_932_012_776 - 2_713_646_824 == 2_713_646_824 - 2_495_280_872 == block

@@ -49,17 +49,6 @@ def test_decision_is_logit_above_threshold(estimator: Estimator) -> None:
     assert estimator.decide(logits, 1.0).tolist() == [[0, 0, 0, 1]]
 
 
-def test_noise_of_a_process_is_its_rows_of_the_global_draw(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(3)
-    whole = module.draw_uniform(torch.empty(6, 4))
-    monkeypatch.setattr(module.dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(module.dist, "get_world_size", lambda: 2)
-    for rank in range(2):
-        monkeypatch.setattr(module.dist, "get_rank", lambda rank=rank: rank)
-        torch.manual_seed(3)
-        assert torch.equal(module.draw_uniform(torch.empty(3, 4)), whole[rank::2])
-
-
 @pytest.mark.parametrize("estimator", [BinConcrete, GumbelSoftmax])
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
 def test_temperature_must_be_positive(estimator: type[BinConcrete], temperature: float) -> None:

@@ -19,6 +19,8 @@ pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is n
 
 METHODS = {
     "dlcg": MethodRecipe("dlcg", {"layer_weight": 0.1, "channel_weight": 2.2, "batch_norm": True}),
+    "dlcg-shaped": recipe("dlcg-digits-shaped").method,
+    "combined": recipe("combined-digits").method,
     "channel_only": MethodRecipe("channel_only", {"channel_weight": 2.2, "batch_norm": True}),
     "convnet_aig": MethodRecipe("convnet_aig", {"target": 0.5}),
     "batch_shaping": recipe("batch_shaping-digits").method,

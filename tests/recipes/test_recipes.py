@@ -60,6 +60,21 @@ def test_table_1_is_drawn_as_the_papers():
     assert [point.macs for point in series.points] == pytest.approx([row.gmac * 1e9 for row in dlcg.TABLE_1])
 
 
+@pytest.mark.parametrize(
+    ("net", "at", "epochs", "alone", "batch"),
+    [("densenet_bc100_k12", "growth", 320, 300, 64), ("shake_shake26_2x96d", None, 1830, 1800, 128)],
+)
+def test_gaternet_trains_table_2_longer_and_with_dropout_of_gates(net, at, epochs, alone, batch, tmp_path):
+    backbone, gater, joint = stage_recipes(recipe(f"gaternet-staged-{net}-cifar10"), tmp_path).values()
+    assert joint.method.options.get("at") == at and joint.method.options["dropout"] == "linear(0, 0.05)"
+    assert (joint.epochs, joint.optimizer.lr, joint.data.batch_size) == (epochs, 0.05, batch)
+    assert (backbone.epochs, backbone.data.batch_size) == (alone, batch)
+    assert backbone.optimizer == recipe(f"gaternet-pretrain-{net}-cifar10").optimizer
+    small = recipe("gaternet-pretrain-resnet20-cifar10")
+    assert (gater.net.name, gater.epochs, gater.data.batch_size) == ("resnet20", small.epochs, 128)
+    assert gater.optimizer == small.optimizer
+
+
 def test_gaternet_starts_from_a_backbone_and_a_gater_trained_apart(tmp_path):
     backbone, gater, joint = stage_recipes(recipe("gaternet-staged-resnet164-cifar10"), tmp_path).items()
     assert (backbone[1].method.name, gater[1].method.name, joint[1].method.name) == ("dense", "dense", "gaternet")

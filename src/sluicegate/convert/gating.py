@@ -27,6 +27,7 @@ from sluicegate.sites import (
     find_branches,
     find_channels,
     find_concatenations,
+    find_growths,
     name_of,
 )
 
@@ -78,7 +79,9 @@ class ChannelGating(Gating):
         at: "mid" for the channels between two convolutions of a residual branch (masked after the activation: saves the
             first one's outputs and the second one's inputs), "all" for every such place in a branch or out of one,
             "out" for the end of a branch, before it is added to the shortcut (saves outputs), "inp" for what a branch
-            reads, the shortcut unmasked (saves inputs), the name of a module after which to mask; or a list of these.
+            reads, the shortcut unmasked (saves inputs), "concat" for every concatenation, "growth" for what a dense
+            layer adds to one, but for the first layer of a block (saves outputs), the name of a module after which to
+            mask; or a list of these.
         granularity: adjacent channels that share a gate, for all sites or by site name (1 where it is not named), which
             must divide the channels of every site; or `MacsPerGate`.
         estimator: copied for each site.
@@ -294,6 +297,7 @@ _FINDERS: dict[str, Callable[[fx.GraphModule], list[Channels]]] = {
     "out": find_branch_ends,
     "inp": find_branch_inputs,
     "concat": find_concatenations,
+    "growth": find_growths,
 }
 
 

@@ -21,10 +21,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from sluicegate.errors import InputError
+from sluicegate.noise import draw_uniform
 
 Scheduled = float | Callable[[float], float]
 """A number, or a schedule: training progress in [0, 1] -> number."""
@@ -193,18 +193,6 @@ class TopK(Estimator):
 
     def factor(self, logits: Tensor, is_open: Tensor) -> Tensor:
         return is_open * logits if self.boost else is_open
-
-
-def draw_uniform(like: Tensor) -> Tensor:
-    """U(0, 1) shaped like `like` [N, G], never exactly 0 or 1.
-
-    On R processes each draws for the global batch and keeps rows [rank::R]: with equal seeds (Lightning's default) the
-    processes would otherwise share their noise, and a run on R processes would differ from a run on one.
-    """
-    world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
-    noise = torch.rand(like.shape[0] * world, *like.shape[1:], dtype=like.dtype, device=like.device)
-    tiny = torch.finfo(like.dtype).eps
-    return (noise[rank::world] if world > 1 else noise).clamp_(tiny, 1 - tiny)
 
 
 def _logistic(like: Tensor) -> Tensor:

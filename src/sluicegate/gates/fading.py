@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from sluicegate.errors import InputError
-from sluicegate.gates.estimators import Estimator, Scheduled, draw_uniform
+from sluicegate.gates.estimators import Estimator, Scheduled
+from sluicegate.noise import draw_uniform
 
 
 class FadingNoise(Estimator):

@@ -8,3 +8,7 @@ from sluicegate.nets.cifar_resnet import PreactResNet as PreactResNet
 from sluicegate.nets.cifar_resnet import cifar_resnet as cifar_resnet
 from sluicegate.nets.cifar_resnet import common_names as common_names
 from sluicegate.nets.cifar_resnet import preact_resnet as preact_resnet
+from sluicegate.nets.densenet import DenseNetBC as DenseNetBC
+from sluicegate.nets.densenet import densenet_bc as densenet_bc
+from sluicegate.nets.shake_shake import ShakeShakeNet as ShakeShakeNet
+from sluicegate.nets.shake_shake import shake_shake as shake_shake

@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,16 +12,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from sluicegate.errors import InputError, one_line
-from sluicegate.nets.cifar_resnet import cifar_resnet, preact_resnet
-
-FORMS = "resnet<6n+2>, preact_resnet<9n+2>, torchvision:<model>, timm:<model>, <module>:<function>"
+from sluicegate.nets.names import build_own
 
 
 def build_net(name: str, **options: Any) -> nn.Module:
     """The network that a name stands for.
 
     Args:
-        name: `resnet20`, `preact_resnet164` or any valid depth; `torchvision:resnet34`; `timm:resnet50`; or your own,
+        name: `resnet20`, `preact_resnet164` or any valid depth; `se_resnet20`, `resnet20_x10`, `densenet_bc100_k12`,
+            `shake_shake26_2x96d` (names.py); `torchvision:resnet34`; `timm:resnet50`; or your own,
             `package.module:function`, importable or found from the working folder.
         options: what the network's function takes (`classes`, `width`, ...); for a torchvision or timm model
             that library's own, with `classes` for `num_classes`. Of what a data set demands (`classes`,
@@ -36,7 +34,7 @@ def build_net(name: str, **options: Any) -> nn.Module:
         return _LIBRARIES[library](model, **_library_options(options))
     if library:
         return _build_foreign(name, library, model, options)
-    return _build_own(name, options)
+    return build_own(name, options)
 
 
 def load_library_weights(net: nn.Module, name: str, whole: bool = False) -> None:
@@ -115,21 +113,6 @@ def _working_folder() -> Iterator[None]:
         yield
     finally:
         sys.path.remove(os.getcwd())
-
-
-def _build_own(name: str, options: dict[str, Any]) -> nn.Module:
-    match = re.fullmatch(r"(preact_)?resnet(\d+)", name)
-    if match is None:
-        raise InputError(f"net: {name!r} is not a network; known forms: {FORMS}")
-    make: Callable[..., nn.Module] = preact_resnet if match[1] else cifar_resnet
-    known = list(inspect.signature(make).parameters)[1:]
-    for option in options:
-        if option not in known:
-            raise InputError(f"net: {name} has no option {option!r}; known: {', '.join(known)}")
-    try:
-        return make(int(match[2]), **options)
-    except InputError as error:
-        raise InputError(f"net: {name}: {error} (known forms: {FORMS})") from error
 
 
 def _torchvision(model: str, **options: Any) -> nn.Module:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sluicegate.errors import InputError
 from sluicegate.gates import GateRecords, SiteKind
-from sluicegate.gates.estimators import draw_uniform
+from sluicegate.noise import draw_uniform
 from sluicegate.objectives.distributions import Beta, Distribution
 from sluicegate.objectives.objective import Objective, gather_batch
 from sluicegate.objectives.reduction import Reduction, checked_reduction, records_of, reduce_gates

@@ -8,6 +8,7 @@ import torch
 from torch import fx, nn
 
 from sluicegate.graph import is_constant, shape
+from sluicegate.nets.shake_shake import ShakeShake
 from sluicegate.ops.channel_affine import by_constant
 from sluicegate.ops.frame.layout import channel_count
 from sluicegate.ops.frame.links import Link, each
@@ -30,6 +31,10 @@ def _function(node: fx.Node, input: Any, other: Any, *, alpha: float = 1) -> Cal
     return Call("add", (nodes[0], nodes[1])) if same_sides(*nodes) and shape(nodes[0]) == shape(node) else None
 
 
+def _module(node: fx.Node, module: nn.Module, first: Any, second: Any) -> Call | None:
+    return _function(node, first, second)
+
+
 def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:
     return (each(channel_count(node)),) * len(call.inputs)
 
@@ -50,6 +55,7 @@ ROOM = Room(
     "add",
     functions=dict.fromkeys((operator.add, operator.iadd, torch.add), _function),
     methods=dict.fromkeys(("add", "add_"), _function),
+    modules={ShakeShake: _module},  # in training its summands have random factors, 1 on average
     links=_links,
     zeros="each",
     map="any",

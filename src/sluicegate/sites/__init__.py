@@ -8,6 +8,7 @@ from sluicegate.sites.channels import find_branch_ends as find_branch_ends
 from sluicegate.sites.channels import find_branch_inputs as find_branch_inputs
 from sluicegate.sites.channels import find_channels as find_channels
 from sluicegate.sites.channels import find_concatenations as find_concatenations
+from sluicegate.sites.channels import find_growths as find_growths
 from sluicegate.sites.named import channels_at as channels_at
 from sluicegate.sites.places import Channels as Channels
 from sluicegate.sites.places import Place as Place

@@ -2,11 +2,11 @@
 
 A residual branch hangs between a fork and a sum: the fork is the sum's immediate dominator (the last value that
 everything it adds depends on), the branch is one of the summands, and nobody outside looks into it. Of the summands the
-one with the fewest layers is the shortcut; each that has more is a branch: two of x + f(x) + g(x), however long they
-are.
+one with the fewest layers in a row, and of such the one with the fewest layers, is the shortcut; each that has more is
+a branch: two of x + f(x) + g(x), however long they are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -70,16 +70,24 @@ class _Sums:
         return once and self.dominators[total] is self.dominators[node]
 
     def branches_of(self, total: fx.Node) -> Iterator[Branch]:
-        """The summands that have more layers than the one that has the fewest."""
+        """The summands that have more layers, in a row or in all, than the one that has the fewest."""
         fork = self.dominators[total]
         if fork is None:
             return
         sides = [(end, addition, between(fork, end)) for end, addition in self._summands(total)]
-        layers = [sum(map(is_layer, nodes)) for _, _, nodes in sides]
+        layers = [(self._in_a_row(nodes), sum(map(is_layer, nodes))) for _, _, nodes in sides]
         for (end, addition, nodes), count in zip(sides, layers, strict=True):
             closed = all(user in nodes or (n is end and user is addition) for n in nodes for user in n.users)
             if count > min(layers) and closed:
                 yield Branch("", fork, end, addition, tuple(sorted(nodes, key=self.order.__getitem__)))
+
+    def _in_a_row(self, nodes: Collection[fx.Node]) -> int:
+        """The most layers on a way through these nodes."""
+        found: dict[fx.Node, int] = {}
+        for node in sorted(nodes, key=self.order.__getitem__):
+            before = max((found.get(x, 0) for x in node.all_input_nodes), default=0)
+            found[node] = before + is_layer(node)
+        return max(found.values(), default=0)
 
     def _summands(self, total: fx.Node) -> list[tuple[fx.Node, fx.Node]]:
         """What a sum of sums adds, each with the addition that it goes into."""

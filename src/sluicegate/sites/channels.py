@@ -1,4 +1,4 @@
-"""The sites of a network, by kind: between layers, at the ends of branches, before them, on concatenations."""
+"""The sites of a network, by kind: between layers, at the ends of branches, before them, on and in concatenations."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
@@ -76,8 +76,38 @@ def find_branch_inputs(graph_module: fx.GraphModule) -> list[Channels]:
 
 
 def find_concatenations(graph_module: fx.GraphModule) -> list[Channels]:
-    """Every concatenation whose channels may be gated as one, in order of execution (GaterNet's on Inception-v4)."""
-    return list(_concatenations(Places(graph_module)))
+    """Every concatenation whose channels may be gated as one, in order of execution (GaterNet's on Inception-v4).
+
+    One that is only part of a larger one has no gates of its own.
+    """
+    places = Places(graph_module)
+    return [c for c in _concatenations(places) if {kind_of(r) for r in places.readers.get(c.value, [])} != {"concat"}]
+
+
+def find_growths(graph_module: fx.GraphModule) -> list[Channels]:
+    """What each dense layer but the first of its block adds to a concatenation, in order of execution (GaterNet's on
+    DenseNet); closed, it saves outputs alone, since a norm stands before the next layers.
+
+    Such a layer reads a concatenation, and its channels come beside that or beside what that is made of.
+    """
+    places = Places(graph_module)
+    layer_of = {place.chain[-1]: layer for layer, place in places.all.items()}
+    found: dict[str, Channels] = {}
+    for concat in places.graph.nodes:
+        for added in inputs_of(concat) if kind_of(concat) == "concat" else ():
+            read = _concatenation_before(added)
+            others = {x for x in inputs_of(concat) if x is not added}
+            if added in layer_of and read is not None and others and others <= {read, *inputs_of(read)}:
+                name = name_of(layer_of[added])
+                found.setdefault(name, Channels(name, layer_of[added], added, None, fork=read))
+    return list(found.values())
+
+
+def _concatenation_before(node: fx.Node) -> fx.Node | None:
+    """The concatenation of several values of which a node is made, one value at a time."""
+    while len(inputs := inputs_of(node)) == 1:
+        (node,) = inputs
+    return node if kind_of(node) == "concat" else None
 
 
 def _concatenations(places: Places) -> Iterator[Channels]:
