@@ -70,8 +70,9 @@ class Benchmark:
     def __init__(self, scratch: Path) -> None:
         folder = find_pretrained(NAME)
         data = read_run_recipe(folder).data
-        self.train, self.test = load_split(data, "train", None).plain(), load_split(data, "test", None)
-        self.gated = sg.load_pretrained(NAME).eval()
+        train, test, gated = load_split(data, "train", None), load_split(data, "test", None), sg.load_pretrained(NAME)
+        assert isinstance(train, ImageSet) and isinstance(test, ImageSet) and isinstance(gated, sg.GatedModel)
+        self.train, self.test, self.gated = train.plain(), test, gated.eval()
         self.scratch = scratch
         self.full = export_net(self.gated, self.test, scratch / "gated.sluice")
         self.rates, self.counts = self._rates()
@@ -118,7 +119,7 @@ class Benchmark:
         found["plain"] = (without_gates(self.gated, rounded, outputs), rounded)
         sessions = {name: Session(self._file(name, net), threads=1) for name, (net, _) in found.items()}
         dense = {"dense": Session(plain_program(load_program(self.full)), threads=1)}
-        test = self.test.subset(np.flatnonzero(np.isin(self.test.labels.numpy(), numbers)))
+        test = self.test.subset(np.flatnonzero(np.isin(self.test.labels.numpy(), numbers)).tolist())
         ms = time_sessions(sessions | dense, self._pixels(test.subset(range(TIMED))))
         rows = [asdict(self._row(name, *found[name], sessions[name], test, numbers, ms[name])) for name in found]
         print(*rows, sep="\n", flush=True)

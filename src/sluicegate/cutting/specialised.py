@@ -87,7 +87,9 @@ def used_only_by(rates: Mapping[str, np.ndarray], classes: Sequence[int], share:
     """
     inside = np.isin(np.arange(len(next(iter(rates.values())))), classes)
     rest = 1 - share
-    return {name: (rate[inside] > rest).any(0) & (rate[~inside] <= rest).all(0) for name, rate in rates.items()}
+    return {
+        name: np.asarray((rate[inside] > rest).any(0) & (rate[~inside] <= rest).all(0)) for name, rate in rates.items()
+    }
 
 
 def numbers_of(data: ImageSet, classes: Sequence[str | int]) -> list[int]:
