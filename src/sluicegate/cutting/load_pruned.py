@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 FORMAT = 1
+_OPERATORS = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "neg", "matmul", "getitem")
 
 
 def load_pruned(weights: str | Path) -> nn.Module:
@@ -67,8 +68,10 @@ def _graph(rows: list[dict[str, Any]]) -> fx.Graph:
     graph, made = fx.Graph(), {}
     for row in rows:
         args, kwargs = _value(row["args"], made), _value(row["kwargs"], made)
-        target = _function(row["target"]) if row["op"] == "call_function" else row["target"]
-        if row["op"] == "call_method" and (target.startswith("_") or not hasattr(Tensor, target)):
+        target = row["target"]
+        if row["op"] == "call_function":
+            target = _function(target, args)
+        elif row["op"] == "call_method" and (target.startswith("_") or not hasattr(Tensor, target)):
             raise ValueError(f"description: {target!r} is no method of tensors")
         made[row["name"]] = graph.create_node(row["op"], target, args, kwargs, row["name"])
     return graph
@@ -104,14 +107,16 @@ def _layer_class(name: str) -> type[nn.Module]:
     return cls
 
 
-def _function(name: str) -> Any:
-    """A function by its full name: operator.add, torch.cat, torch.nn.functional.pad."""
+def _function(name: str, args: tuple[Any, ...]) -> Any:
+    """A function of values by its full name: operator.add, torch.cat, torch.nn.functional.pad."""
     module, _, short = name.rpartition(".")
-    if not short.startswith("_"):
-        if module == "operator" and hasattr(operator, short):
+    first = args[0] if args else None
+    of_values = isinstance(first[0] if isinstance(first, list | tuple) and first else first, fx.Node)
+    if of_values and not short.startswith("_"):
+        if module == "operator" and short in _OPERATORS:
             return getattr(operator, short)
         if module == "torch.nn.functional" and hasattr(F, short):
             return getattr(F, short)
         if module == "torch" and hasattr(torch.ops.aten, short) and hasattr(torch, short):
             return getattr(torch, short)
-    raise ValueError(f"description: {name!r} is no op of torch")
+    raise ValueError(f"description: {name!r} is no op of torch on values")

@@ -143,8 +143,8 @@ def _check(net: nn.Module, description: dict[str, Any], tensors: dict[str, Tenso
     try:
         with torch.no_grad():
             built, expected = build(description, tensors)(images), net(images.to(like.device)).cpu()
+            gap = float((built - expected).abs().max() / expected.abs().max().clamp_min(1e-6))
     except Exception as error:  # whatever torch says of a layer that the description got wrong
         raise InputError(f"net: it cannot be built from its description: {one_line(error)}") from error
-    gap = float((built - expected).abs().max() / expected.abs().max().clamp_min(1e-6))
     if not gap <= _TOLERANCE:
         raise InputError(f"net: built from its description it would be {gap:.2e} off; nothing is written")
