@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sluicegate.convert import GatedModel
 from sluicegate.costs import ALWAYS_CLOSED, BY_IMAGE, Settled
@@ -111,7 +112,7 @@ class _Surgery(Walk):
         self.graph.eliminate_dead_code()
         _forget_unused(network, self.buffers)
         for node in self.graph.nodes:
-            if _is_in_place(network, node) and not _alone(node.all_input_nodes[0]):
+            if _is_in_place(network, node) and not _alone(network, node.all_input_nodes[0]):
                 write_elsewhere(network, node)
         self.graph.lint()
         network.recompile()
@@ -151,7 +152,10 @@ class _Surgery(Walk):
             self.made[node] = Made(self.copy(node, {}), np.full(len(kept), True))
             return
         x, by_image = call.inputs[0], self.settled[site.name] == BY_IMAGE
-        factor = call.attributes["factor"]
+        constant, factor = self.made[x].constant, call.attributes["factor"]
+        if constant is not None and not by_image.any():
+            self.made[node] = Made(None, self.made[x].have, constant * torch.from_numpy(kept))
+            return
         new = self.with_channels(x, kept)
         if by_image.any() and site.kind == "layer":
             new = self.copy(node, {x: new, factor: self._part(factor)})
@@ -259,12 +263,13 @@ def _forget_unnamed(module: nn.Module, path: str, named: set[str]) -> None:
 
 
 _NEW = (operator.add, operator.mul, torch.cat, torch.index_select, torch.index_add)
+_LAYERS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear, _BatchNorm, nn.GroupNorm)
 
 
 def _is_in_place(network: nn.Module, node: fx.Node) -> bool:
     return bool(node.kwargs.get("inplace") or getattr(module_of(network, node), "inplace", False))
 
 
-def _alone(x: fx.Node) -> bool:
-    """Whether a value has one reader, and memory of its own."""
-    return len(x.users) == 1 and (x.op == "call_module" or x.target in _NEW)
+def _alone(network: nn.Module, x: fx.Node) -> bool:
+    """Whether a value has one reader, and memory of its own for certain."""
+    return len(x.users) == 1 and (x.target in _NEW or isinstance(module_of(network, x), _LAYERS))

@@ -22,7 +22,7 @@ from torch import Tensor, fx, nn
 
 from sluicegate.costs import Settled, liveness
 from sluicegate.graph import call, is_constant, shape
-from sluicegate.ops import Call, channel_count, layout_of
+from sluicegate.ops import Call, channel_count, inputs_of, layout_of
 
 _OF_GRAPH = ("values", "call", "layout", "constant", "hands_on", "writes", "boosted")
 """What a node knows of its own graph, and is read anew."""
@@ -106,10 +106,15 @@ class Walk:
         """The path of the module that an old node calls, cut as `key` says; of one that is cut in two ways a second."""
         path = str(node.target)
         if (path, key) not in self._paths:
-            taken = sum(known == path for known, _ in self._paths)
-            self._paths[path, key] = f"{path}_{taken + 1}" if taken else path
+            is_second = any(known == path for known, _ in self._paths)
+            self._paths[path, key] = self._free(path) if is_second else path
             self.modules[self._paths[path, key]] = make()
         return self._paths[path, key]
+
+    def _free(self, path: str) -> str:
+        """A path that no module has."""
+        taken = {*self.modules, *(name for name, _ in self.network.named_modules())}
+        return next(name for i in range(2, len(taken) + 3) if (name := f"{path}_{i}") not in taken)
 
     def buffer(self, name: str, value: Tensor) -> fx.Node:
         """A node for a tensor that the network keeps."""
@@ -119,13 +124,19 @@ class Walk:
         self.buffers.append(free)
         return self.graph.get_attr(free)
 
+    def _name(self, x: fx.Node) -> str:
+        """A value's name, or that of what a mask acts on."""
+        while x in self.live.masks:
+            x = inputs_of(x)[0]
+        return x.name
+
     def numbers(self, x: fx.Node, wanted: np.ndarray) -> fx.Node:
         """A constant value as a node [1, C, 1, 1], which a sum spreads over images and pixels."""
         constant = self.made[x].constant
         assert constant is not None
         sides = [1] * len(shape(x))
         sides[dim_of(x)] = int(wanted.sum())
-        return self.buffer(f"{x.name}_constant", constant[torch.from_numpy(wanted)].reshape(sides).clone())
+        return self.buffer(f"{self._name(x)}_constant", constant[torch.from_numpy(wanted)].reshape(sides).clone())
 
     # The walk.
 
@@ -171,7 +182,7 @@ class Walk:
             cut = [slice(None)] * len(shape(x))
             cut[dim_of(x)] = slice(int(places[0]), int(places[-1]) + 1)
             return self.graph.call_function(operator.getitem, (source, tuple(cut)))
-        index = self.buffer(f"{x.name}_kept", torch.from_numpy(places).long())
+        index = self.buffer(f"{self._name(x)}_kept", torch.from_numpy(places).long())
         return self.graph.call_function(torch.index_select, (source, dim_of(x), index))
 
     def _spread(self, x: fx.Node, wanted: np.ndarray) -> fx.Node:
