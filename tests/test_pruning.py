@@ -88,7 +88,7 @@ def test_plain_files_are_built_without_sluicegate(capsys, run: Path, tmp_path: P
 
 
 def test_the_engine_runs_what_is_left(capsys, run: Path, tmp_path: Path) -> None:
-    file = tmp_path / "pruned.sluice"
+    file = tmp_path / "new" / "pruned.sluice"
     gated = _gated(run)
     tell_images_apart(gated)
     with torch.no_grad():

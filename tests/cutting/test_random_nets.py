@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import sluicegate as sg
 from sluicegate.costs import BY_IMAGE
 from sluicegate.cutting import settled_gates
+from sluicegate.lowering import lower, verify_lowered
 
 SEEDS = st.integers(0, 2**20)
 
@@ -82,6 +83,15 @@ def test_copies_and_pickles(case: str) -> None:
             expected = net(x)
             _same(pickle.loads(pickle.dumps(net))(x), expected)
             _same(copy.deepcopy(net)(x), expected)
+
+
+@pytest.mark.parametrize("case", ["channels", "kept open", "joint"])
+def test_the_engine_runs_what_is_left(case: str) -> None:
+    """Outputs, decisions and MACs of the engine are those of torch, with gates on some channels of a value alone."""
+    x = _images(0, 4)
+    gated = next(net for net in map(partial(_gated, case), range(20)) if _conditional(net, x))
+    smaller = sg.prune_settled(gated, x)
+    verify_lowered(smaller, lower(smaller), x)
 
 
 def _gated(case: str, seed: int) -> sg.GatedModel:
