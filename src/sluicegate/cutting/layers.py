@@ -26,7 +26,8 @@ def groups_left(read: np.ndarray, made: np.ndarray, groups: int) -> Groups:
     A group without outputs goes. Of the others each keeps as many channels as the largest, since torch knows no groups
     of several sizes: they are filled up with channels that are not needed.
     """
-    by_group = [(np.flatnonzero(r), np.flatnonzero(m)) for r, m in zip(_cut(read, groups), _cut(made, groups))]  # noqa: B905
+    sides = zip(_cut(read, groups), _cut(made, groups), strict=True)
+    by_group = [(np.flatnonzero(ins), np.flatnonzero(outs)) for ins, outs in sides]
     left = [i for i, (_, outs) in enumerate(by_group) if len(outs)]
     sizes = [max(1, max(len(by_group[i][side]) for i in left)) for side in (0, 1)]
     inputs = [_filled(read, groups, i, sizes[0]) for i in left]

@@ -56,8 +56,10 @@ def _layer_of_channels(kind: type[nn.Module], sliced: Callable[..., nn.Module]) 
 
     def rule(walk: Walk, node: fx.Node, call: Call, kept: np.ndarray) -> Made | None:
         (x,), layer = call.inputs, module_of(walk.network, node)
-        if not isinstance(layer, kind) or (isinstance(layer, nn.PReLU) and layer.num_parameters == 1):
-            return None if not isinstance(layer, nn.PReLU) else _each(walk, node, call, kept)
+        if isinstance(layer, nn.PReLU) and layer.num_parameters == 1:
+            return _each(walk, node, call, kept)
+        if not isinstance(layer, kind):
+            return None
         target = walk.place(node, kept.tobytes(), lambda: sliced(layer, kept))
         return Made(walk.copy(node, {x: walk.with_channels(x, kept)}, target), kept)
 
