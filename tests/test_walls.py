@@ -25,12 +25,12 @@ TIERS = (
     {"sites"},
     {"costs"},
     {"objectives", "convert"},
-    {"methods", "lowering", "analysis"},
+    {"methods", "lowering", "analysis", "cutting"},
     {"train"},
     {"recipes", "models"},
     {"bench"},
     {"tables"},
-    {"tuning", "surveying", "evaluating"},
+    {"tuning", "surveying", "evaluating", "pruning"},
     {"cli"},
     {"__init__", "__main__"},  # the package's front: public names and `python -m sluicegate`
 )

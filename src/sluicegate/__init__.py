@@ -14,6 +14,9 @@ from sluicegate.convert import gate_model as gate_model
 from sluicegate.convert import survey as survey
 from sluicegate.costs import LatencyModel as LatencyModel
 from sluicegate.costs import MacModel as MacModel
+from sluicegate.cutting import prune as prune
+from sluicegate.cutting import prune_settled as prune_settled
+from sluicegate.cutting import specialise as specialise
 from sluicegate.errors import InputError as InputError
 from sluicegate.errors import RunError as RunError
 from sluicegate.gates import AlwaysOn as AlwaysOn

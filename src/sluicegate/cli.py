@@ -14,7 +14,7 @@ from pathlib import Path
 
 import jsonargparse
 
-from sluicegate import evaluating, surveying, tuning
+from sluicegate import evaluating, pruning, surveying, tuning
 from sluicegate.analysis import save_frontier
 from sluicegate.bench import DENSE, GATED, as_file, came_from, compare, predicted, save_latency_table, what_to_time
 from sluicegate.errors import InputError
@@ -154,6 +154,7 @@ _VERBS: dict[str, Callable[[jsonargparse.Namespace], int | None]] = {
     "finetune": tuning.finetune,
     "sweep": tuning.sweep,
     "evaluate": evaluating.evaluate,
+    "prune": pruning.prune,
     "export": export,
     "release": release,
     "predict": predict,
@@ -249,6 +250,7 @@ _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "finetune": tuning.finetune_arguments,
     "sweep": tuning.sweep_arguments,
     "evaluate": evaluating.evaluate_arguments,
+    "prune": pruning.prune_arguments,
     "export": _export_arguments,
     "release": _release_arguments,
     "predict": prediction.add_arguments,

@@ -50,6 +50,11 @@ class GatedModel(nn.Module):
         self._run = FusedForward(network)
 
     @property
+    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each input; the first dimension, the number of images, is free."""
+        return self._input_shapes
+
+    @property
     def gates(self) -> dict[str, Gate]:
         """The gates by name."""
         gates = cast(nn.ModuleDict, self.network.gates)

@@ -9,7 +9,8 @@ Legend: C channels, G gates of a site. A flag is one gate's decision; all channe
     unless   of which exit an op is the classifier, which runs where that gate is closed
     deciding whether nothing but gates looks at a value               (backward: heads, a gater network's values)
 
-Costs and lowering both ask here, so what is counted is what is skipped.
+Costs and lowering both ask here, so what is counted is what is skipped. Pruning asks, too, with the gates that do the
+same for every image (`settled`): all that are closed share one flag more, `FlagNumbers.closed`.
 """
 
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import fx
 
+from sluicegate.costs.flags import ALWAYS_CLOSED, BY_IMAGE, FlagNumbers, Settled
 from sluicegate.gates import Gate, GateSite
 from sluicegate.graph import module_of
 from sluicegate.ops import Call, call_of, channel_count, inputs_of, kind_of, room_of, zeros_of
@@ -24,33 +26,6 @@ from sluicegate.ops.frame.links import OPEN, UNREAD, Flags, agreed
 
 NOTHING: frozenset[str] = frozenset()
 _ACTS_OF_GATES = ("select", "layer_mask", "exit")
-
-
-@dataclass(frozen=True)
-class FlagNumbers:
-    """The numbers of all channel sites' flags: those of one site follow each other."""
-
-    first: dict[str, int]
-    gates: dict[str, int]
-
-    def of_site(self, site: str, channels: int) -> Flags:
-        """[C]: the flag that closes each channel of a value that the site masks."""
-        gates = self.gates[site]
-        return np.repeat(np.arange(gates) + self.first[site], channels // gates)
-
-    def sites_of(self, flags: Flags) -> list[str]:
-        """The sites that have a flag among these, in order."""
-        names, firsts = list(self.first), np.array([*self.first.values()], int)
-        return [names[i] for i in np.unique(np.searchsorted(firsts, flags[flags >= 0], side="right") - 1)]
-
-    def pairs_of(self, flags: Flags) -> list[tuple[str, int] | None]:
-        """For each flag its site, and the gate's place in it; None for OPEN."""
-        names, firsts = list(self.first), np.array([*self.first.values()])
-        places = np.searchsorted(firsts, flags, side="right") - 1
-        return [
-            (names[p], f - int(firsts[p])) if f >= 0 else None
-            for p, f in zip(places.tolist(), flags.tolist(), strict=True)
-        ]
 
 
 @dataclass(frozen=True)
@@ -77,11 +52,15 @@ class Liveness:
         return self.maps.get(node, np.full(channel_count(node), OPEN))
 
 
-def liveness(graph_module: fx.GraphModule) -> Liveness:
-    """Walk a gated graph (or a plain one, where every answer is empty)."""
+def liveness(graph_module: fx.GraphModule, settled: Settled | None = None) -> Liveness:
+    """Walk a gated graph (or a plain one, where every answer is empty).
+
+    Args:
+        settled: what gates do for every image, of all sites; heads of those that do are then read by nobody.
+    """
     masks = {n: _site(graph_module, n) for n in graph_module.graph.nodes if kind_of(n) in _ACTS_OF_GATES}
     numbers = _numbers(masks)
-    walk = _Channels(graph_module, masks, numbers)
+    walk = _Channels(graph_module, masks, numbers, settled)
     exits = {inputs_of(n)[0]: site for n, site in masks.items() if site.kind == "exit"}
     deciding = _deciding(graph_module)
     when, sites_when = _when(graph_module, masks, deciding)
@@ -135,20 +114,32 @@ def _decider(graph_module: fx.GraphModule, node: fx.Node) -> Gate | None:
 class _Channels:
     """The two walks over channels."""
 
-    def __init__(self, graph_module: fx.GraphModule, masks: dict[fx.Node, GateSite], numbers: FlagNumbers) -> None:
+    def __init__(
+        self,
+        graph_module: fx.GraphModule,
+        masks: dict[fx.Node, GateSite],
+        numbers: FlagNumbers,
+        settled: Settled | None,
+    ) -> None:
         graph = graph_module.graph
+        self.graph_module, self.numbers, self.settled = graph_module, numbers, settled
         self.nodes = [node for node in graph.nodes if node.op != "output"]
         self.order = {node: i for i, node in enumerate(graph.nodes)}
         decided = {name: self.order[gate] for name, gate in _gate_of(graph_module).items()}
-        self.decided = np.repeat([decided[site] for site in numbers.first], [*numbers.gates.values()]).astype(int)
-        self.own = {
-            node: numbers.of_site(site.name, channel_count(node))
-            for node, site in masks.items()
-            if site.kind == "channel"
-        }
+        of_flags = np.repeat([decided[site] for site in numbers.first], [*numbers.gates.values()]).astype(int)
+        self.decided = np.append(of_flags, -1)  # what is closed for good has been from the start
+        self.own = {node: flags for node, site in masks.items() if (flags := self._own(node, site)) is not None}
         self.readers = _readers(graph)
         self.zero = self._zero() if self.own else {}
         self.unread = self._unread() if self.own else {}
+
+    def _own(self, mask: fx.Node, site: GateSite) -> Flags | None:
+        """The flags that a mask itself brings in."""
+        if site.kind == "channel":
+            flags = self.numbers.of_mask(site.name, mask)
+            return flags if self.settled is None else self.numbers.once_settled(flags, self.settled)
+        skipped = self.settled is not None and site.kind == "layer" and self.settled[site.name][0] == ALWAYS_CLOSED
+        return np.full(channel_count(mask), self.numbers.closed) if skipped else None
 
     def maps(self) -> dict[fx.Node, Flags]:
         """The channel map of every value that lacks channels."""
@@ -166,8 +157,8 @@ class _Channels:
             return everything
         zero, unread = self.zero.get(node, everything), self._known_unread(node)
         if room.map == "any":
-            return np.where(unread != OPEN, unread, zero)
-        flags = np.where(zero != OPEN, zero, unread)
+            return self._first([unread, zero], len(unread))
+        flags = self._first([zero, unread], len(zero))
         links = room.links(node, call)
         pushed = agreed([link.push(link.pull(flags)) for link in links], len(flags))
         return np.where(pushed == flags, flags, OPEN)
@@ -189,7 +180,7 @@ class _Channels:
                 if zeros != "never":
                     pushed = self._pushed(node, call, found)
                     channels = channel_count(node)
-                    flags = agreed(pushed, channels) if zeros == "each" else _first_closed(pushed, channels)
+                    flags = agreed(pushed, channels) if zeros == "each" else self._first(pushed, channels)
                     found[node] = np.where(flags == UNREAD, OPEN, flags)
         return found
 
@@ -215,6 +206,8 @@ class _Channels:
     def _opinion(self, reader: fx.Node, place: int, unread: dict[fx.Node, Flags]) -> Flags | None:
         """What one reader says of the channels of its input at `place`, where a slice reads some alone, if known."""
         call, room = call_of(reader), room_of(reader)
+        if gate := _decider(self.graph_module, reader):
+            return None if self.settled is None else self._asked(gate, place)
         if call is None or room is None or room.links is None:
             return None
         if reader in self.own:
@@ -222,16 +215,20 @@ class _Channels:
         flags = unread.get(reader, np.full(channel_count(reader), OPEN))
         if room.zeros == "product":
             others = [flags for i, flags in enumerate(self._pushed(reader, call, self.zero)) if i != place]
-            flags = _first_closed([flags, *others], channel_count(reader))
+            flags = self._first([flags, *others], channel_count(reader))
         return room.links(reader, call)[place].pull(flags)
 
+    def _asked(self, gate: Gate, place: int) -> Flags:
+        """[G]: what is said of gates that have settled is read by nobody."""
+        assert self.settled is not None
+        return np.where(self.settled[gate.sites[place].name] == BY_IMAGE, OPEN, self.numbers.closed)
 
-def _first_closed(several: list[Flags], channels: int) -> Flags:
-    """[C]: the first flag that is named for each channel."""
-    found = np.full(channels, OPEN)
-    for flags in several:
-        found = np.where((found == OPEN) & (flags >= 0), flags, found)
-    return found
+    def _first(self, several: list[Flags], channels: int) -> Flags:
+        """[C]: the first flag that is named for each channel, before others that of what is closed for good."""
+        found = np.full(channels, OPEN)
+        for flags in several:
+            found = np.where((flags >= 0) & ((found == OPEN) | (flags == self.numbers.closed)), flags, found)
+        return found
 
 
 def _readers(graph: fx.Graph) -> dict[fx.Node, list[tuple[fx.Node, int]]]:

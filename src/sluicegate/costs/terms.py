@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from sluicegate.costs.liveness import NOTHING, FlagNumbers, Liveness, liveness
+from sluicegate.costs.flags import FlagNumbers
+from sluicegate.costs.liveness import NOTHING, Liveness, liveness
 from sluicegate.costs.unknown import work_of_unknown
 from sluicegate.errors import InputError
 from sluicegate.graph import copies, label, path_of

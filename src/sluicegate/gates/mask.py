@@ -14,6 +14,7 @@ or kept, a mask alone costs more than a ReLU.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,9 +23,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def mask_channels(x: Tensor, factor: Tensor, dim: int = 1) -> Tensor:
+def mask_channels(x: Tensor, factor: Tensor, dim: int = 1, gates: Sequence[int] = ()) -> Tensor:
     """x [N, C, H, W] and factor [N, G] -> x with the channels of closed gates zero; a gate switches C / G adjacent
-    ones. `dim` says which side of x its channels are."""
+    ones, or those for which `gates` [C] names it, where -1 stands for a channel without a gate. `dim` says which side
+    of x its channels are."""
+    if gates:
+        factor = F.pad(factor, (0, 1), value=1.0)[:, list(gates)]  # [N, C]
     if dim == 1:
         return _masked(_Product, x, factor.to(x.dtype))
     return x * _spread_along(factor.to(x.dtype), x, dim)

@@ -13,6 +13,7 @@ from sluicegate.graph.leaves import is_hooked as is_hooked
 from sluicegate.graph.leaves import own_methods as own_methods
 from sluicegate.graph.leaves import standard_type as standard_type
 from sluicegate.graph.nodes import IMAGES as IMAGES
+from sluicegate.graph.nodes import call as call
 from sluicegate.graph.nodes import constant_value as constant_value
 from sluicegate.graph.nodes import copies as copies
 from sluicegate.graph.nodes import example_of as example_of

@@ -1,6 +1,7 @@
 """What is known of each op, one room an op, and the reading of a network by them."""
 
 from sluicegate.ops.activation import activation_module as activation_module
+from sluicegate.ops.frame.inplace import write_elsewhere as write_elsewhere
 from sluicegate.ops.frame.layout import PLANE as PLANE
 from sluicegate.ops.frame.layout import VECTOR as VECTOR
 from sluicegate.ops.frame.layout import Layout as Layout

@@ -1,4 +1,7 @@
-"""More pixels around a plane: a constant, its reflection, its edge, or its other side."""
+"""More pixels around a plane: a constant, its reflection, its edge, or its other side.
+
+More channels of zeros are `subsample`.
+"""
 
 import math
 from collections.abc import Sequence
@@ -22,6 +25,15 @@ def _function(
     node: fx.Node, input: fx.Node, pad: Sequence[int], mode: str = "constant", value: Any = None
 ) -> Call | None:
     sides = [*pad, *(0,) * (4 - len(pad))]
+    if (
+        is_plane(input)
+        and len(sides) == 6
+        and not any(sides[:4])
+        and min(sides) >= 0
+        and mode == "constant"
+        and not value
+    ):
+        return Call("subsample", (input,), {"stride": 1, "before": sides[4], "after": sides[5]})
     if not is_plane(input) or any(sides[4:]) or min(sides) < 0:
         return None
     if not any(sides):

@@ -1,5 +1,6 @@
-"""A mask: channels of closed gates become zero."""
+"""A mask: channels of closed gates become zero. `gates` says which gate each channel has, -1 for none."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import fx
@@ -10,8 +11,8 @@ from sluicegate.ops.frame.links import Link, each
 from sluicegate.ops.frame.room import Call, Room
 
 
-def _function(node: fx.Node, x: fx.Node, factor: fx.Node, dim: int = 1) -> Call:
-    return Call("select", (x,), {"factor": factor})
+def _function(node: fx.Node, x: fx.Node, factor: fx.Node, dim: int = 1, gates: Sequence[int] = ()) -> Call:
+    return Call("select", (x,), {"factor": factor, "gates": tuple(gates)})
 
 
 def _links(node: fx.Node, call: Call) -> tuple[Link, ...]:

@@ -9,7 +9,6 @@ memory.
 import copy
 import operator
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -133,17 +132,20 @@ def _purify(graph_module: fx.GraphModule, node: fx.Node) -> None:
     """Let a node make a new value; where nobody else reads the operand, its memory may serve."""
     operand = node.args[0] if node.args else node.kwargs["input"]
     alone = isinstance(operand, fx.Node) and len(operand.users) == 1
-    if node.op == "call_module":
-        if not alone:
-            _set_aside(graph_module, str(node.target))
-    elif node.op == "call_method":
+    if node.op == "call_method":
         node.target = str(node.target)[:-1]
     elif node.target in _FUNCTIONS:
         node.target = _FUNCTIONS[node.target]  # type: ignore[index]
     elif not alone:
-        kwargs: dict[str, Any] = dict(node.kwargs)
-        kwargs["inplace"] = False
-        node.kwargs = kwargs
+        write_elsewhere(graph_module, node)
+
+
+def write_elsewhere(graph_module: fx.GraphModule, node: fx.Node) -> None:
+    """Let a module or function with the option `inplace` make a new value."""
+    if node.op == "call_module":
+        _set_aside(graph_module, str(node.target))
+    else:
+        node.kwargs = {**node.kwargs, "inplace": False}
 
 
 def _set_aside(graph_module: fx.GraphModule, path: str) -> None:
