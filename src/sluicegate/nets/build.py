@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -14,16 +15,17 @@ from torch import Tensor, nn
 
 from sluicegate.errors import InputError, one_line
 from sluicegate.nets.cifar_resnet import cifar_resnet, preact_resnet
+from sluicegate.nets.pspnet import PSPNet
 
-FORMS = "resnet<6n+2>, preact_resnet<9n+2>, torchvision:<model>, timm:<model>, <module>:<function>"
+FORMS = "resnet<6n+2>, preact_resnet<9n+2>, pspnet, torchvision:<model>, timm:<model>, <module>:<function>"
 
 
 def build_net(name: str, **options: Any) -> nn.Module:
     """The network that a name stands for.
 
     Args:
-        name: `resnet20`, `preact_resnet164` or any valid depth; `torchvision:resnet34`; `timm:resnet50`; or your own,
-            `package.module:function`, importable or found from the working folder.
+        name: `resnet20`, `preact_resnet164` or any valid depth; `pspnet`; `torchvision:resnet34`; `timm:resnet50`; or
+            your own, `package.module:function`, importable or found from the working folder.
         options: what the network's function takes (`classes`, `width`, ...); for a torchvision or timm model
             that library's own, with `classes` for `num_classes`. Of what a data set demands (`classes`,
             `in_channels`) your own function gets what it has a parameter for.
@@ -34,13 +36,44 @@ def build_net(name: str, **options: Any) -> nn.Module:
     library, _, model = name.rpartition(":")
     if library in _LIBRARIES:
         return _LIBRARIES[library](model, **_library_options(options))
+    if name == "pspnet":
+        return _with_known(name, pspnet, options)
     if library:
         return _build_foreign(name, library, model, options)
     return _build_own(name, options)
 
 
+def pspnet(
+    backbone: str = "torchvision:resnet50",
+    classes: int = 19,
+    in_channels: int = 3,
+    output_stride: int = 8,
+    width: int | None = None,
+    backbone_options: dict[str, Any] | None = None,
+) -> PSPNet:
+    """A `PSPNet` over a network by name.
+
+    Args:
+        backbone: a ResNet of torchvision or timm, as `build_net` takes it.
+        classes, output_stride, width: see `PSPNet`.
+        in_channels: of the images; timm's networks take other numbers than 3.
+        backbone_options: what the backbone's function takes.
+
+    Raises:
+        InputError: as `build_net` and `PSPNet`.
+
+    Example:
+        >>> pspnet("timm:resnet18", classes=11, backbone_options={"channels": [32, 64, 128, 256]})
+    """
+    demanded = {} if in_channels == 3 else {"in_chans": in_channels}
+    net = PSPNet(build_net(backbone, **demanded, **(backbone_options or {})), classes, output_stride, width)
+    net.backbone_name = backbone
+    return net
+
+
 def load_library_weights(net: nn.Module, name: str, whole: bool = False) -> None:
-    """Fill a torchvision or timm network with its library's own weights, except a last layer of other classes.
+    """Fill a torchvision or timm network with its library's own weights, except a last layer of other classes; of a
+    PSPNet its backbone.
 
     Args:
         net: the network, as `build_net` made it.
@@ -50,6 +83,12 @@ def load_library_weights(net: nn.Module, name: str, whole: bool = False) -> None
     Raises:
         InputError: another kind of network, or the library has no weights for it or cannot get them.
     """
+    if isinstance(net, PSPNet):
+        if whole:
+            raise InputError(
+                f"net.weights: {name!r} has pretrained weights in its backbone alone, and can teach nothing"
+            )
+        return load_library_weights(net.backbone, net.backbone_name)
     library, _, model = name.rpartition(":")
     if library not in _LIBRARIES:
         raise InputError(f"net.weights: 'pretrained' is for torchvision and timm networks; {name!r} needs a file")
@@ -122,14 +161,22 @@ def _build_own(name: str, options: dict[str, Any]) -> nn.Module:
     if match is None:
         raise InputError(f"net: {name!r} is not a network; known forms: {FORMS}")
     make: Callable[..., nn.Module] = preact_resnet if match[1] else cifar_resnet
-    known = list(inspect.signature(make).parameters)[1:]
+    try:
+        return _with_known(name, partial(make, int(match[2])), options)
+    except InputError as error:
+        raise InputError(f"{error} (known forms: {FORMS})") from error
+
+
+def _with_known(name: str, make: Callable[..., nn.Module], options: dict[str, Any]) -> nn.Module:
+    """What a function makes of options, all of which it must have."""
+    known = list(inspect.signature(make).parameters)
     for option in options:
         if option not in known:
             raise InputError(f"net: {name} has no option {option!r}; known: {', '.join(known)}")
     try:
-        return make(int(match[2]), **options)
+        return make(**options)
     except InputError as error:
-        raise InputError(f"net: {name}: {error} (known forms: {FORMS})") from error
+        raise InputError(f"net: {name}: {error}") from error
 
 
 def _torchvision(model: str, **options: Any) -> nn.Module:
