@@ -6,7 +6,7 @@ from PIL import Image
 from scene_folders import camvid_like, cityscapes_like
 
 from sluicegate.data.scenes import IGNORE, has_scenes, read_mask, read_scenes
-from sluicegate.errors import InputError, RunError
+from sluicegate.errors import InputError, RunError, SluicegateError
 
 
 def test_camvids_layout_is_read_in_the_order_of_names(tmp_path):
@@ -46,7 +46,7 @@ def test_a_set_of_scenes_is_told_by_its_folders(tmp_path):
     assert not has_scenes(tmp_path / "c")
 
 
-def refusal(tmp_path, kind=InputError):
+def refusal(tmp_path, kind: type[SluicegateError] = InputError):
     with pytest.raises(kind) as refused:
         read_scenes(tmp_path, "train")
     assert "\n" not in str(refused.value)

@@ -103,15 +103,15 @@ def test_libraries_resnets_are_backbones(library: str, name: str) -> None:
 def test_a_classifiers_weights_fill_the_backbone(tmp_path: Path) -> None:
     resnet, net = SmallResNet(), small()
     save_weights(resnet, tmp_path / "resnet.safetensors")
-    heads = net.head[0].weight.clone()
+    heads = net.get_parameter("head.0.weight").clone()
     load_weights(net, tmp_path / "resnet.safetensors")
     assert torch.equal(net.backbone.get_parameter("layer4.conv2.weight"), resnet.get_parameter("layer4.conv2.weight"))
-    assert torch.equal(net.head[0].weight, heads)
+    assert torch.equal(net.get_parameter("head.0.weight"), heads)
     save_weights(net, tmp_path / "whole.safetensors")
     again = PSPNet(SmallResNet(), 5)
     load_weights(again, tmp_path / "whole.safetensors")
     assert read_weights(tmp_path / "whole.safetensors").keys() == again.state_dict().keys()
-    assert torch.equal(again.head[0].weight, heads)
+    assert torch.equal(again.get_parameter("head.0.weight"), heads)
 
 
 def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
@@ -151,6 +151,6 @@ def test_what_makes_no_pspnet_is_refused(options: dict, message: str) -> None:
 
 def test_a_pool_in_a_dilated_stage_is_refused() -> None:
     resnet = SmallResNet()
-    resnet.layer4.shortcut = nn.Sequential(nn.AvgPool2d(2), resnet.layer4.shortcut)
+    resnet.get_submodule("layer4").add_module("shortcut", nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(8, 12, 1)))
     with pytest.raises(InputError, match=r"backbone: 'shortcut\.0' is a pool"):
         PSPNet(resnet, 5)

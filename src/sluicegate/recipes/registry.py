@@ -6,7 +6,17 @@ from pathlib import Path
 
 from sluicegate.analysis import Series
 from sluicegate.errors import InputError
-from sluicegate.recipes import batch_shaping, demo, dlcg, fbs, finetune, gaternet, skipnet, stochastic_gates
+from sluicegate.recipes import (
+    batch_shaping,
+    demo,
+    dlcg,
+    fbs,
+    finetune,
+    gaternet,
+    segmentation,
+    skipnet,
+    stochastic_gates,
+)
 from sluicegate.train.recipe import Recipe, read_recipe
 
 _PAPERS: dict[str, Callable[[], Series]] = {"dlcg": dlcg.table_1}
@@ -14,7 +24,7 @@ _PAPERS: dict[str, Callable[[], Series]] = {"dlcg": dlcg.table_1}
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
     """Name -> a function that makes the recipe, in the order of the papers."""
-    by_paper = (dlcg, batch_shaping, stochastic_gates, gaternet, fbs, skipnet, finetune, demo)
+    by_paper = (dlcg, batch_shaping, segmentation, stochastic_gates, gaternet, fbs, skipnet, finetune, demo)
     return {name: make for module in by_paper for name, make in module.recipes().items()}
 
 
