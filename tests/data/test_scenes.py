@@ -82,6 +82,26 @@ def test_a_folder_that_is_not_there_is_named(tmp_path, place):
     assert f"{str(tmp_path / place)!r} is not a folder" in refusal(tmp_path)
 
 
+def test_two_images_of_one_name_are_named(tmp_path):
+    folder = camvid_like(tmp_path)
+    Image.open(folder / "train" / "5.png").save(folder / "train" / "5.bmp")
+    assert "5.bmp and " in refusal(tmp_path) and "have one name, and so one mask" in refusal(tmp_path)
+
+
+def test_an_image_that_is_to_be_turned_is_named(tmp_path):
+    file = camvid_like(tmp_path) / "train" / "5.png"
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open(file).save(file, exif=exif)
+    assert f"{file} is to be turned by its EXIF orientation" in refusal(tmp_path, RunError)
+
+
+@pytest.mark.parametrize(("text", "message"), [("", "0 names"), ("a\nb\na", "3 names"), ("a\udcff", "is not text")])
+def test_classes_that_are_none_are_refused(tmp_path, text, message):
+    (camvid_like(tmp_path) / "classes.txt").write_bytes(text.encode(errors="surrogateescape"))
+    assert message in refusal(tmp_path)
+
+
 def test_a_damaged_image_is_named(tmp_path):
     file = camvid_like(tmp_path) / "train" / "5.png"
     file.write_bytes(file.read_bytes()[:20])

@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from sluicegate.data import ImageSet, load_scenes
 from sluicegate.errors import InputError
-from sluicegate.tasks import TASKS, Classification, Segmentation, answer, task_of
+from sluicegate.tasks import Classification, Segmentation, answer, task_named, task_of
 
 SCORES = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1])
@@ -40,7 +40,9 @@ def test_a_set_says_its_task_and_the_other_refuses_it(tmp_path):
         torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64), ("a",), (0.5,), (1,)
     )
     assert isinstance(task_of(scenes), Segmentation) and isinstance(task_of(images), Classification)
-    for name, fits, other in (("classification", images, scenes), ("segmentation", scenes, images)):
-        TASKS[name]().check(fits)
-        with pytest.raises(InputError, match=f"task.name: {name}, but .* must be "):
-            TASKS[name]().check(other)
+    for task, fits, other in ((Classification(), images, scenes), (Segmentation(), scenes, images)):
+        task.check(fits)
+        with pytest.raises(InputError, match=r"task\.name: .*, but .*; it must be "):
+            task.check(other)
+    assert isinstance(task_named("segmentation"), Segmentation)
+    assert isinstance(task_named("classification"), Classification)

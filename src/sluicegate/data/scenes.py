@@ -2,7 +2,7 @@
 
 | layout | files of the split `train` |
 |---|---|
-| CamVid's | `train/NAME.*` and `trainannot/NAME.png`; values are classes, those past the last class are void |
+| CamVid's | `train/NAME.*` and `trainannot/NAME.png`; values are classes, the one after the last and 255 are void |
 | Cityscapes' | `leftImg8bit/train/CITY/NAME_leftImg8bit.png`, `gtFine/train/CITY/NAME_gtFine_labelIds.png` |
 
 The split `test` is CamVid's `test`; Cityscapes publishes no labels of its test images, so it is `val` there. A folder
@@ -38,6 +38,7 @@ CITYSCAPES = {
 }
 """Label ids that are evaluated; 0 to 33 and 255, which is -1, are the known ones (labels.py of cityscapesScripts)."""
 
+_ORIENTATION = 0x0112  # the EXIF tag
 _CITYSCAPES_VOID = (*(label for label in range(34) if label not in CITYSCAPES), 255)
 
 
@@ -90,13 +91,18 @@ def read_scenes(folder: Path, split: str) -> Scenes:
 
 
 def size_of(file: Path) -> tuple[int, int]:
-    """H and W, of which only the header is read. RunError where it is no picture."""
+    """H and W, of which only the header is read. RunError where it is no picture, or one that is to be turned: whether
+    its mask is to be turned, too, nobody says."""
     try:
         with warnings.catch_warnings(), Image.open(file) as picture:
             warnings.simplefilter("ignore")
-            return picture.height, picture.width
+            turned = picture.getexif().get(_ORIENTATION, 1) > 1
+            sides = picture.height, picture.width
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise RunError(f"data: {file} is not a readable image ({one_line(error)})") from error
+    if turned:
+        raise RunError(f"data: {file} is to be turned by its EXIF orientation; save image and mask upright")
+    return sides
 
 
 def read_mask(file: Path, scenes: Scenes) -> np.ndarray:
@@ -122,11 +128,23 @@ def read_mask(file: Path, scenes: Scenes) -> np.ndarray:
 def _camvid(folder: Path, split: str) -> Scenes:
     masks = _by_stem(folder / f"{split}annot", {".png"})
     pairs = _paired(_by_stem(folder / split, IMAGE_SUFFIXES), masks, folder / f"{split}annot")
-    named = folder / "classes.txt"
-    classes = tuple(named.read_text(encoding="utf-8").split("\n")) if named.exists() else CAMVID
-    classes = tuple(name.strip() for name in classes if name.strip())
+    classes = _named_classes(folder / "classes.txt")
     ids = {value: value for value in range(len(classes))}
     return _scenes(str(folder / split), pairs, classes, ids, void=(len(classes), IGNORE))
+
+
+def _named_classes(file: Path) -> tuple[str, ...]:
+    """The names in a file, one a line; CamVid's own where there is none."""
+    if not file.exists():
+        return CAMVID
+    try:
+        names = [name.strip() for name in file.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"data: {file} is not text ({one_line(error)})") from error
+    classes = tuple(name for name in names if name)
+    if not 1 <= len(classes) < IGNORE or len(set(classes)) < len(classes):
+        raise InputError(f"data: {file} holds {len(classes)} names; it must hold 1 to {IGNORE - 1}, each once")
+    return classes
 
 
 def _cityscapes(folder: Path, split: str) -> Scenes:
@@ -174,8 +192,13 @@ def _by_stem(folder: Path, suffixes: set[str], ending: str = "", within: str = "
     if not folder.is_dir():
         raise InputError(f"data: {str(folder)!r} is not a folder; it must hold the images or masks of a split")
     files = (file for file in sorted(folder.glob(f"{within}*")) if not is_foreign(file.name))
-    pictures = (file for file in files if file.suffix.lower() in suffixes and file.stem.endswith(ending))
-    return {file.stem.removesuffix(ending): file for file in pictures}
+    found: dict[str, Path] = {}
+    for file in files:
+        if file.suffix.lower() in suffixes and file.stem.endswith(ending):
+            name = file.stem.removesuffix(ending)
+            if found.setdefault(name, file) != file:
+                raise InputError(f"data: {found[name]} and {file} have one name, and so one mask; rename one")
+    return found
 
 
 def _paired(images: dict[str, Path], masks: dict[str, Path], place: Path) -> list[tuple[Path, Path]]:

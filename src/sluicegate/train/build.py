@@ -21,7 +21,7 @@ from sluicegate.methods import Method
 from sluicegate.nets import build_net, load_library_weights
 from sluicegate.objectives import Objective, Reinforce
 from sluicegate.schedule import Schedule, parse_schedule
-from sluicegate.tasks import TASKS, Segmentation, Task
+from sluicegate.tasks import Task, task_named
 from sluicegate.train.budget import add_targets
 from sluicegate.train.images import ImageSets as ImageSets
 from sluicegate.train.images import load_images as load_images
@@ -83,8 +83,7 @@ def as_subject(net: nn.Module, images: Images | DataSpec) -> Subject:
 
 def build_task(recipe: TaskRecipe) -> Task:
     """The task that a recipe names."""
-    kind = TASKS[recipe.name]
-    return kind(recipe.auxiliary) if issubclass(kind, Segmentation) else kind()
+    return task_named(recipe.name, recipe.auxiliary)
 
 
 def build_subject(

@@ -1,9 +1,9 @@
 """The parts of a recipe that say what is learned, and from which images."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from sluicegate.errors import InputError
+from sluicegate.tasks import TaskName
 from sluicegate.train.ranges import at_least
 
 
@@ -12,7 +12,7 @@ class TaskRecipe:
     """What a network is trained for (`sluicegate.tasks`). `auxiliary`: of segmentation, the weight of the auxiliary
     head's loss."""
 
-    name: Literal["classification", "segmentation"] = "classification"
+    name: TaskName = "classification"
     auxiliary: float = 0.4
 
     def __post_init__(self) -> None:
