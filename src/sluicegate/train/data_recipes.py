@@ -41,7 +41,8 @@ class AugmentRecipe:
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """A data set and its batches. `batch_size` is that of all processes together.
+    """A data set and its batches. `batch_size` is that of all processes together, `size` that of images after they are
+    resized and cropped; images with masks are resized to it by their shorter side, and not cropped.
 
     `normalize`: whose mean and std to use, where a trained network wants those: `imagenet`, a known data set, or the
     numbers, "0.5,0.5,0.5/0.25,0.25,0.25"; the set's own if None. `holdout`: so many training images, drawn once for
