@@ -21,7 +21,7 @@ TIERS = (
     {"errors"},
     {"files", "noise"},
     {"schedule", "gates", "graph", "nets", "data", "terminal"},
-    {"ops"},
+    {"ops", "tasks"},
     {"sites"},
     {"costs"},
     {"objectives", "convert"},

@@ -90,7 +90,7 @@ def release(config: jsonargparse.Namespace) -> None:
 
 
 def predict(config: jsonargparse.Namespace) -> int:
-    """Say what an exported classifier sees in image files, as JSON lines."""
+    """Say what an exported network sees in image files, as JSON lines; one that classifies pixels writes masks."""
     return prediction.command(config)
 
 

@@ -13,17 +13,21 @@ _COSTS = ("accuracy", "dense", "mean", "min", "max", "saved")
 
 
 def result_tables(measured: Mapping[str, Evaluation | Result]) -> list[Table]:
-    """Accuracy and MACs of each network, and how open each of their gates was."""
+    """Accuracy and MACs of each network, and how open each of their gates was; of segmentation mean IoU, too, and the
+    accuracy is that of pixels."""
+    overlaps = any(one.mean_iou is not None for one in measured.values())
     costs = Table(
         "network",
-        *(Column(name, justify="right") for name in _COSTS),
+        *([Column("mean IoU", justify="right")] if overlaps else []),
+        *(Column("pixels right" if overlaps and name == "accuracy" else name, justify="right") for name in _COSTS),
         box=None,
         title="millions of MACs per image",
     )
     for name, one in measured.items():
         macs = one.macs
         millions = [f"{value / 1e6:.2f}" for value in (macs.dense, macs.mean, macs.min, macs.max)]
-        costs.add_row(name, f"{one.accuracy:.2%}", *millions, f"{1 - macs.mean / macs.dense:.0%}")
+        overlap = [] if not overlaps else ["" if one.mean_iou is None else f"{one.mean_iou:.2%}"]
+        costs.add_row(name, *overlap, f"{one.accuracy:.2%}", *millions, f"{1 - macs.mean / macs.dense:.0%}")
     gated = {name: one for name, one in measured.items() if one.sites}
     rates = Table("gates of", *(Column(name, justify="right") for name in gated), box=None, title="open rate")
     for site in dict.fromkeys(site for one in gated.values() for site in one.sites):

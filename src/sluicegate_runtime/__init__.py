@@ -10,6 +10,8 @@ from .errors import InputError as InputError
 from .errors import RunError as RunError
 from .errors import SluicegateError as SluicegateError
 from .latency import LatencyTable as LatencyTable
+from .masks import palette as palette
+from .masks import save_mask as save_mask
 from .measure import measure_latency as measure_latency
 from .ops import attributes_of as attributes_of
 from .plain import without_gates as without_gates

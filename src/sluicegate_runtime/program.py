@@ -82,7 +82,7 @@ class Program:
         values: in the order in which flags are numbered.
         ops: in the order in which they run.
         preprocessing: from an image file to the input; None where nobody has said.
-        classes: names of the scores, where the one output is a vector of them.
+        classes: names of the scores, where the one output is a vector of them, or a map.
     """
 
     input: str

@@ -245,8 +245,9 @@ def _verify_labels(program: Program, scope: _Scope) -> None:
     if program.preprocessing is not None:
         _verify_preprocessing(program, scope)
     shapes = [scope.values[name].shape for name in program.outputs.values()]
-    if program.classes and (len(shapes) != 1 or shapes[0] != (len(program.classes),)):
-        raise InputError(f"program: {len(program.classes)} classes, but outputs of shapes {_listed(shapes)}")
+    names = len(program.classes)
+    if names and (len(shapes) != 1 or shapes[0][0] != names or len(shapes[0]) not in (1, 3)):
+        raise InputError(f"program: {names} classes, but outputs of shapes {_listed(shapes)}")
 
 
 def _verify_preprocessing(program: Program, scope: _Scope) -> None:

@@ -196,11 +196,12 @@ def test_labels_that_do_not_fit_are_refused(preprocessing, classes, message, tmp
         save_program(tmp_path / "model.sluice", program, b.tensors)
 
 
-@pytest.mark.parametrize("outputs", [["scores", "scores"], ["map"]])
+@pytest.mark.parametrize("outputs", [["scores", "scores"], ["map", "map"], ["small map"], ["map of one"]])
 def test_what_is_no_classifier_is_refused(outputs: list[str], image: Path) -> None:
     b = Builder(np.random.default_rng(0))
     x = b.value((3, 8, 8))
     values = {"scores": b.linear(b.pooled(x), 2), "map": b.conv(x, 2)}
+    values |= {"small map": b.conv(x, 2, stride=2), "map of one": b.conv(x, 1)}
     named = {f"{i}": values[name] for i, name in enumerate(outputs)}
     program = replace(b.program(x, named), preprocessing=Preprocessing())
     with pytest.raises(InputError, match=r"predict: the program's output is .*: it is no classifier"):

@@ -73,6 +73,19 @@ def test_cosine_falls_to_zero():
     assert [factor(p) for p in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
 
 
+def test_polynomial_falls_as_batch_shaping_says():
+    factor = rate_factor(OptimizerRecipe(schedule="polynomial", power=0.9))
+    assert [factor(step / 150_000) for step in (0, 75_000, 150_000)] == pytest.approx([1, 0.5**0.9, 0])
+
+
+def test_gates_decay_by_a_number_of_their_own():
+    subject = build_subject(RECIPE, images())
+    _, gates = build_optimizer(subject, replace(RECIPE.optimizer, gate_weight_decay=1e-6)).param_groups
+    assert gates["weight_decay"] == 1e-6
+    with pytest.raises(InputError, match=r"optimizer\.gate_weight_decay: -1 is below 0"):
+        OptimizerRecipe(gate_weight_decay=-1)
+
+
 def test_one_cycle_climbs_then_falls():
     factor = rate_factor(OptimizerRecipe(schedule="one-cycle"))
     assert [factor(p) for p in (0, 0.15, 0.3, 0.65, 1)] == pytest.approx([0.04, 0.52, 1, 0.5, 0])

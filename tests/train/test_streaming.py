@@ -90,11 +90,11 @@ def test_a_killed_worker_ends_it_in_one_line_and_the_last_epoch_is_kept(place, w
     code = (
         "import os, signal, sys\n"
         "from sluicegate.data.streaming import _Decoder\n"
-        "image = _Decoder._image\n"
-        "def dies(self, epoch, row):\n"
-        "    if epoch == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return image(self, epoch, row)\n"
-        "_Decoder._image = dies\n"
+        "decoded = _Decoder.__getitem__\n"
+        "def dies(self, ticket):\n"
+        "    if ticket[0] == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return decoded(self, ticket)\n"
+        "_Decoder.__getitem__ = dies\n"
         "from sluicegate.cli import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )

@@ -6,11 +6,16 @@ from sluicegate.data.augment import PadCrop as PadCrop
 from sluicegate.data.batches import Batches as Batches
 from sluicegate.data.draws import Augment as Augment
 from sluicegate.data.images import ImageSet as ImageSet
+from sluicegate.data.scene_draws import SceneAugment as SceneAugment
+from sluicegate.data.scene_set import SceneSet as SceneSet
+from sluicegate.data.scene_set import load_scenes as load_scenes
+from sluicegate.data.scene_set import scenes_folder as scenes_folder
+from sluicegate.data.scenes import IGNORE as IGNORE
+from sluicegate.data.sets import Images as Images
 from sluicegate.data.sources import known_statistics as known_statistics
 from sluicegate.data.sources import load as load
 from sluicegate.data.sources import stream as stream
 from sluicegate.data.spec import DataSpec as DataSpec
-from sluicegate.data.streaming import Images as Images
 from sluicegate.data.streaming import StreamedBatches as StreamedBatches
 from sluicegate.data.streaming import StreamedSet as StreamedSet
 from sluicegate.data.streaming import worker_errors as worker_errors

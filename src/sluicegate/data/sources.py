@@ -131,7 +131,7 @@ def stream(
 
 def find_split(name: str, split: str, data_dir: str | Path | None, limit: int | None, size: int | None) -> Split:
     """Find a split without decoding it, but for what is needed to measure unknown statistics; see `load`."""
-    _check(split, limit, size)
+    check_split(split, limit, size)
     source = SOURCES.get(name, Source())
     size = source.size if size is None else size
     listing = _listing(name, split, data_dir)
@@ -164,7 +164,12 @@ def known_statistics(name: str) -> Statistics:
     return known[name]
 
 
-def _check(split: str, limit: int | None, size: int | None) -> None:
+def check_split(split: str, limit: int | None, size: int | None) -> None:
+    """Refuse what no data set has.
+
+    Raises:
+        InputError: a split of another name, or a number below 1.
+    """
     if split not in SPLIT_NAMES:
         raise InputError(f"split: {split!r} must be 'train' or 'test'")
     for argument, value in (("limit", limit), ("size", size)):
@@ -179,17 +184,27 @@ def _listing(name: str, split: str, data_dir: str | Path | None) -> Listing:
 
 
 def _find(name: str, data_dir: str | Path | None) -> Path:
-    if data_dir is not None:
-        return _in_data_dir(name, Path(data_dir))
+    if (folder := local_folder(name, data_dir)) is not None:
+        return folder
     data = os.environ.get("SLUICEGATE_DATA")
-    if data and (Path(data) / name).is_dir():
-        return Path(data) / name
     if name not in SOURCES:
         raise InputError(
             f"data: {name!r} is not a data set; known: {', '.join(SOURCES)}, a folder in $SLUICEGATE_DATA "
             f"({data or 'not set'}), or any folder with --data-dir"
         )
     return _download(name, data)
+
+
+def local_folder(name: str, data_dir: str | Path | None) -> Path | None:
+    """The folder of a data set on this machine, if it is there.
+
+    Raises:
+        InputError: `data_dir` is given and is no folder.
+    """
+    if data_dir is not None:
+        return _in_data_dir(name, Path(data_dir))
+    data = os.environ.get("SLUICEGATE_DATA")
+    return Path(data) / name if data and (Path(data) / name).is_dir() else None
 
 
 def _in_data_dir(name: str, data_dir: Path) -> Path:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sluicegate.data.draws import Augment
-from sluicegate.data.images import ImageSet
 from sluicegate.data.layouts import Listing
 from sluicegate.data.order import Order
 from sluicegate.data.pixels import fit, read_pixels
@@ -29,6 +28,25 @@ from sluicegate_runtime.preprocess import with_channels
 T = TypeVar("T")
 Ticket = tuple[int, np.ndarray]
 """Epoch, and the indices [n] of one batch."""
+
+
+class Decoded(Protocol):
+    """A set whose images are decoded batch by batch.
+
+    Attributes:
+        workers: processes that decode; 0: this one does.
+        place: where the images are from, for errors.
+    """
+
+    @property
+    def workers(self) -> int: ...
+    @property
+    def place(self) -> str: ...
+
+    def decode(self, rows: np.ndarray, seed: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Images uint8 [n, C, h, w] and labels int64 of these rows [n]; what is drawn for one depends on its row and on
+        `seed` alone: the run's, and the epoch."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +95,24 @@ class StreamedSet:
         """The set without its images."""
         return DataSpec(self.shape, self.classes, self.mean, self.std)
 
+    @property
+    def place(self) -> str:
+        """Where the images are from."""
+        return self.listing.place
+
+    def decode(self, rows: np.ndarray, seed: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """See `Decoded`."""
+        pixels = np.stack([self._image(int(row), seed) for row in rows])
+        return pixels, self.listing.labels[rows].astype(np.int64)
+
+    def _image(self, row: int, seed: tuple[int, int]) -> np.ndarray:
+        read = with_channels(read_pixels(self.listing.images[row], self.place), self.shape[0])
+        if self.augment is None:
+            fitted = fit(read, (self.size, self.size))
+        else:
+            fitted = self.augment(read, self.size, np.random.default_rng((*seed, row)))
+        return fitted.transpose(2, 0, 1)
+
     def plain(self) -> "StreamedSet":
         """The same images, none of them augmented."""
         return replace(self, augment=None)
@@ -102,7 +138,8 @@ class StreamedSet:
 
 
 class StreamedBatches:
-    """Iterates over (images uint8 [n, C, h, w], labels int64 [n]) on a device, as `Batches` does.
+    """Iterates over (images uint8 [n, C, h, w], labels int64 [n]) on a device, as `Batches` does; of scenes the labels
+    are masks [n, h, w].
 
     Workers are started with the first batch and kept from epoch to epoch.
 
@@ -115,7 +152,7 @@ class StreamedBatches:
         RunError: while iterating: an image cannot be read, or a worker died.
     """
 
-    def __init__(self, images: StreamedSet, order: Order, device: torch.device) -> None:
+    def __init__(self, images: Decoded, order: Order, device: torch.device) -> None:
         self.images, self.order, self.device = images, order, device
         self._idle: list[DataLoader[Any]] = []
 
@@ -205,10 +242,6 @@ def _next(batches: Iterator[Any]) -> Any:
             raise RuntimeError(f"DataLoader worker: {one_line(error)}") from error
 
 
-Images = ImageSet | StreamedSet
-"""A set of labelled images, held in memory or decoded as it is wanted."""
-
-
 class _Tickets(Sampler[Ticket]):
     """What is to be decoded, batch by batch; the epoch goes with it, since workers outlive it."""
 
@@ -225,29 +258,20 @@ class _Tickets(Sampler[Ticket]):
 
 
 class _Decoder(Dataset[Any]):
-    """Ticket -> images [n, C, h, w] and labels [n], or what went wrong: raised, it would arrive with a traceback."""
+    """Ticket -> images [n, C, h, w] and their labels, or what went wrong: raised, it would arrive with a traceback."""
 
-    def __init__(self, images: StreamedSet, seed: int) -> None:
+    def __init__(self, images: Decoded, seed: int) -> None:
         self.images, self.seed = images, seed
 
     def __getitem__(self, ticket: Ticket) -> tuple[Tensor, Tensor] | SluicegateError:
         epoch, rows = ticket
         try:
-            pixels = np.stack([self._image(epoch, int(row)) for row in rows])
+            pixels, labels = self.images.decode(rows, (self.seed, epoch))
         except SluicegateError as error:
             return type(error)(str(error))  # without its traceback, which would hold the images
         except MemoryError:
-            return RunError(f"data: no memory to decode {len(rows)} images of {self.images.listing.place}")
-        return torch.from_numpy(pixels), torch.from_numpy(self.images.listing.labels[rows].astype(np.int64))
-
-    def _image(self, epoch: int, row: int) -> np.ndarray:
-        listing, size, augment = self.images.listing, self.images.size, self.images.augment
-        read = with_channels(read_pixels(listing.images[row], listing.place), self.images.shape[0])
-        if augment is None:
-            fitted = fit(read, (size, size))
-        else:
-            fitted = augment(read, size, np.random.default_rng((self.seed, epoch, row)))
-        return fitted.transpose(2, 0, 1)
+            return RunError(f"data: no memory to decode {len(rows)} images of {self.images.place}")
+        return torch.from_numpy(pixels), torch.from_numpy(labels)
 
 
 def _as_it_is(found: T) -> T:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from sluicegate.data import Images, Normalize
 from sluicegate.errors import InputError
 from sluicegate.files import write_json, write_text
+from sluicegate.tasks import task_of
 from sluicegate.train import Recipe, Result, load_run, load_split, provenance, read_result, read_run_recipe, to_yaml
 from sluicegate.train.exporting import export_net
 from sluicegate.train.finetuning import read_finetuned
@@ -114,6 +116,7 @@ def _card(name: str, run: Path, recipe: Recipe, result: Result, licence: str, da
         "",
         f"Measured on {result.images:,} test images, which chose nothing: the weights are those of the last step.",
         f"In the engine, which runs no closed channel, accuracy is {found.accuracy:.2%}.",
+        *([f"Accuracy is that of pixels; mean IoU is {result.mean_iou:.2%}."] if result.mean_iou is not None else []),
         f"Milliseconds: engine, one thread, {cpu}, instruction set {gated.isa}.",
     ]
     if found.gates:
@@ -159,14 +162,15 @@ class _Found(NamedTuple):
 
 def _run_all(session: Session, test: Images) -> _Found:
     """Every test image through the engine."""
-    normalize, right, decided = Normalize(test.mean, test.std), 0, {}
+    normalize, decided, task = Normalize(test.mean, test.std), {}, task_of(test)
+    metric = task.metric(len(test.classes), sync=False)
     for images, labels in test.batches(256):
         answer = session.run(normalize(images).numpy())
-        right += int((answer.output.argmax(1) == labels.numpy()).sum())
+        metric.update(torch.from_numpy(answer.output), labels)
         for name, rows in answer.gates.items():
             decided.setdefault(name, []).append(rows)
     gates = {name: gate_statistics(np.concatenate(rows)) for name, rows in decided.items()}
-    return _Found(right / len(test), gates)
+    return _Found(task.scores(metric, test.classes).accuracy, gates)
 
 
 def _gates(recipe: Recipe) -> str:

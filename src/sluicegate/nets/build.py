@@ -12,7 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from sluicegate.errors import InputError, one_line
-from sluicegate.nets.names import build_own
+from sluicegate.nets.names import build_own, with_options
+from sluicegate.nets.pspnet import PSPNet
 
 
 def build_net(name: str, **options: Any) -> nn.Module:
@@ -20,7 +21,7 @@ def build_net(name: str, **options: Any) -> nn.Module:
 
     Args:
         name: `resnet20`, `preact_resnet164` or any valid depth; `se_resnet20`, `resnet20_x10`, `densenet_bc100_k12`,
-            `shake_shake26_2x96d` (names.py); `torchvision:resnet34`; `timm:resnet50`; or your own,
+            `shake_shake26_2x96d` (names.py); `pspnet`; `torchvision:resnet34`; `timm:resnet50`; or your own,
             `package.module:function`, importable or found from the working folder.
         options: what the network's function takes (`classes`, `width`, ...); for a torchvision or timm model
             that library's own, with `classes` for `num_classes`. Of what a data set demands (`classes`,
@@ -32,13 +33,44 @@ def build_net(name: str, **options: Any) -> nn.Module:
     library, _, model = name.rpartition(":")
     if library in _LIBRARIES:
         return _LIBRARIES[library](model, **_library_options(options))
+    if name == "pspnet":
+        return with_options(name, pspnet, options)
     if library:
         return _build_foreign(name, library, model, options)
     return build_own(name, options)
 
 
+def pspnet(
+    backbone: str = "torchvision:resnet50",
+    classes: int = 19,
+    in_channels: int = 3,
+    output_stride: int = 8,
+    width: int | None = None,
+    backbone_options: dict[str, Any] | None = None,
+) -> PSPNet:
+    """A `PSPNet` over a network by name.
+
+    Args:
+        backbone: a ResNet of torchvision or timm, as `build_net` takes it.
+        classes, output_stride, width: see `PSPNet`.
+        in_channels: of the images; timm's networks take other numbers than 3.
+        backbone_options: what the backbone's function takes.
+
+    Raises:
+        InputError: as `build_net` and `PSPNet`.
+
+    Example:
+        >>> pspnet("timm:resnet18", classes=11, backbone_options={"channels": [32, 64, 128, 256]})
+    """
+    demanded = {} if in_channels == 3 else {"in_chans": in_channels}
+    net = PSPNet(build_net(backbone, **demanded, **(backbone_options or {})), classes, output_stride, width)
+    net.backbone_name = backbone
+    return net
+
+
 def load_library_weights(net: nn.Module, name: str, whole: bool = False) -> None:
-    """Fill a torchvision or timm network with its library's own weights, except a last layer of other classes.
+    """Fill a torchvision or timm network with its library's own weights, except a last layer of other classes; of a
+    PSPNet its backbone.
 
     Args:
         net: the network, as `build_net` made it.
@@ -48,6 +80,12 @@ def load_library_weights(net: nn.Module, name: str, whole: bool = False) -> None
     Raises:
         InputError: another kind of network, or the library has no weights for it or cannot get them.
     """
+    if isinstance(net, PSPNet):
+        if whole:
+            raise InputError(
+                f"net.weights: {name!r} has pretrained weights in its backbone alone, and can teach nothing"
+            )
+        return load_library_weights(net.backbone, net.backbone_name)
     library, _, model = name.rpartition(":")
     if library not in _LIBRARIES:
         raise InputError(f"net.weights: 'pretrained' is for torchvision and timm networks; {name!r} needs a file")

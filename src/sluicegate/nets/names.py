@@ -11,6 +11,7 @@ With these reductions the networks have the parameters of "ResNet-SE" in GaterNe
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from sluicegate.nets.shake_shake import shake_shake
 
 FORMS = (
     "resnet<6n+2>, preact_resnet<9n+2>, se_<either of them>, <any of them>_x<width>, densenet_bc<6n+4>_k<growth>, "
-    "shake_shake<6n+2>_2x<width>d, torchvision:<model>, timm:<model>, <module>:<function>"
+    "shake_shake<6n+2>_2x<width>d, pspnet, torchvision:<model>, timm:<model>, <module>:<function>"
 )
 
 _WHOLE_OR_NOT = r"\d+(?:\.\d+)?"
@@ -59,16 +60,30 @@ def build_own(name: str, options: dict[str, Any]) -> nn.Module:
     raise InputError(f"net: {name!r} is not a network; known forms: {FORMS}")
 
 
-def _build(name: str, family: _Family, match: re.Match[str], options: dict[str, Any]) -> nn.Module:
-    said = {key: _number(text) for key, text in match.groupdict().items() if text is not None}
-    known = [key for key in inspect.signature(family.make).parameters if key not in said]
+def with_options(
+    name: str,
+    make: Callable[..., nn.Module],
+    options: Mapping[str, Any],
+    said: Mapping[str, Any] = MappingProxyType({}),
+) -> nn.Module:
+    """What a function makes of options, and of arguments that the name has said.
+
+    Raises:
+        InputError: the function has no such option, or refuses one.
+    """
+    known = [key for key in inspect.signature(make).parameters if key not in said]
     for option in options:
         if option not in known:
             raise InputError(f"net: {name} has no option {option!r}; known: {', '.join(known)}")
     try:
-        return family.make(**{**family.fixed, **said, **options})
+        return make(**said, **options)
     except InputError as error:
-        raise InputError(f"net: {name}: {error} (known forms: {FORMS})") from error
+        raise InputError(f"net: {name}: {error}") from error
+
+
+def _build(name: str, family: _Family, match: re.Match[str], options: dict[str, Any]) -> nn.Module:
+    said = {key: _number(text) for key, text in match.groupdict().items() if text is not None}
+    return with_options(name, partial(family.make, **family.fixed), options, said)
 
 
 def _number(text: str) -> float:

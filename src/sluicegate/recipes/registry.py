@@ -6,7 +6,18 @@ from pathlib import Path
 
 from sluicegate.analysis import Series
 from sluicegate.errors import InputError
-from sluicegate.recipes import batch_shaping, combined, demo, dlcg, fbs, finetune, gaternet, skipnet, stochastic_gates
+from sluicegate.recipes import (
+    batch_shaping,
+    combined,
+    demo,
+    dlcg,
+    fbs,
+    finetune,
+    gaternet,
+    segmentation,
+    skipnet,
+    stochastic_gates,
+)
 from sluicegate.train.recipe import Recipe, read_recipe
 
 _PAPERS: dict[str, Callable[[], Series]] = {"dlcg": dlcg.table_1}
@@ -14,8 +25,8 @@ _PAPERS: dict[str, Callable[[], Series]] = {"dlcg": dlcg.table_1}
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
     """Name -> a function that makes the recipe, in the order of the papers."""
-    by_paper = (dlcg, combined, batch_shaping, stochastic_gates, gaternet, fbs, skipnet, finetune, demo)
-    return {name: make for module in by_paper for name, make in module.recipes().items()}
+    papers = (dlcg, combined, batch_shaping, segmentation, stochastic_gates, gaternet, fbs, skipnet)
+    return {name: make for module in (*papers, finetune, demo) for name, make in module.recipes().items()}
 
 
 def recipe(name: str) -> Recipe:

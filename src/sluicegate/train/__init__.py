@@ -40,6 +40,7 @@ from sluicegate.train.recipe import NetRecipe as NetRecipe
 from sluicegate.train.recipe import OptimizerRecipe as OptimizerRecipe
 from sluicegate.train.recipe import Recipe as Recipe
 from sluicegate.train.recipe import StageRecipe as StageRecipe
+from sluicegate.train.recipe import TaskRecipe as TaskRecipe
 from sluicegate.train.recipe import from_yaml as from_yaml
 from sluicegate.train.recipe import override as override
 from sluicegate.train.recipe import read_recipe as read_recipe

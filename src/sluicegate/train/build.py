@@ -4,49 +4,46 @@ Legend: N images, C channels, H W pixels.
 """
 
 import inspect
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jsonargparse
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sluicegate import methods
 from sluicegate.convert import GatedModel, GatedOutput, gate_model
 from sluicegate.costs import MacModel
-from sluicegate.data import Augment, DataSpec, Images, known_statistics, load, stream
+from sluicegate.data import DataSpec, Images
 from sluicegate.errors import InputError, one_line
 from sluicegate.gates import GateRecord, GateRecords
 from sluicegate.methods import Method
 from sluicegate.nets import build_net, load_library_weights
 from sluicegate.objectives import Objective, Reinforce
 from sluicegate.schedule import Schedule, parse_schedule
+from sluicegate.tasks import Task, task_named
 from sluicegate.train.budget import add_targets
+from sluicegate.train.images import ImageSets as ImageSets
+from sluicegate.train.images import load_images as load_images
+from sluicegate.train.images import load_split as load_split
 from sluicegate.train.losses import Distillation
-from sluicegate.train.outputs import as_outputs
-from sluicegate.train.recipe import AugmentRecipe, DataRecipe, MethodRecipe, NetRecipe, Recipe
+from sluicegate.train.recipe import MethodRecipe, NetRecipe, Recipe, TaskRecipe
 from sluicegate.train.weights import load_weights
-from sluicegate_runtime.preprocess import parse_preprocessing
 
 PRETRAINED = "pretrained"
 """In place of a file: the weights that a network's own library has."""
 
-HOLDOUT_SEED = 0  # of the draw of held-out images, the same for all recipes
-
 
 class Subject(NamedTuple):
     """What is trained and measured: a network, gated or plain, its costs, what training asks of its gates, what it
-    rewards them for, and who teaches it."""
+    rewards them for, who teaches it, and the head that training alone has."""
 
     net: nn.Module
     macs: MacModel
     objective: Objective | None = None
     reward: Reinforce | None = None
     distillation: Distillation | None = None
+    auxiliary: nn.Module | None = None
 
     def run(self, images: Tensor) -> GatedOutput:
         """[N, C, H, W] -> the output and the gates' records, of which a plain network has none."""
@@ -63,8 +60,11 @@ class Subject(NamedTuple):
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The network's parameters and those of its gates."""
         if isinstance(self.net, GatedModel):
-            return list(self.net.network_parameters()), list(self.net.gate_parameters())
-        return list(self.net.parameters()), []
+            return [*self.net.network_parameters(), *self._auxiliary()], list(self.net.gate_parameters())
+        return [*self.net.parameters(), *self._auxiliary()], []
+
+    def _auxiliary(self) -> Iterator[nn.Parameter]:
+        return iter(()) if self.auxiliary is None else self.auxiliary.parameters()
 
 
 def _example(images: Images | DataSpec) -> Tensor:
@@ -75,83 +75,27 @@ def _detached(record: GateRecord) -> GateRecord:
     return record._replace(open=record.open.detach())
 
 
-class ImageSets(NamedTuple):
-    """The images to train on, and those to measure on."""
-
-    train: Images
-    test: Images
-
-
-def load_images(recipe: DataRecipe, root: str | os.PathLike[str] | None) -> ImageSets:
-    """Both halves of a recipe's data set (see `load_split`)."""
-    return ImageSets(load_split(recipe, "train", root), load_split(recipe, "test", root))
-
-
-def load_split(recipe: DataRecipe, split: Literal["train", "test"], root: str | os.PathLike[str] | None) -> Images:
-    """One half of a recipe's data set; `root` is `--data-dir`.
-
-    Raises:
-        InputError: no such data set, or its files are not found, or fewer images than are to be held out.
-        RunError: a file is damaged.
-    """
-    limit = recipe.limit_train if split == "train" else recipe.limit_test
-    source = "train" if recipe.holdout else split
-    first = recipe.limit_train if recipe.holdout else limit
-    augment = recipe.augment if split == "train" else AugmentRecipe()
-    images = _read(recipe, augment, source, None if root is None else Path(root), first)
-    if recipe.holdout:
-        images = _half(images, split, recipe.holdout, recipe.limit_test)
-    if recipe.outputs is not None and recipe.output_count is not None:
-        images = as_outputs(images, recipe.outputs, recipe.output_count)
-    if recipe.normalize is None:
-        return images
-    mean, std = _statistics(recipe.normalize, images.shape[0])
-    return replace(images, mean=mean, std=std)
-
-
-def _read(recipe: DataRecipe, augment: AugmentRecipe, split: str, root: Path | None, limit: int | None) -> Images:
-    if recipe.workers is None:
-        return load(recipe.name, split, root, limit, recipe.size)
-    try:
-        drawn = Augment(augment.crop_scale, augment.flip, augment.jitter, augment.rand_augment)
-    except InputError as error:
-        raise InputError(f"data.augment: {error}") from error
-    return stream(recipe.name, split, root, limit, recipe.size, recipe.workers, drawn)
-
-
-def _statistics(text: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std by a name, or as numbers: "0.5,0.5,0.5/0.25,0.25,0.25"."""
-    if "/" in text:
-        given = parse_preprocessing(text)
-        found = (given.mean, given.std)
-    else:
-        found = known_statistics(text)
-    if len(found[0]) != channels:
-        raise InputError(f"data.normalize: {text!r} is not of {channels} channels, which the images have")
-    return found
-
-
-def _half(images: Images, split: str, holdout: int, limit_test: int | None) -> Images:
-    """The training images but for those that are held out, or these."""
-    if holdout >= len(images):
-        raise InputError(f"data.holdout: {holdout} must be less than the {len(images)} training images")
-    order = torch.from_numpy(np.random.default_rng(HOLDOUT_SEED).permutation(len(images)))
-    return images.subset(order[holdout:] if split == "train" else order[:holdout][:limit_test])
-
-
 def as_subject(net: nn.Module, images: Images | DataSpec) -> Subject:
     """A network to be measured on such images."""
     macs = net.macs if isinstance(net, GatedModel) else MacModel(net, _example(images))
     return Subject(net, macs)
 
 
-def build_subject(recipe: Recipe, images: Images | DataSpec, read_files: bool = True) -> Subject:
+def build_task(recipe: TaskRecipe) -> Task:
+    """The task that a recipe names."""
+    return task_named(recipe.name, recipe.auxiliary)
+
+
+def build_subject(
+    recipe: Recipe, images: Images | DataSpec, read_files: bool = True, for_training: bool = False
+) -> Subject:
     """The network of a recipe for such images, its gates inserted, initialised from the recipe's seed.
 
     Args:
         recipe: what to build.
         images: tell the input's shape and the number of classes.
         read_files: read the files that the recipe names for training: weights to start from, a latency table.
+        for_training: let the network return what only the loss needs, with the head that reads it.
 
     Raises:
         InputError: an unknown network, method or option, or weights or a latency table that do not fit.
@@ -159,8 +103,9 @@ def build_subject(recipe: Recipe, images: Images | DataSpec, read_files: bool = 
     torch.manual_seed(recipe.seed)
     teaches = recipe.distillation.weight > 0 and recipe.distillation.teacher is None
     net = build_plain(recipe.net, images, read_files, whole=teaches)
+    auxiliary = build_task(recipe.task).prepare(net) if for_training else None
     method = build_method(recipe.method)
-    subject = gate_by(method, net, _example(images))
+    subject = gate_by(method, net, _example(images))._replace(auxiliary=auxiliary)
     return _begun(recipe, images, net, method, subject) if read_files else subject
 
 

@@ -265,9 +265,8 @@ def _row(trainer: Trainer, module: Classifier, seconds: float) -> dict[str, floa
         "train_loss": float(seen["loss"]),
         "train_accuracy": float(seen["accuracy"]),
         "accuracy": measured.accuracy,
-        "macs_mean": measured.macs.mean,
-        "macs_min": measured.macs.min,
-        "macs_max": measured.macs.max,
+        **({} if measured.mean_iou is None else {"mean_iou": measured.mean_iou}),
+        **{f"macs_{name}": getattr(measured.macs, name) for name in ("mean", "min", "max")},
         **{f"open_{kind}": rate for kind, rate in measured.open_rate.items()},
     }
 
@@ -292,7 +291,8 @@ def _line(trainer: Trainer, module: Classifier) -> str:
     assert measured is not None
     rates = "".join(f"  {kind} gates open {rate:.0%}" for kind, rate in measured.open_rate.items())
     epoch = f"epoch {trainer.current_epoch + 1}/{module.recipe.epochs}"
+    overlap = "" if measured.mean_iou is None else f"  mean IoU {measured.mean_iou:.2%}"
     return (
-        f"{epoch}  loss {float(seen['loss']):.3f}  accuracy {measured.accuracy:.2%} "
+        f"{epoch}  loss {float(seen['loss']):.3f}{overlap}  accuracy {measured.accuracy:.2%} "
         f"(train {float(seen['accuracy']):.2%}){rates}  {measured.macs.mean / 1e6:.2f} MMAC"
     )

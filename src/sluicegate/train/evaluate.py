@@ -4,7 +4,7 @@ Legend: N images, S sites, K classes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 from torchmetrics import Metric
-from torchmetrics.classification import MulticlassAccuracy
 
 from sluicegate.convert import GatedModel
 from sluicegate.data import Images, Normalize, worker_errors
 from sluicegate.errors import InputError, one_line
 from sluicegate.gates import Ensemble, GateRecords, GateSite
+from sluicegate.tasks import Task, answer, task_of
 from sluicegate.train.build import Subject, as_subject
 
 
@@ -38,12 +38,13 @@ class Evaluation:
     """What a network does on a set of images.
 
     Attributes:
-        accuracy: top-1, in [0, 1].
+        accuracy: top-1, in [0, 1]; of segmentation the share of pixels that are right.
         images: how many.
         macs: their costs, gate heads included.
         open_rate: by kind of gate, the share of (image, gate) pairs that were open; behind the exit that an image takes
             none is.
         sites: the same by site; of an exit, the share of images that left there.
+        mean_iou, class_iou: of segmentation, see `sluicegate.tasks.Scores`.
     """
 
     accuracy: float
@@ -51,6 +52,8 @@ class Evaluation:
     macs: MacStatistics
     open_rate: dict[str, float]
     sites: dict[str, float]
+    mean_iou: float | None = None
+    class_iou: dict[str, float] = field(default_factory=dict)
 
 
 class _Costs(Metric):
@@ -80,28 +83,29 @@ class Tally(nn.Module):
 
     Args:
         subject: the network that is measured.
-        classes: K.
+        classes: their names.
+        task: what is counted.
         sync: join what several processes counted, each of its own images.
     """
 
-    def __init__(self, subject: Subject, classes: int, sync: bool) -> None:
+    def __init__(self, subject: Subject, classes: Sequence[str], task: Task, sync: bool) -> None:
         super().__init__()
+        self.classes, self.task = classes, task
         self.dense = subject.macs.dense
         self.sites: dict[str, GateSite] = subject.net.sites if isinstance(subject.net, GatedModel) else {}
-        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False, sync_on_compute=sync)
+        self.metric = task.metric(len(classes), sync)
         self.costs = _Costs(len(self.sites), sync)
 
     def update(self, output: Tensor, labels: Tensor, gates: GateRecords, macs: Tensor) -> None:
-        """Count one batch: output [N, K], labels [N], macs [N]."""
-        self.accuracy.update(output, labels)
+        """Count one batch: output [N, K], labels [N], macs [N]; of segmentation [N, K, H, W] and [N, H, W]."""
+        self.metric.update(output, labels)
         self.costs.update(gates.reached(), macs)
 
     def finish(self) -> Evaluation:
         """The sum so far; counting starts anew."""
         opened, macs = (figures.reshape(-1) for figures in self.costs.compute())  # of one, torchmetrics makes a scalar
-        accuracy = self.accuracy.compute()
+        scores = self.task.scores(self.metric, self.classes)
         evaluation = Evaluation(
-            accuracy=round(float(accuracy), 6),
             images=len(macs),
             macs=_statistics(self.dense, macs),
             open_rate=self._by_kind(opened.tolist(), len(macs)),
@@ -109,8 +113,9 @@ class Tally(nn.Module):
                 name: n / (site.gates * len(macs))
                 for (name, site), n in zip(self.sites.items(), opened.tolist(), strict=True)
             },
+            **scores._asdict(),
         )
-        self.accuracy.reset()
+        self.metric.reset()
         self.costs.reset()
         return evaluation
 
@@ -132,6 +137,7 @@ def evaluate(
     batch_size: int = 256,
     device: torch.device | str = "cpu",
     progress: bool = False,
+    task: Task | None = None,
 ) -> Evaluation:
     """Run a network over images once, in evaluation mode.
 
@@ -142,6 +148,7 @@ def evaluate(
         batch_size: images at a time.
         device: where to run.
         progress: show a bar on standard error, where that is a terminal.
+        task: what is measured; what the images have labels for if None.
 
     Raises:
         InputError: images of another shape than the network takes, or a device that this machine lacks.
@@ -151,7 +158,7 @@ def evaluate(
     if isinstance(subject, nn.Module):
         subject = as_subject(subject, images)
     subject.net.to(device).eval()
-    tally = Tally(subject, len(images.classes), sync=False).to(device)
+    tally = Tally(subject, images.classes, task or task_of(images), sync=False).to(device)
     mean, std = normalize or (images.mean, images.std)
     prepare = Normalize(mean, std).to(device)
     batches = images.batches(batch_size, device=device)
@@ -167,8 +174,10 @@ def evaluate(
 
 
 def spread(repeats: Sequence[Evaluation]) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation (of a sample; 0 of one) of accuracy and mean MACs over repeats."""
+    """Mean and standard deviation (of a sample; 0 of one) of accuracy, mean IoU and mean MACs over repeats."""
     figures = {"accuracy": [one.accuracy for one in repeats], "macs": [one.macs.mean for one in repeats]}
+    overlaps = [one.mean_iou for one in repeats if one.mean_iou is not None]
+    figures |= {"mean_iou": overlaps} if overlaps else {}
     return {
         name: {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else 0.0, "repeats": len(values)}
         for name, values in figures.items()
@@ -187,9 +196,9 @@ def _passes(subject: Subject, images: Tensor, labels: Tensor) -> tuple[Tensor, T
     strategy = subject.net.strategy if isinstance(subject.net, GatedModel) else None
     if not isinstance(strategy, Ensemble):
         output, gates = subject.run(images)
-        return output, labels, gates, subject.image_macs(gates, images)
+        return answer(output), labels, gates, subject.image_macs(gates, images)
     runs = [subject.run(images) for _ in range(strategy.passes)]
-    output = torch.stack([run.output.softmax(1) for run in runs]).mean(0)
+    output = torch.stack([answer(run.output).softmax(1) for run in runs]).mean(0)
     macs = torch.stack([subject.image_macs(run.gates, images) for run in runs]).sum(0)
     opens = {name: torch.stack([run.gates[name].open for run in runs]).mean(0) for name in runs[0].gates}
     gates = GateRecords({name: record._replace(open=opens[name]) for name, record in runs[0].gates.items()})

@@ -17,7 +17,7 @@ from sluicegate.errors import InputError, one_line
 from sluicegate.files import write_json, write_text
 from sluicegate.nets import statistics_of
 from sluicegate.train import provenance
-from sluicegate.train.build import PRETRAINED, build_plain, build_subject, load_split
+from sluicegate.train.build import PRETRAINED, build_plain, build_subject, build_task, load_split
 from sluicegate.train.evaluate import evaluate
 from sluicegate.train.exporting import export_net
 from sluicegate.train.folder import check_folder, is_finished
@@ -160,6 +160,7 @@ def finetune(
     if resume and done.exists() and is_finished(folder, recipe):
         return read_finetuned(folder)
     test = load_split(recipe.data, "test", data_dir)
+    build_task(recipe.task).check(test)
     _check_exportable(recipe, test, folder, threads)
     accuracy, dense = _as_it_came(recipe, test)
     note(f"as it came: accuracy {accuracy:.2%}, {dense / 1e6:.2f} million MACs")

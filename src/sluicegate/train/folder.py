@@ -16,7 +16,7 @@ measures on it.
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,7 +45,8 @@ class Result:
 
     Attributes:
         name: of the recipe.
-        accuracy, images, macs, open_rate, sites: of the final weights on the test images (see `Evaluation`).
+        accuracy, images, macs, open_rate, sites, mean_iou, class_iou: of the final weights on the test images (see
+            `Evaluation`).
         best: the epoch with the highest test accuracy.
         epochs: how many were trained.
         seconds: of training and measuring, summed over the epochs.
@@ -64,6 +65,8 @@ class Result:
     machine: dict[str, Any]
     versions: dict[str, str]
     command: str
+    mean_iou: float | None = None
+    class_iou: dict[str, float] = field(default_factory=dict)
 
 
 def read_run_recipe(folder: str | os.PathLike[str]) -> Recipe:

@@ -17,12 +17,12 @@ from itertools import islice
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 
 from sluicegate.convert import GatedModel
 from sluicegate.errors import InputError, RunError
 from sluicegate.objectives import MacTarget
+from sluicegate.tasks import Classification, Task
 from sluicegate.train.averaging import WeightAverage
 from sluicegate.train.budget import tightening
 from sluicegate.train.build import build_method, gate_by
@@ -63,6 +63,7 @@ class Tuning:
         steps: of the whole training.
         options: how.
         teacher: another network with the same outputs; the network itself if None.
+        task: what it is trained for; classification if None.
 
     Attributes:
         net: the gated network.
@@ -79,13 +80,14 @@ class Tuning:
         steps: int,
         options: TuningOptions | None = None,
         teacher: nn.Module | None = None,
+        task: Task | None = None,
     ) -> None:
         self.options = options = options or TuningOptions()
         if not 0 < target <= 1:
             raise InputError(f"target: {target} is not in (0, 1], a share of the network's MACs")
         if steps < 1:
             raise InputError(f"steps: {steps} must be at least 1")
-        self.steps, self.done = steps, 0
+        self.steps, self.done, self.task = steps, 0, task or Classification()
         device = next(net.parameters()).device
         subject = gate_by(build_method(options.method), net, example_inputs)
         if not isinstance(subject.net, GatedModel):
@@ -116,11 +118,11 @@ class Tuning:
         return fit
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The loss of a batch at this point of the training: [N, C, H, W], [N] -> []."""
+        """The loss of a batch at this point of the training: [N, C, H, W], [N] (of masks [N, H, W]) -> []."""
         self.net.train()
         self.net.set_progress(self.progress)
         output, gates = self.net(images, return_gates=True)
-        task = cross_entropy(output, labels, label_smoothing=self.options.label_smoothing)
+        task = self.task.loss(output, labels, self.options.label_smoothing)
         if self.distillation.weight:
             task = self.distillation(task, output, images)
         return task + self.options.budget.weight * self.target(gates, self.progress)

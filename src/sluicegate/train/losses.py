@@ -16,18 +16,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sluicegate.errors import InputError
+from sluicegate.tasks import answer
 
 
 def distillation_loss(output: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
-    """T^2 KL(softmax(teacher / T) || softmax(output / T)); [N, K], [N, K] -> [].
+    """T^2 KL(softmax(teacher / T) || softmax(output / T)); [N, K], [N, K] -> []; of maps [N, K, H, W] the mean over
+    pixels.
 
     Example:
         >>> with torch.no_grad():
         ...     said = teacher(images)
         >>> loss = 0.1 * cross_entropy(output, labels) + 0.9 * distillation_loss(output, said)
     """
-    ours, theirs = (F.log_softmax(x.float() / temperature, dim=1) for x in (output, teacher))
+    ours, theirs = (F.log_softmax(_rows(x).float() / temperature, dim=1) for x in (output, teacher))
     return F.kl_div(ours, theirs, reduction="batchmean", log_target=True) * temperature**2
+
+
+def _rows(scores: Tensor) -> Tensor:
+    """[N, K, H, W] -> [N H W, K]."""
+    return scores.movedim(1, -1).flatten(0, -2) if scores.dim() > 2 else scores
 
 
 class Distillation:
@@ -71,5 +78,5 @@ class Distillation:
 
     @torch.no_grad()
     def said(self, images: Tensor) -> Tensor:
-        """[N, C, H, W] -> [N, K], wherever the images are."""
-        return self.teacher.to(images.device)(images)
+        """[N, C, H, W] -> [N, K], or [N, K, H, W], wherever the images are."""
+        return answer(self.teacher.to(images.device)(images))

@@ -1,6 +1,6 @@
 """One training step, as Lightning wants it.
 
-    loss = cross entropy [beside a teacher's word] + objective(gates, progress) [+ reward of sampled gates],
+    loss = the task's [beside a teacher's word] + objective(gates, progress) [+ reward of sampled gates],
     progress = optimizer steps done / all of them
 
 Nothing here waits for the device: what is logged stays a tensor there, and a loss that is not finite leaves the
@@ -17,16 +17,16 @@ from typing import Any
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from sluicegate.convert import GatedModel
-from sluicegate.data import Batches, HorizontalFlip, Images, Normalize, PadCrop, StreamedBatches
+from sluicegate.data import Batches, HorizontalFlip, Images, Normalize, PadCrop, SceneSet, StreamedBatches
 from sluicegate.errors import InputError
 from sluicegate.gates import GateRecords, SiteKind
-from sluicegate.schedule import Schedule, cosine, linear, steps
-from sluicegate.train.build import ImageSets, Subject
+from sluicegate.schedule import Schedule, cosine, linear, polynomial, steps
+from sluicegate.tasks import answer
+from sluicegate.train.build import ImageSets, Subject, build_task
 from sluicegate.train.evaluate import Evaluation, Tally
 from sluicegate.train.recipe import DataRecipe, OptimizerRecipe, Recipe
 
@@ -39,26 +39,29 @@ _COLD = 1 / 25  # where that climb starts
 
 
 class Classifier(LightningModule):
-    """Trains a gated or plain classifier by a recipe.
+    """Trains a gated or plain network by a recipe.
 
     Args:
         subject: the network, its costs and its objective.
         images: what to train and measure on; held in memory, it is moved to the training device as a whole.
         recipe: batch size, augmentation, optimizer and epochs.
+        measured: the same network for test images of another size, which is given the weights each time; the network
+            itself if None.
 
     Attributes:
         batches: the training batches; their epoch is set from outside.
         evaluation: what the last pass over the test images measured.
     """
 
-    def __init__(self, subject: Subject, images: ImageSets, recipe: Recipe) -> None:
+    def __init__(self, subject: Subject, images: ImageSets, recipe: Recipe, measured: Subject | None = None) -> None:
         super().__init__()
         self.subject, self.images, self.recipe = subject, images, recipe
-        self.net, self.objective = subject.net, subject.objective
+        self.measured, self.task = measured or subject, build_task(recipe.task)
+        self.net, self.objective, self.auxiliary = subject.net, subject.objective, subject.auxiliary
         self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # a fifth faster to train
         self.prepare = Normalize(images.train.mean, images.train.std)
-        self.augment = _augmentation(recipe.data)
-        self.tally = Tally(subject, len(images.test.classes), sync=True)
+        self.augment = nn.Sequential() if isinstance(images.train, SceneSet) else _augmentation(recipe.data)
+        self.tally = Tally(self.measured, images.test.classes, self.task, sync=True)
         self.evaluation: Evaluation | None = None
         self.register_buffer("first_bad_step", torch.tensor(torch.inf), persistent=False)
         self.steps_per_epoch = len(images.train) // recipe.data.batch_size
@@ -78,13 +81,14 @@ class Classifier(LightningModule):
             self.net.set_progress(self.progress)
         inputs = self._prepared(self.augment(images))
         output, gates = self.subject.run(inputs)
-        loss = cross_entropy(output, labels, label_smoothing=self.recipe.label_smoothing)
+        loss = self.task.loss(output, labels, self.recipe.label_smoothing, self.auxiliary)
+        output = answer(output)
         if self.subject.distillation is not None:
             loss = self.subject.distillation(loss, output, inputs)
         if self.objective is not None:
             loss = loss + self.objective(gates, self.progress)
         if self.subject.reward is not None:
-            of_images = cross_entropy(output.detach(), labels, reduction="none")
+            of_images = self.task.image_losses(output.detach(), labels)
             loss = loss + self.subject.reward(of_images, gates, self.progress)
         self._watch(loss.detach())
         self._log_step(loss.detach(), output.detach(), labels)
@@ -94,8 +98,13 @@ class Classifier(LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         images, labels = batch
-        output, gates = self.subject.run(self._prepared(images))
-        self.tally.update(output, labels, gates, self.subject.image_macs(gates, images))
+        output, gates = self.measured.run(self._prepared(images))
+        self.tally.update(answer(output), labels, gates, self.measured.image_macs(gates, images))
+
+    def on_validation_epoch_start(self) -> None:
+        if self.measured.net is not self.net:
+            self.measured.net.to(self.device).load_state_dict(self.net.state_dict())
+            self.measured.net.eval()
 
     def on_validation_epoch_end(self) -> None:
         self.evaluation = self.tally.finish()
@@ -150,7 +159,7 @@ class Classifier(LightningModule):
         self.first_bad_step = torch.minimum(self.first_bad_step, step)
 
     def _log_step(self, loss: Tensor, output: Tensor, labels: Tensor) -> None:
-        accuracy = (output.argmax(1) == labels).float().mean()
+        accuracy = self.task.accuracy(output, labels)
         seen = {"loss": loss, "accuracy": accuracy}
         self.log_dict(seen, on_step=True, on_epoch=True, sync_dist=True, batch_size=len(labels))
 
@@ -179,6 +188,8 @@ def build_optimizer(subject: Subject, recipe: OptimizerRecipe) -> Optimizer:
 def _gate_decay(subject: Subject, recipe: OptimizerRecipe) -> float:
     if recipe.gate_weight_decay == "none":
         return 0.0
+    if not isinstance(recipe.gate_weight_decay, str):
+        return recipe.gate_weight_decay
     assert isinstance(subject.net, GatedModel)
     return recipe.weight_decay * 20 / sum(site.gates for site in subject.net.sites.values())
 
@@ -206,6 +217,8 @@ def _schedule(recipe: OptimizerRecipe) -> Schedule:
         case "one-cycle":
             climb, fall = linear(_COLD, 1, finish=_WARM_UP), cosine(1, 0, begin=_WARM_UP)
             return lambda progress: climb(progress) * fall(progress)
+        case "polynomial":
+            return polynomial(1, 0, recipe.power)
 
 
 def _at_step(factor: Schedule, total: int, step: int) -> float:

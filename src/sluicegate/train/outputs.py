@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from sluicegate.data import Images, ImageSet
+from sluicegate.data import Images, ImageSet, SceneSet
 from sluicegate.errors import InputError
 
 
@@ -23,11 +23,14 @@ def as_outputs(images: Images, outputs: Sequence[int], count: int) -> Images:
         count: how many outputs the network has.
 
     Raises:
-        InputError: another number of outputs than of classes, one that is there twice, or one that is not.
+        InputError: images with masks, another number of outputs than of classes, one that is there twice, or one that
+            is not.
 
     Example:
         >>> as_outputs(imagenette, (0, 217, 482, 491, 497, 566, 569, 571, 574, 701), 1000).classes[217]
     """
+    if isinstance(images, SceneSet):
+        raise InputError(f"data.outputs: {list(outputs)} are for images with one label, not for masks")
     if len(outputs) != len(images.classes) or len(set(outputs)) != len(outputs):
         raise InputError(
             f"data.outputs: {list(outputs)} must name another output for each of {len(images.classes)} classes"

@@ -3,6 +3,7 @@
 Legend: N images, C channels, H W pixels.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from sluicegate.train.folder import read_result, read_run_recipe, read_run_spec
 from sluicegate.train.run import load_run
 from sluicegate_runtime import Session, time_sessions
 
-TIMED = 100  # images that the engine is timed with
+TIMED = 100  # images that the engine is timed with, or fewer where they are large:
+_TIMED_VALUES = 50_000_000  # that they have together
 
 
 def export_run(folder: Path, file: Path, weights: Path | None = None, threshold: float | None = None) -> Path:
@@ -43,7 +45,7 @@ def export_run(folder: Path, file: Path, weights: Path | None = None, threshold:
 
 def timed_pixels(images: Images) -> np.ndarray:
     """[N, C, H, W] float32: the first images as a network takes them."""
-    first, _ = next(iter(images.batches(TIMED)))
+    first, _ = next(iter(images.batches(max(1, min(TIMED, _TIMED_VALUES // math.prod(images.shape))))))
     return Normalize(images.mean, images.std)(first).numpy()
 
 

@@ -25,68 +25,15 @@ import jsonargparse
 import yaml
 
 from sluicegate.errors import InputError, one_line
+from sluicegate.train.data_recipes import AugmentRecipe as AugmentRecipe
+from sluicegate.train.data_recipes import DataRecipe as DataRecipe
+from sluicegate.train.data_recipes import TaskRecipe as TaskRecipe
 from sluicegate.train.ranges import at_least, positive
 from sluicegate.train.tuning_recipes import BudgetRecipe as BudgetRecipe
 from sluicegate.train.tuning_recipes import DistillationRecipe as DistillationRecipe
 from sluicegate.train.tuning_recipes import FitRecipe as FitRecipe
 from sluicegate.train.tuning_recipes import LatencyRecipe as LatencyRecipe
 from sluicegate.train.tuning_recipes import Shape as Shape
-
-
-@dataclass(frozen=True)
-class AugmentRecipe:
-    """Random changes to the training images, drawn for each image: `pad_crop` pixels of padding, `flip` left-right.
-
-    `crop_scale`, `jitter` and `rand_augment` are those of `sluicegate.data.Augment`, and need `data.workers`.
-    """
-
-    pad_crop: int = 0
-    flip: bool = False
-    crop_scale: tuple[float, float] | None = None
-    jitter: float = 0.0
-    rand_augment: int | None = None
-
-    def __post_init__(self) -> None:
-        at_least("data.augment.pad_crop", self.pad_crop, 0)
-
-
-@dataclass(frozen=True)
-class DataRecipe:
-    """A data set and its batches. `batch_size` is that of all processes together.
-
-    `normalize`: whose mean and std to use, where a trained network wants those: `imagenet`, a known data set, or the
-    numbers, "0.5,0.5,0.5/0.25,0.25,0.25"; the set's own if None. `holdout`: so many training images, drawn once for
-    all, are measured on in place of the test images and not trained on: settings are chosen on them. `workers`: of a
-    set larger than memory, how many processes decode it while it is used; None: it is held in memory. `outputs`: for a
-    network of more outputs (`output_count`) than the set has classes, which output stands for each class.
-    """
-
-    name: str
-    batch_size: int = 256
-    augment: AugmentRecipe = AugmentRecipe()
-    limit_train: int | None = None
-    limit_test: int | None = None
-    size: int | None = None
-    normalize: str | None = None
-    holdout: int | None = None
-    workers: int | None = None
-    outputs: tuple[int, ...] | None = None
-    output_count: int | None = None
-
-    def __post_init__(self) -> None:
-        at_least("data.batch_size", self.batch_size, 1)
-        if self.workers is not None:
-            at_least("data.workers", self.workers, 0)
-        for name, none in (("crop_scale", None), ("jitter", 0), ("rand_augment", None)):
-            if self.workers is None and (given := getattr(self.augment, name)) != none:
-                raise InputError(f"data.augment.{name}: {given} needs data.workers: it is they who draw it")
-        if (self.outputs is None) != (self.output_count is None):
-            raise InputError(
-                f"data: outputs {self.outputs}, output_count {self.output_count}; both must be given, or none"
-            )
-        for name in ("limit_train", "limit_test", "size", "holdout"):
-            if getattr(self, name) is not None:
-                at_least(f"data.{name}", getattr(self, name), 1)
 
 
 @dataclass(frozen=True)
@@ -115,10 +62,12 @@ class OptimizerRecipe:
     """SGD (`momentum`, `nesterov`) or AdamW (`betas`). Gates learn at `lr * gate_lr_scale`.
 
     `milestones` are fractions of the training, as are `warm_up` and `gate_warm_up`: over that share of it the rate of
-    the network, or of the gates, climbs from 0 in a straight line, on top of the schedule.
+    the network, or of the gates, climbs from 0 in a straight line, on top of the schedule. `power` is that of the
+    polynomial schedule, (1 - progress)^power.
 
-    `gate_weight_decay`: "none" (DLCG 4.1), or "per_gate": 20 / |G| of the network's for |G| gates (stochastic gates 3.2
-    and 4.1: the decay adds over gates, whose objective is an average, and pulls their rates towards one half).
+    `gate_weight_decay`: "none" (DLCG 4.1), a number (batch shaping B.3: 1e-6), or "per_gate": 20 / |G| of the network's
+    for |G| gates (stochastic gates 3.2 and 4.1: the decay adds over gates, whose objective is an average, and pulls
+    their rates towards one half).
     """
 
     lr: float = 0.1
@@ -126,14 +75,15 @@ class OptimizerRecipe:
     nesterov: bool = True
     weight_decay: float = 5e-4
     gate_lr_scale: float = 1.0
-    gate_weight_decay: Literal["none", "per_gate"] = "none"
-    schedule: Literal["step", "cosine", "one-cycle"] = "step"
+    gate_weight_decay: Literal["none", "per_gate"] | float = "none"
+    schedule: Literal["step", "cosine", "one-cycle", "polynomial"] = "step"
     milestones: tuple[float, ...] = (0.5, 0.75, 0.9375)
     gamma: float = 0.1
     kind: Literal["sgd", "adamw"] = "sgd"
     betas: tuple[float, float] = (0.9, 0.999)
     warm_up: float = 0.0
     gate_warm_up: float = 0.0
+    power: float = 0.9
 
     def __post_init__(self) -> None:
         for name in ("warm_up", "gate_warm_up"):
@@ -141,7 +91,9 @@ class OptimizerRecipe:
                 raise InputError(f"optimizer.{name}: {getattr(self, name)} is not in [0, 1), a share of the training")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise InputError(f"optimizer.betas: {list(self.betas)} are not in [0, 1)")
-        for name in ("lr", "gate_lr_scale", "gamma"):
+        if not isinstance(self.gate_weight_decay, str):
+            at_least("optimizer.gate_weight_decay", self.gate_weight_decay, 0)
+        for name in ("lr", "gate_lr_scale", "gamma", "power"):
             positive(f"optimizer.{name}", getattr(self, name))
         at_least("optimizer.weight_decay", self.weight_decay, 0)
         if not 0 <= self.momentum < 1:
@@ -206,6 +158,7 @@ class Recipe:
     label_smoothing: float = 0.0
     average: float = 0.0
     stages: tuple[StageRecipe, ...] = ()
+    task: TaskRecipe = field(default_factory=TaskRecipe)
 
     def __post_init__(self) -> None:
         at_least("epochs", self.epochs, 1)

@@ -20,7 +20,7 @@ from sluicegate.errors import InputError, SluicegateError, one_line
 from sluicegate.files import write_json
 from sluicegate.lowering import check_exportable
 from sluicegate.train import callbacks, provenance
-from sluicegate.train.build import ImageSets, Subject, build_subject, load_images
+from sluicegate.train.build import ImageSets, Subject, build_subject, build_task, load_images
 from sluicegate.train.evaluate import Evaluation, evaluate
 from sluicegate.train.exporting import export_net
 from sluicegate.train.folder import (
@@ -70,22 +70,31 @@ def run(
     if resume and is_finished(folder, recipe):
         return read_result(folder)
     images = load_images(recipe.data, data_dir)
-    subject = build_subject(recipe, images.train)
+    build_task(recipe.task).check(images.train)
+    subject = build_subject(recipe, images.train, for_training=True)
+    measured = _measured(recipe, subject, images)
     if provenance.is_first_process():
-        _say_if_not_exportable(subject.net, images.train.spec)
+        _say_if_not_exportable(measured.net, images.test.spec)
     metrics = callbacks.Metrics(folder / "metrics.csv")
     best = callbacks.BestWeights(folder / "best.safetensors")
     checkpoint = folder / "last.ckpt"
     with _quiet():
         trainer = _trainer(recipe, folder, _callbacks(recipe, metrics, best, checkpoint, progress))
-        module = Classifier(subject, images, recipe)
+        module = Classifier(subject, images, recipe, measured)
         if provenance.is_first_process():
-            check_spec(folder, images.train.spec)
-            claim(folder, recipe, images.train.spec)
+            check_spec(folder, images.test.spec)
+            claim(folder, recipe, images.test.spec)
         with worker_errors():
             trainer.fit(module, ckpt_path=checkpoint if resume and checkpoint.exists() else None)
         device = trainer.strategy.root_device
-    return _finish(recipe, folder, subject, images, device, metrics, best)
+    return _finish(recipe, folder, measured, images, device, metrics, best)
+
+
+def _measured(recipe: Recipe, subject: Subject, images: ImageSets) -> Subject:
+    """The network for whole test images, where training has crops, or returns more than is measured."""
+    if subject.auxiliary is None and images.test.shape == images.train.shape:
+        return subject
+    return build_subject(recipe, images.test, read_files=False)
 
 
 def load_run(
@@ -195,6 +204,8 @@ def _finish(
         macs=measured.macs,
         open_rate=measured.open_rate,
         sites=measured.sites,
+        mean_iou=measured.mean_iou,
+        class_iou=measured.class_iou,
         best=Best(best.epoch, best.accuracy),
         epochs=len(metrics.rows),
         seconds=round(sum(row["seconds"] for row in metrics.rows), 3),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from sluicegate.errors import InputError, RunError, one_line
 from sluicegate.files import whole_file
-from sluicegate.nets import CifarResNet, common_names
+from sluicegate.nets import CifarResNet, PSPNet, backbone_weights, common_names
 
 
 def save_weights(net: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -37,6 +37,8 @@ def load_weights(net: nn.Module, path: str | os.PathLike[str], surplus: bool = F
     state = read_weights(path)
     if isinstance(net, CifarResNet):
         state = common_names(state)
+    if isinstance(net, PSPNet):
+        state = backbone_weights(state, net)
     known = net.state_dict().keys()
     load_state(net, {name: t for name, t in state.items() if name in known or not surplus}, source=str(path))
 
