@@ -121,13 +121,15 @@ class Conv final : public Operator, public RowWise {
   }
 
   // Winograd's transforms must be worth their while: enough channels to share them, enough pixels to share
-  // weights that are four times as many. Few pixels ask for more channels. Measured on Zen 4, AVX2 and AVX-512, on one
-  // thread and two: 8x8 with 64 channels takes 0.55 to 0.85 of the direct time from a quarter open on, 7x7 is a draw.
+  // weights that are four times as many. Measured on Zen 4, AVX2 and AVX-512, one thread and two, over the direct
+  // time: 32x32 and 16x16 with 4 channels 0.97 to 1.6, with 8 0.67 to 0.89, with 16 0.53 to 0.65; 8x8 with 8 channels
+  // 0.96 to 1.04, with 12 0.84 to 0.93, with 64 0.64 to 0.70. 7x7 with 64 channels takes 0.75 to 0.92, but with 512,
+  // whose weights do not stay in a cache, up to 1.2.
   static bool pays_winograd(const Plan& plan, const OpSpec& op) {
     const ValueSpec &in = plan.value(op.inputs[0]), &out = plan.value(op.output);
     if (!is_winograd_shape(op) || is_stem(plan.program(), op)) return false;
     const int channels = std::min(in.channels(), out.channels()), side = std::min(in.height(), in.width());
-    return (channels >= 16 && side >= 10) || (channels >= 64 && side >= 8);
+    return (channels >= 8 && side >= 10) || (channels >= 12 && side >= 8);
   }
 
   int in_, out_, residual_, groups_;

@@ -22,10 +22,8 @@ class Norm final : public Operator {
         out_(op.output),
         channels_(plan.value(in_).channels()),
         epsilon_(number(op, "eps")),
-        bias_(padded_bias(op, channels_)) {
-    weight_ = make_floats(static_cast<size_t>(blocks_of(channels_)) * kLanes);
-    for (int c = 0; c < channels_; ++c) weight_[c] = op.weight.data == nullptr ? 1.0f : op.weight.data[c];
-  }
+        weight_(padded_weight(op, channels_)),
+        bias_(padded_bias(op, channels_)) {}
 
   void run(RunState& state) const override {
     const View &in = state.views[in_], &out = state.views[out_];

@@ -31,7 +31,9 @@ Range entries_between(const OpenList& list, int low, int high);
 // The open outputs in a block. Lanes past the last one repeat it: nothing reads them.
 std::array<int, kLanes> lanes_of(const OpenList& open, int block);
 
-Floats padded_bias(const OpSpec& op, int channels);  // to whole blocks, zeros where there is none
+// One number a channel, zeros to the end of its last block: the bias, 0 where there is none; the weight, 1 likewise.
+Floats padded_bias(const OpSpec& op, int channels);
+Floats padded_weight(const OpSpec& op, int channels);
 
 // One factor and one summand for each lane of a block; zero past the last stored channel, which so remains zero.
 struct Lanes {

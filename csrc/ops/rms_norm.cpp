@@ -20,11 +20,13 @@ Shape check(const Rules& rules) {
 class RmsNorm final : public Operator {
  public:
   RmsNorm(const Plan& plan, const OpSpec& op)
-      : in_(op.inputs[0]), out_(op.output), channels_(plan.value(in_).channels()), epsilon_(number(op, "eps")) {
-    counts_ = make_floats(static_cast<size_t>(blocks_of(channels_)) * kLanes);
-    weight_ = make_floats(static_cast<size_t>(blocks_of(channels_)) * kLanes);
+      : in_(op.inputs[0]),
+        out_(op.output),
+        channels_(plan.value(in_).channels()),
+        epsilon_(number(op, "eps")),
+        counts_(make_floats(static_cast<size_t>(blocks_of(channels_)) * kLanes)),
+        weight_(padded_weight(op, channels_)) {
     std::fill_n(counts_.get(), channels_, 1.0f);
-    for (int c = 0; c < channels_; ++c) weight_[c] = op.weight.data == nullptr ? 1.0f : op.weight.data[c];
   }
 
   void run(RunState& state) const override {

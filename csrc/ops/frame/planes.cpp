@@ -59,6 +59,12 @@ Floats padded_bias(const OpSpec& op, int channels) {
   return bias;
 }
 
+Floats padded_weight(const OpSpec& op, int channels) {
+  Floats weight = make_floats(static_cast<size_t>(blocks_of(channels)) * kLanes);
+  for (int c = 0; c < channels; ++c) weight[c] = op.weight.data == nullptr ? 1.0f : op.weight.data[c];
+  return weight;
+}
+
 std::vector<int> entries_of(const RunState& state, int value) {
   const OpenList open = state.open(value);
   std::vector<int> entries(state.plan.value(value).channels(), -1);
