@@ -39,11 +39,11 @@ def opening_images(seen: Observed, gate: int, most: int) -> np.ndarray:
 
 
 def accuracy_by_cost(seen: Observed) -> pd.DataFrame:
-    """Images in ten parts by rising MACs: `part` (1 is the cheapest), `images`, `low`, `high` and `mean` MACs, and
-    `accuracy` (NaN without labels)."""
+    """Images in ten parts by rising MACs: `part` (1 is the cheapest), `images`, `low`, `high` and `mean` MACs,
+    `accuracy`, and the mean loss with every gate open as `dense_loss` (both NaN without labels)."""
     order = np.argsort(seen.macs, kind="stable")
     parts = [part for part in np.array_split(order, PARTS) if len(part)]
-    right = seen.right
+    right, loss = seen.right, seen.dense_loss
     return pd.DataFrame(
         {
             "part": range(1, len(parts) + 1),
@@ -52,6 +52,7 @@ def accuracy_by_cost(seen: Observed) -> pd.DataFrame:
             "high": [int(seen.macs[part].max()) for part in parts],
             "mean": [float(seen.macs[part].mean()) for part in parts],
             "accuracy": [np.nan if right is None else float(right[part].mean()) for part in parts],
+            "dense_loss": [np.nan if loss is None else float(loss[part].mean()) for part in parts],
         }
     )
 

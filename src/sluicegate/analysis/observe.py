@@ -7,7 +7,7 @@ Memory does not grow with N x G floats: decisions are kept as bits, gate probabi
 Legend: N images, n of a batch, K classes, S sites, G gates of all sites, B bins of a histogram.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -254,9 +254,3 @@ def _histograms(logits: np.ndarray) -> np.ndarray:
     gates = logits.shape[1]
     flat = bins + np.arange(gates) * BINS
     return np.bincount(flat.ravel(), minlength=gates * BINS).reshape(gates, BINS)
-
-
-def image_numbers(source: Source, count: int) -> Iterator[int]:
-    """At most `count` numbers of images, at equal distances."""
-    total = len(source)
-    return (i * total // min(count, total) for i in range(min(count, total)))
