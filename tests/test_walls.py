@@ -30,7 +30,7 @@ TIERS = (
     {"recipes", "models"},
     {"bench"},
     {"tables"},
-    {"tuning", "surveying", "evaluating"},
+    {"tuning", "surveying", "evaluating", "reporting"},
     {"cli"},
     {"__init__", "__main__"},  # the package's front: public names and `python -m sluicegate`
 )
@@ -38,7 +38,7 @@ TIER_OF = {unit: tier for tier, units in enumerate(TIERS) for unit in units}
 ALONE = {"nets", "data"}  # of `sluicegate` these import `errors` only
 NEVER_IN_CORE = {"torchvision", "timm"}
 NEVER_IN_RUNTIME = {"torch", "sluicegate", "sluicegate_command", *NEVER_IN_CORE}
-HANDED_TO = {("sluicegate", "cli"), ("sluicegate_runtime", "__main__")}
+HANDED_TO = {("sluicegate", "cli"), ("sluicegate", "analysis"), ("sluicegate_runtime", "__main__")}
 
 
 def imported(path: Path, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -14,6 +14,10 @@ from sluicegate.analysis.examples import hardest as hardest
 from sluicegate.analysis.examples import opening_images as opening_images
 from sluicegate.analysis.examples import paths as paths
 from sluicegate.analysis.examples import rank_correlation as rank_correlation
+from sluicegate.analysis.figures import save_figure as save_figure
+from sluicegate.analysis.findings import Context as Context
+from sluicegate.analysis.findings import Findings as Findings
+from sluicegate.analysis.findings import analyse as analyse
 from sluicegate.analysis.frontier import Point as Point
 from sluicegate.analysis.frontier import Series as Series
 from sluicegate.analysis.frontier import pareto as pareto
@@ -29,6 +33,8 @@ from sluicegate.analysis.gates import probability_histogram as probability_histo
 from sluicegate.analysis.observe import Observed as Observed
 from sluicegate.analysis.observe import Site as Site
 from sluicegate.analysis.observe import observe as observe
+from sluicegate.analysis.page import drawn_figures as drawn_figures
+from sluicegate.analysis.page import write_page as write_page
 from sluicegate.analysis.source import ArraySource as ArraySource
 from sluicegate.analysis.source import FileSource as FileSource
 from sluicegate.analysis.source import SetSource as SetSource

@@ -5,6 +5,7 @@ from sluicegate.train.budget import tightening as tightening
 from sluicegate.train.build import ImageSets as ImageSets
 from sluicegate.train.build import Subject as Subject
 from sluicegate.train.build import as_subject as as_subject
+from sluicegate.train.build import as_trained_on as as_trained_on
 from sluicegate.train.build import build_method as build_method
 from sluicegate.train.build import build_subject as build_subject
 from sluicegate.train.build import gate_by as gate_by

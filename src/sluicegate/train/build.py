@@ -139,6 +139,19 @@ def _half(images: Images, split: str, holdout: int, limit_test: int | None) -> I
     return images.subset(order[holdout:] if split == "train" else order[:holdout][:limit_test])
 
 
+def as_trained_on(images: Images, spec: DataSpec) -> Images:
+    """The images with the mean and std that the network was trained with.
+
+    Raises:
+        InputError: they are of other classes.
+    """
+    if images.classes != spec.classes:
+        only = sorted(set(images.classes) ^ set(spec.classes))
+        what = f"{only[0]!r} is one of either only" if only else "their order differs"
+        raise InputError(f"data: its classes are not those of the run: {what}")
+    return replace(images, mean=spec.mean, std=spec.std) if images.shape[0] == spec.shape[0] else images
+
+
 def as_subject(net: nn.Module, images: Images | DataSpec) -> Subject:
     """A network to be measured on such images."""
     macs = net.macs if isinstance(net, GatedModel) else MacModel(net, _example(images))

@@ -28,9 +28,9 @@ def layers(table: pd.DataFrame, count: bool = False) -> Figure:
         .encode(
             x=alt.X(
                 "site:N",
-                sort=table["site"].drop_duplicates().tolist(),
+                sort=sites,
                 title=None,
-                axis=slanted(table["site"].nunique()),
+                axis=slanted(len(sites)),
             ),
             y=alt.Y(column, title="gates" if count else "share of gates", axis=alt.Axis(format="d" if count else "%")),
             color=alt.Color(

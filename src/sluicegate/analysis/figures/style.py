@@ -30,7 +30,7 @@ SHAPES = (
     "cross",
 )
 
-Figure = alt.Chart | alt.LayerChart
+Figure = alt.Chart | alt.LayerChart | alt.FacetChart
 
 _TEXT = "#707070"
 _WIDTH = 640  # of a file, in pixels; in the page a figure is as wide as its place

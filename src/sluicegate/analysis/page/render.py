@@ -71,7 +71,8 @@ def _template() -> jinja2.Template:
 @cache
 def _library() -> str:
     major, minor = alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2]
-    return vl_convert.javascript_bundle(vl_version=f"{major}.{minor}").replace("</script", "<\\/script")
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=f"{major}.{minor}")
+    return bundle.replace("</script", "<\\/script")
 
 
 def _choices(found: Findings) -> dict[str, Any]:
