@@ -1,8 +1,8 @@
 """sluicegate: convolutional networks that compute only what each image needs."""
 
-from importlib.util import find_spec
+from importlib.util import find_spec as _find_spec
 
-if find_spec("torch") is not None:  # without it there is `sluicegate.analysis` alone, for reports on files
+if _find_spec("torch") is not None:  # without it there is `sluicegate.analysis` alone, for reports on files
     from sluicegate.convert import ChannelGating as ChannelGating
     from sluicegate.convert import ExitGating as ExitGating
     from sluicegate.convert import GatedModel as GatedModel

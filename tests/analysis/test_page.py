@@ -126,7 +126,7 @@ def test_one_image():
     assert said["macs_histogram"] == "Every image costs the same." and "ten images" in said["gate_map"]
     assert "conditional" in said["firing_counts"] and "two classes" in said["firing_differences"]
     page = render_page(found)
-    assert "of 1 image<" in page and "Cheapest" not in page
+    assert "of 1 image<" in page and "The least work" not in page
     for name, figure in drawn_figures(found).items():
         figure.to_dict()
         assert name

@@ -109,11 +109,11 @@ def test_where_it_is_wrong(seen):
     assert table.values.tolist() == [["owl", "fox", int(((LABELS == 0) & HEADS).sum())]]
 
 
-def test_dearest_and_cheapest_images_and_their_paths(seen):
-    dearest, cheapest = hardest(seen, 5), easiest(seen, 5)
-    assert (np.sort(seen.macs)[::-1][:5] == seen.macs[dearest]).all()
-    assert (np.sort(seen.macs)[:5] == seen.macs[cheapest]).all()
-    assert (paths(seen, dearest)[:, 0] == OPEN[dearest].mean(1)).all()
+def test_images_of_the_most_and_the_least_work_and_their_paths(seen):
+    most, least = hardest(seen, 5), easiest(seen, 5)
+    assert (np.sort(seen.macs)[::-1][:5] == seen.macs[most]).all()
+    assert (np.sort(seen.macs)[:5] == seen.macs[least]).all()
+    assert (paths(seen, most)[:, 0] == OPEN[most].mean(1)).all()
     assert opening_images(seen, 2, 3).tolist() == np.flatnonzero(LABELS == 1)[:3].tolist()
     assert opening_images(seen, 1, 3).tolist() == []
 

@@ -11,23 +11,28 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from sluicegate_runtime import Artifact, Session, without_gates
+from sluicegate_runtime import Artifact, Op, Session, without_gates
 
 DECIDING = "deciding (gates)"
 MOST = 30  # blocks that are told apart
 
 
 def block_table(artifact: Artifact, images: np.ndarray, threads: int = 1, repeats: int = 5) -> pd.DataFrame:
-    """A row for each block and network: `block`, `network` ("gated" or "dense"), `ms` and `macs` of one image, means
-    over `images` [n, C, H, W] and `repeats` runs of each."""
+    """A row for each block and network: `block`, `network` ("gated" or "dense"), `ms` (median) and `macs` (mean) of one
+    image, over `images` [n, C, H, W] and `repeats` runs of each."""
     sessions = {"gated": Session(artifact, threads), "dense": Session(without_gates(artifact), threads)}
-    plain = [op.name for op in sessions["dense"].program.ops]
-    block_of = blocks(plain)
+    plain = sessions["dense"].program.ops
+    block_of = blocks([op.name for op in plain]) | {op.name: _said(op) for op in plain if "_" not in op.name}
     rows = []
     for network, session in sessions.items():
         for op, (ms, macs) in _profile(session, images, repeats).items():
             rows.append({"block": block_of.get(op, DECIDING), "network": network, "ms": ms, "macs": macs})
     return pd.DataFrame(rows).groupby(["block", "network"], sort=False, as_index=False).agg("sum")
+
+
+def _said(op: Op) -> str:
+    """The name of an op that stands alone, with its kind, if the name does not tell it: `relu (conv)`."""
+    return op.name if op.kind in op.name else f"{op.name} ({op.kind})"
 
 
 def blocks(ops: Sequence[str]) -> dict[str, str]:
@@ -45,7 +50,8 @@ def blocks(ops: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _profile(session: Session, images: np.ndarray, repeats: int) -> Mapping[str, np.ndarray]:
-    """Op -> (milliseconds, MACs), the means."""
-    runs = [session.profile(image, repeats) for image in images]
-    return {op: np.mean([run[op] for run in runs], axis=0) for op in runs[0]}
+def _profile(session: Session, images: np.ndarray, repeats: int) -> Mapping[str, tuple[float, float]]:
+    """Op -> median milliseconds, mean MACs: on a machine that others use a mean time would be theirs."""
+    runs = [session.profile(image, 1) for _ in range(repeats) for image in images]
+    found = {op: np.array([run[op] for run in runs]) for op in runs[0]}
+    return {op: (float(np.median(rows[:, 0])), float(rows[:, 1].mean())) for op, rows in found.items()}

@@ -34,7 +34,7 @@ def firing_difference(rates: np.ndarray, first: int, second: int) -> np.ndarray:
 
 def class_table(seen: Observed) -> pd.DataFrame:
     """A row for each class that has images: `name`, `images`, `accuracy`, MACs as `mean`, `low` and `high` (quantiles
-    at 10 % and 90 %), dearest first.
+    at 10 % and 90 %), the most work first.
 
     Raises:
         InputError: there are no labels.

@@ -1,4 +1,4 @@
-"""Images and what they cost: the dearest and the cheapest, their paths, accuracy by cost.
+"""Images and what they cost: those with the most and the least work, their paths, accuracy by cost.
 
 Legend: N images, n of them, S sites.
 """
@@ -12,13 +12,13 @@ PARTS = 10  # of the images by rising cost
 
 
 def hardest(seen: Observed, count: int) -> np.ndarray:
-    """[n]: the numbers of the images with the most MACs, dearest first; of equals, the first (batch
+    """[n]: the numbers of the images with the most MACs, the most first; of equals, the first (batch
     shaping, Fig. 4)."""
     return np.argsort(-seen.macs, kind="stable")[:count]
 
 
 def easiest(seen: Observed, count: int) -> np.ndarray:
-    """[n]: those with the fewest, cheapest first."""
+    """[n]: those with the fewest, the fewest first."""
     return np.argsort(seen.macs, kind="stable")[:count]
 
 
@@ -39,7 +39,7 @@ def opening_images(seen: Observed, gate: int, most: int) -> np.ndarray:
 
 
 def accuracy_by_cost(seen: Observed) -> pd.DataFrame:
-    """Images in ten parts by rising MACs: `part` (1 is the cheapest), `images`, `low`, `high` and `mean` MACs,
+    """Images in ten parts by rising MACs: `part` (1 has the least), `images`, `low`, `high` and `mean` MACs,
     `accuracy`, and the mean loss with every gate open as `dense_loss` (both NaN without labels)."""
     order = np.argsort(seen.macs, kind="stable")
     parts = [part for part in np.array_split(order, PARTS) if len(part)]

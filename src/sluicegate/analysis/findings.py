@@ -9,6 +9,7 @@ Legend: N images, K classes, S sites, G gates.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,8 @@ class Findings:
         points: at other thresholds; none where no threshold moves the gates.
         own: the threshold of the file, or None.
         gates, layers, blocks, by_cost, classes, confusions, special, map: see `gate_table`, `layer_table`,
-            `block_table`, `accuracy_by_cost`, `class_table`, `confusions`, `specialists`, `gate_map`.
+            `block_table`, `accuracy_by_cost`, `class_table`, `confusions`, `specialists`, `gate_map`. A special gate's
+            `images` are the first that open it.
         rates: [K, G], see `class_rates`.
         agreeing: groups of gates that always agree, by their numbers.
         correlation: rank correlation of MACs with the loss with every gate open, or None.
@@ -142,10 +144,6 @@ def analyse(
     progress("laying out the map", 1, 1)
     gates = gate_table(seen)
     labelled = _of_classes(seen, gates) if seen.labels is not None else {}
-    shown = min(SHOWN, max(1, len(seen) // 2))
-    dearest, cheapest = hardest(seen, shown).tolist(), easiest(seen, shown if len(seen) > 1 else 0).tolist()
-    opening = [n for gate in _numbers(labelled) for n in opening_images(seen, gate, OPENING).tolist()]
-    needed = sorted({*dearest, *cheapest, *opening})
     return Findings(
         context=context,
         artifact=artifact,
@@ -160,26 +158,32 @@ def analyse(
         map=mapped,
         agreeing=agreeing_gates(seen, gates),
         correlation=None if seen.dense_loss is None else rank_correlation(seen.macs, seen.dense_loss),
-        hardest=tuple(dearest),
-        easiest=tuple(cheapest),
-        pictures=dict(zip(needed, images.take(needed), strict=True)),
+        **_shown(seen, images, labelled.get("special")),
         machine=re.sub(r"^(\d+ )+", "", processor()),
         **labelled,
     )
 
 
-def _of_classes(seen: Observed, gates: pd.DataFrame) -> dict:
+def _of_classes(seen: Observed, gates: pd.DataFrame) -> dict[str, Any]:
     """What can be said where images have labels."""
+    special = specialists(seen, gates, SHOWN)
+    special["images"] = [opening_images(seen, gate, OPENING).tolist() for gate in special["number"]]
     return {
         "classes": class_table(seen),
         "confusions": confusions(seen),
-        "special": specialists(seen, gates, SHOWN),
+        "special": special,
         "rates": class_rates(seen),
     }
 
 
-def _numbers(labelled: dict) -> list[int]:
-    return labelled["special"]["number"].tolist() if labelled else []
+def _shown(seen: Observed, images: Source, special: pd.DataFrame | None) -> dict[str, Any]:
+    """The images of the galleries, and those that open special gates."""
+    count = min(SHOWN, max(1, len(seen) // 2))
+    most, least = hardest(seen, count).tolist(), easiest(seen, count if len(seen) > 1 else 0).tolist()
+    opening = [] if special is None else [number for row in special["images"] for number in row]
+    needed = sorted({*most, *least, *opening})
+    pictures = dict(zip(needed, images.take(needed), strict=True))
+    return {"hardest": tuple(most), "easiest": tuple(least), "pictures": pictures}
 
 
 def _spread(total: int, count: int) -> list[int]:

@@ -74,8 +74,8 @@ def firing_differences(shown: pd.DataFrame, rates: np.ndarray, first: int, secon
 
 
 def class_macs(table: pd.DataFrame) -> Figure:
-    """MACs by class, the dearest first: the mean, and where 80% of its images lie; `table` is a `class_table`. Of many
-    classes the dearest and the cheapest."""
+    """MACs by class, the most first: the mean, and where 80% of its images lie; `table` is a `class_table`. Of many
+    classes, those with the most and the least."""
     require_rows("class_macs", table)
     if len(table) > LISTED:
         table = pd.concat([table.head(LISTED // 2), table.tail(LISTED // 2)])

@@ -60,12 +60,12 @@ def macs_histogram(macs: np.ndarray) -> Figure:
 
 
 def by_cost(table: pd.DataFrame, column: str, title: str, y: str, percent: bool) -> Figure:
-    """A column of `accuracy_by_cost` over the ten parts of the images, from the cheapest."""
+    """A column of `accuracy_by_cost` over the ten parts of the images, from the least work."""
     require_rows(title, table)
     shown = table.assign(mean=table["mean"] / MILLION)
     number = ".2%" if percent else ".3f"
     base = alt.Chart(shown).encode(
-        x=alt.X("part:O", title="images in ten parts: 1 is the cheapest, 10 the dearest", axis=alt.Axis(labelAngle=0)),
+        x=alt.X("part:O", title="images in ten parts: 1 has the least work, 10 the most", axis=alt.Axis(labelAngle=0)),
         y=alt.Y(f"{column}:Q", title=y, scale=alt.Scale(zero=False), axis=alt.Axis(format="%" if percent else "")),
         tooltip=[
             alt.Tooltip("part:O", title="part"),

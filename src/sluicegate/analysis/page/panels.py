@@ -193,7 +193,7 @@ def _differences(found: Findings) -> Panel:
     return Panel(
         "firing_differences",
         "Two classes compared",
-        "Choose two classes. Blue gates fire more often for the first, vermilion ones for the second.",
+        "Choose two classes. Blue gates fire more often for the first, orange ones for the second.",
         "batch shaping, Fig. 6",
         control="" if missing else "classes",
         **_drawn(missing, lambda: _difference(found)),
@@ -244,7 +244,7 @@ def _map(found: Findings) -> Panel:
 def _gallery(found: Findings) -> Panel:
     return Panel(
         "gallery",
-        "Dearest and cheapest images",
+        "Images with the most and the least work",
         "Each with its label, what the network says, and its path: a bar for each layer, as high as the share of its "
         "gates that are open.",
         "batch shaping, Fig. 4",
@@ -258,8 +258,8 @@ def _by_cost(found: Findings) -> list[Panel]:
     return [
         Panel(
             "accuracy_by_cost",
-            "Are dear images harder?",
-            "Which share is right, in ten parts of the images by their work.",
+            "Is more work done where it is harder?",
+            "Which share of the images is right, in ten parts of them by their work.",
             **_drawn(missing, lambda: figures.by_cost(found.by_cost, "accuracy", "Accuracy by work", "right", True)),
         ),
         Panel(

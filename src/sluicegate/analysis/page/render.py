@@ -14,10 +14,10 @@ import jinja2
 import numpy as np
 import vl_convert
 
-from sluicegate.analysis.examples import opening_images, paths
+from sluicegate.analysis.examples import paths
 from sluicegate.analysis.figures.classes import shown_gates
 from sluicegate.analysis.figures.style import specification
-from sluicegate.analysis.findings import OPENING, Findings
+from sluicegate.analysis.findings import Findings
 from sluicegate.analysis.page.panels import sections
 from sluicegate.analysis.page.pictures import picture
 from sluicegate.analysis.page.summary import facts, headlines
@@ -25,7 +25,7 @@ from sluicegate.analysis.page.words import explained, millions
 from sluicegate.files import write_text
 
 _LEVELS = 250  # of a firing rate, in a byte
-_NONE = 255  # of a class without images
+MOST, LEAST = "The most work", "The least work"
 _TILES = 3_000_000  # rates that travel in the page, at most
 
 
@@ -45,13 +45,13 @@ def write_page(found: Findings, path: str | os.PathLike[str]) -> Path:
 def render_page(found: Findings) -> str:
     """The report as HTML."""
     parts = sections(found)
-    drawn = {panel.name: panel.figure for part in parts for panel in part.panels if panel.figure is not None}
+    figures = ((panel.name, panel.figure) for part in parts for panel in part.panels)
     return _template().render(
         found=found,
         sections=parts,
         headlines=headlines(found),
         facts=facts(found),
-        specifications={name: specification(figure) for name, figure in drawn.items()},
+        specifications={name: specification(figure) for name, figure in figures if figure is not None},
         choices=_choices(found),
         galleries=_galleries(found),
         special=_special(found),
@@ -94,8 +94,7 @@ def _rates(found: Findings) -> dict[str, Any] | None:
     shown = shown_gates(found.gates, found.rates)
     labels = sorted(found.classes["label"])
     shown = shown.head(max(1, _TILES // len(labels)))
-    rates = found.rates[np.ix_(labels, shown["number"])]
-    levels = np.where(np.isnan(rates), _NONE, np.rint(np.nan_to_num(rates) * _LEVELS)).astype(np.uint8)
+    levels = np.rint(found.rates[np.ix_(labels, shown["number"])] * _LEVELS).astype(np.uint8)
     return {
         "names": [found.seen.classes[label] for label in labels],
         "gates": shown[["site", "gate", "rank"]].to_dict("records"),
@@ -105,7 +104,7 @@ def _rates(found: Findings) -> dict[str, Any] | None:
 
 
 def _galleries(found: Findings) -> list[tuple[str, list[dict[str, Any]]]]:
-    chosen = {"Dearest": found.hardest, "Cheapest": found.easiest}
+    chosen = {MOST: found.hardest, LEAST: found.easiest}
     return [(title, [_card(found, number) for number in numbers]) for title, numbers in chosen.items() if numbers]
 
 
@@ -126,8 +125,4 @@ def _card(found: Findings, number: int) -> dict[str, Any]:
 
 def _special(found: Findings) -> list[dict[str, Any]]:
     rows = found.special.to_dict("records") if len(found.special) else []
-    return [row | {"cards": [_card(found, n) for n in _opening(found, row["number"])]} for row in rows]
-
-
-def _opening(found: Findings, gate: int) -> list[int]:
-    return opening_images(found.seen, gate, OPENING).tolist()
+    return [row | {"cards": [_card(found, number) for number in row["images"]]} for row in rows]

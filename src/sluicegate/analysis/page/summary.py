@@ -63,7 +63,7 @@ def facts(found: Findings) -> list[tuple[str, str]]:
         ("[[Multiply-adds]], [[without gates]]", millions(seen.dense_macs)),
         ("mean; [[median]]", f"{millions(float(seen.macs.mean()))}; {millions(middle)}"),
         ("80% of the images lie between", f"{millions(low)}, {millions(high)}"),
-        ("cheapest and dearest image", ends),
+        ("least and most of an image", ends),
         ("Milliseconds ([[median]]), without gates", f"{speed.gated:.3f}, {speed.dense:.3f}"),
     ]
     if seen.open_rate is not None:
