@@ -248,6 +248,7 @@ def test_demo_prints_its_middle_point_and_all_others(capsys, monkeypatch):
     assert {"dense", "mean", "min", "max"} <= found["macs"].keys()
     assert [point["name"] for point in found["points"]] == list(demo.NAMES.values())
     assert found["name"] == demo.NAMES["middle"]
+    assert found["report"] == str(Path("demo") / "report.html") and Path(found["report"]).is_file()
 
 
 def test_recipes_are_listed_one_a_line(capsys):

@@ -30,7 +30,7 @@ TIERS = (
     {"recipes", "models"},
     {"bench"},
     {"tables"},
-    {"tuning", "surveying", "evaluating", "pruning"},
+    {"tuning", "surveying", "evaluating", "pruning", "reporting"},
     {"cli"},
     {"__init__", "__main__"},  # the package's front: public names and `python -m sluicegate`
 )
@@ -39,7 +39,7 @@ ALONE = {"nets", "data"}  # of `sluicegate` these import no more than the next l
 TO_ALL = {"errors", "noise"}
 NEVER_IN_CORE = {"torchvision", "timm"}
 NEVER_IN_RUNTIME = {"torch", "sluicegate", "sluicegate_command", *NEVER_IN_CORE}
-HANDED_TO = {("sluicegate", "cli"), ("sluicegate_runtime", "__main__")}
+HANDED_TO = {("sluicegate", "cli"), ("sluicegate", "analysis"), ("sluicegate_runtime", "__main__")}
 
 
 def imported(path: Path, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import jsonargparse
 
-from sluicegate import evaluating, pruning, surveying, tuning
-from sluicegate.analysis import save_frontier
+from sluicegate import evaluating, pruning, reporting, surveying, tuning
+from sluicegate.analysis import command, save_frontier
 from sluicegate.bench import DENSE, GATED, as_file, came_from, compare, predicted, save_latency_table, what_to_time
 from sluicegate.errors import InputError
 from sluicegate.models.release import release as release_run
@@ -64,8 +64,10 @@ def demo(config: jsonargparse.Namespace) -> None:
     milliseconds = engine_milliseconds(folders)
     slower = slower_than_dense(milliseconds)
     points = {point: asdict(one) | {"milliseconds": milliseconds[point]} for point, one in results.items()}
-    report = points["middle"] | {"points": list(points.values()), "figure": str(figure)}
-    show(config.json, report, *result_tables(results), speed_table(milliseconds), *slower, f"figure: {figure}")
+    page = reporting.report_run(folders["middle"], config.out / "report.html")
+    report = points["middle"] | {"points": list(points.values()), "figure": str(figure), "report": str(page)}
+    lines = (*slower, f"figure: {figure}", f"report: {page}")
+    show(config.json, report, *result_tables(results), speed_table(milliseconds), *lines)
 
 
 def train(config: jsonargparse.Namespace) -> None:
@@ -161,6 +163,7 @@ _VERBS: dict[str, Callable[[jsonargparse.Namespace], int | None]] = {
     "bench": bench,
     "profile": profile,
     "frontier": frontier,
+    "report": reporting.report,
     "recipes": list_recipes,
 }
 
@@ -257,6 +260,7 @@ _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "bench": _bench_arguments,
     "profile": _profile_arguments,
     "frontier": _frontier_arguments,
+    "report": command.add_arguments,
     "recipes": _no_arguments,
 }
 

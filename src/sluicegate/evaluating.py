@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sluicegate.convert import GatedModel
-from sluicegate.data import DataSpec, Images, known_statistics
+from sluicegate.data import Images, known_statistics
 from sluicegate.errors import InputError
 from sluicegate.gates import AlwaysOn, Ensemble, Stochastic, Strategy, Threshold
 from sluicegate.tables import result_tables, spread_line
@@ -22,6 +22,7 @@ from sluicegate.train import (
     Recipe,
     Subject,
     as_subject,
+    as_trained_on,
     build_subject,
     load_run,
     load_split,
@@ -92,7 +93,7 @@ def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Im
     if folder.is_dir():
         begun = read_run_recipe(folder)
         spec = read_run_spec(folder)
-        images = _as_trained_on(load_split(_data(config, begun.data), "test", config.data_dir), spec)
+        images = as_trained_on(load_split(_data(config, begun.data), "test", config.data_dir), spec)
         return begun.name, load_run(folder, config.weights, images.spec)[1], images
     for option in ("weights", "data"):
         if config[option] is None:
@@ -103,15 +104,6 @@ def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Im
     images = load_split(data, "test", config.data_dir)
     wanted = Recipe(config.target, data, NetRecipe(config.target, weights=str(config.weights)))
     return config.target, build_subject(wanted, images).net, images
-
-
-def _as_trained_on(images: Images, spec: DataSpec) -> Images:
-    """The images with the mean and std that the network was trained with."""
-    if images.classes != spec.classes:
-        only = sorted(set(images.classes) ^ set(spec.classes))
-        what = f"{only[0]!r} is one of either only" if only else "their order differs"
-        raise InputError(f"data: its classes are not those of the run: {what}")
-    return replace(images, mean=spec.mean, std=spec.std) if images.shape[0] == spec.shape[0] else images
 
 
 def _data(config: jsonargparse.Namespace, data: DataRecipe) -> DataRecipe:

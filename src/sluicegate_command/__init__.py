@@ -5,6 +5,7 @@ A package of its own, because importing anything of `sluicegate` imports torch, 
 """
 
 import sys
+from importlib.util import find_spec
 
 
 def main() -> int:
@@ -13,6 +14,10 @@ def main() -> int:
         from sluicegate_runtime.__main__ import main as run
     else:
         try:
+            if sys.argv[1:2] == ["report"] and find_spec("torch") is None:
+                from sluicegate.analysis.command import main as run_report
+
+                return run_report(sys.argv[2:])
             from sluicegate.cli import main as run
         except ModuleNotFoundError as error:
             return _lacks(error)
@@ -21,6 +26,7 @@ def main() -> int:
 
 def _lacks(error: ModuleNotFoundError) -> int:
     verb = sys.argv[1] if len(sys.argv) > 1 else "this command"
-    needs = f"{verb}: needs {error.name}, which is not installed; pip install 'sluicegate[train]' brings it"
+    extra = "report" if verb == "report" else "train"
+    needs = f"{verb}: needs {error.name}, which is not installed; pip install 'sluicegate[{extra}]' brings it"
     print(f"sluicegate: error: {needs}; 'predict' works without", file=sys.stderr)
     return 1

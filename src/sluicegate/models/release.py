@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from sluicegate.analysis import ACTIVITIES, activity
 from sluicegate.data import Images, Normalize
 from sluicegate.errors import InputError
 from sluicegate.files import write_json, write_text
@@ -22,9 +23,6 @@ from sluicegate.train.exporting import export_net
 from sluicegate.train.finetuning import read_finetuned
 from sluicegate.train.products import timed_pixels
 from sluicegate_runtime import Session, load_program, time_sessions, without_gates
-
-ALWAYS = 0.99
-"""A gate that is open for at least this share of the images counts as always open; as always closed, below the rest."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +87,8 @@ def gate_statistics(opened: np.ndarray) -> GateStatistics:
         0.5
     """
     rates = opened.mean(0)  # [G]
-    always, never = float((rates >= ALWAYS).mean()), float((rates <= 1 - ALWAYS).mean())
-    return GateStatistics(len(rates), float(rates.mean()), always, never, 1 - always - never)
+    always, conditional, never = (float((activity(rates) == one).mean()) for one in ACTIVITIES)
+    return GateStatistics(len(rates), float(rates.mean()), always, never, conditional)
 
 
 def _card(name: str, run: Path, recipe: Recipe, result: Result, licence: str, data_dir: Path | None) -> str:

@@ -24,6 +24,7 @@ from sluicegate.train.folder import Result as Result
 from sluicegate.train.folder import read_result as read_result
 from sluicegate.train.folder import read_run_recipe as read_run_recipe
 from sluicegate.train.folder import read_run_spec as read_run_spec
+from sluicegate.train.images import as_trained_on as as_trained_on
 from sluicegate.train.loop import Tuning as Tuning
 from sluicegate.train.loop import TuningOptions as TuningOptions
 from sluicegate.train.losses import Distillation as Distillation

@@ -11,6 +11,7 @@ import torch
 
 from sluicegate.data import (
     Augment,
+    DataSpec,
     Images,
     SceneAugment,
     SceneSet,
@@ -111,3 +112,16 @@ def _half(images: Images, split: str, holdout: int, limit_test: int | None) -> I
         raise InputError(f"data.holdout: {holdout} must be less than the {len(images)} training images")
     order = torch.from_numpy(np.random.default_rng(HOLDOUT_SEED).permutation(len(images)))
     return images.subset(order[holdout:] if split == "train" else order[:holdout][:limit_test])
+
+
+def as_trained_on(images: Images, spec: DataSpec) -> Images:
+    """The images with the mean and std that the network was trained with.
+
+    Raises:
+        InputError: they are of other classes.
+    """
+    if images.classes != spec.classes:
+        only = sorted(set(images.classes) ^ set(spec.classes))
+        what = f"{only[0]!r} is one of either only" if only else "their order differs"
+        raise InputError(f"data: its classes are not those of the run: {what}")
+    return replace(images, mean=spec.mean, std=spec.std) if images.shape[0] == spec.shape[0] else images
