@@ -21,6 +21,7 @@ Contenders take turns (`sluicegate_runtime.timing`). Needs `sluicegate[peers]`, 
 
 import argparse
 import copy
+import os
 import re
 import statistics
 import subprocess
@@ -52,6 +53,7 @@ from sluicegate.ops import read_network
 from sluicegate.sites import Channels, find_channels
 from sluicegate.train import provenance
 from sluicegate_runtime import Session, benchmark
+from sluicegate_runtime._engine import isas  # pyright: ignore[reportMissingImports]
 
 OPEN_RATES = (0.70, 0.45, 0.25)
 GATINGS = {"channel": ChannelGating(), "layer": LayerGating(estimator=BinConcrete())}
@@ -121,7 +123,7 @@ def _dense(net: nn.Module, images: Tensor, options: argparse.Namespace) -> list[
     """The peers, whole and slimmed."""
     example = images[: options.images]
     eager = torch_eager(net)
-    macs = [MacModel(net, images[:1]).dense]
+    macs: list[float] = [MacModel(net, images[:1]).dense]
     peers = dense_peers(net, example, options.threads, images)
     found = [Contender(name, call, macs, eager) for name, call in peers.ready.items()]
     for rate in options.rates if options.gates == "channel" else ():
@@ -312,13 +314,14 @@ def _report(rows: list[dict[str, Any]], options: argparse.Namespace) -> dict[str
     return {
         "question": "time over that of the fastest dense float32 peer",
         **{key: getattr(options, key) for key in keys},
+        "isa": os.environ.get("SLUICEGATE_ISA") or isas()[0],
         "rows": rows,
         **came_from,
     }
 
 
 def _build(name: str) -> nn.Module:
-    if name.startswith("torchvision:"):
+    if name.startswith(("torchvision:", "timm:")):
         import_torchvision()
     return build_net(name).eval()
 

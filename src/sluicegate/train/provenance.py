@@ -53,9 +53,14 @@ def _version(name: str) -> str:
 
 
 def _cpu_name() -> str:
+    """The first core's name; of an x86 with its family and model, since one name may stand for several generations."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
+    pairs = [(key.strip(), value.strip()) for key, _, value in (line.partition(":") for line in lines)]
+    said = dict(reversed(pairs))  # the first core's word counts
+    if "model name" not in said:
+        return platform.processor()
+    numbers = [f"{what} {said[key]}" for what, key in (("family", "cpu family"), ("model", "model")) if key in said]
+    return ", ".join([said["model name"], *numbers])
