@@ -49,7 +49,7 @@ def test_text_for_a_weight_is_a_schedule(monkeypatch):
         seen.update(layer_weight=layer_weight, channel_weight=channel_weight)
         return preset()
 
-    monkeypatch.setattr(methods, "dlcg", dlcg)
+    monkeypatch.setitem(methods.PRESETS, "dlcg", dlcg)
     build_method(MethodRecipe("dlcg", {"layer_weight": "linear(0, 0.1)", "channel_weight": 0.2}))
     assert seen == {"layer_weight": linear(0, 0.1), "channel_weight": 0.2}
 

@@ -11,13 +11,12 @@ import jsonargparse
 import torch
 from torch import Tensor, nn
 
-from sluicegate import methods
 from sluicegate.convert import GatedModel, GatedOutput, gate_model
 from sluicegate.costs import MacModel
 from sluicegate.data import DataSpec, Images
 from sluicegate.errors import InputError, one_line
 from sluicegate.gates import GateRecord, GateRecords
-from sluicegate.methods import Method
+from sluicegate.methods import PRESETS, Method, Weight
 from sluicegate.nets import build_net, load_library_weights
 from sluicegate.objectives import Objective, Reinforce
 from sluicegate.schedule import Schedule, parse_schedule
@@ -175,11 +174,10 @@ def build_method(recipe: MethodRecipe) -> Method:
     Raises:
         InputError: no such method or option, or an option of the wrong type.
     """
-    presets = _presets()
-    if recipe.name not in presets:
-        raise InputError(f"method.name: {recipe.name!r} is not a method; known: {', '.join(presets)}")
-    make = presets[recipe.name]
-    weights = {name for name, knob in inspect.signature(make).parameters.items() if knob.annotation is methods.Weight}
+    if recipe.name not in PRESETS:
+        raise InputError(f"method.name: {recipe.name!r} is not a method; known: {', '.join(PRESETS)}")
+    make = PRESETS[recipe.name]
+    weights = {name for name, knob in inspect.signature(make).parameters.items() if knob.annotation is Weight}
     schedules = {k: _schedule(k, v) for k, v in recipe.options.items() if k in weights and isinstance(v, str | None)}
     plain = {key: value for key, value in recipe.options.items() if key not in schedules}
     return make(**_checked(recipe.name, make, plain, set(schedules)), **schedules)
@@ -190,15 +188,6 @@ def _schedule(name: str, value: str | None) -> Schedule:
         return parse_schedule(str(value))
     except InputError as error:
         raise InputError(f"method.options.{name}: {error}") from error
-
-
-def _presets() -> dict[str, Callable[..., Method]]:
-    """A preset is a public function of `methods` that returns a Method."""
-    return {
-        name: item
-        for name, item in vars(methods).items()
-        if inspect.isfunction(item) and inspect.signature(item).return_annotation is Method
-    }
 
 
 def _checked(

@@ -1,0 +1,126 @@
+"""Gates of layers and channels together, with exits, and DLCG's channel gates alone."""
+
+from functools import partial
+
+from sluicegate.convert import ChannelGating, GatedModel, Gating, JointGating, LayerGating
+from sluicegate.gates import PooledHead
+from sluicegate.methods.exits import early_exits
+from sluicegate.methods.method import ESTIMATORS, EstimatorName, Method, Weight
+from sluicegate.objectives import BatchShaping, ExitTarget, Objective, Reduction, SquaredRates, WeightedSum
+
+
+def dlcg(
+    layer_weight: Weight = 0.05,
+    channel_weight: Weight = 0.10,
+    reduction: Reduction = "mean",
+    at: str | list[str] = "mid",
+    granularity: int = 1,
+    hidden: int = 16,
+    batch_norm: bool = False,
+    estimator: EstimatorName = "bin_concrete",
+    initial_open_rate: float = 0.97,
+    shaping: Weight = 0.0,
+) -> Method:
+    """Joint channel and layer gating (DLCG sections 3.2 and 3.3): one head a block, eq. 4 and 5 weighted as in eq. 6.
+
+    Args:
+        layer_weight: lambda of eq. 6.
+        channel_weight: gamma of eq. 6.
+        reduction: how eq. 4 and 5 sum (see `objectives/rates.py`).
+        at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate.
+        hidden: neurons of the shared layer.
+        batch_norm: normalise them, as batch shaping and ConvNet-AIG do and DLCG does not; gates then tell images apart
+            after a few hundred steps already.
+        estimator: the paper trains "with the Gumbel max trick with sigmoid relaxation": `bin_concrete`.
+        initial_open_rate: probability with which a gate starts out open.
+        shaping: weight of batch shaping's loss on the channel gates, eq. 2 there with Beta(0.6, 0.4), which DLCG's
+            section 5 proposes to add.
+    """
+    sample = ESTIMATORS[estimator]()
+    gating = JointGating(
+        channel=ChannelGating(at, granularity, estimator=sample),
+        layer=LayerGating(estimator=sample),
+        head=partial(PooledHead, hidden=hidden, batch_norm=batch_norm),
+        initial_open_rate=initial_open_rate,
+    )
+
+    def objective(gated: GatedModel) -> Objective:
+        return WeightedSum(_rates_of_blocks(layer_weight, channel_weight, reduction, shaping))
+
+    return Method("dlcg", gating, objective)
+
+
+def combined(
+    layer_weight: Weight = 0.05,
+    channel_weight: Weight = 0.10,
+    exit_target: float = 0.3,
+    exit_weight: Weight = 1.0,
+    more_may_leave: bool = True,
+    shaping: Weight = 0.0,
+    reduction: Reduction = "mean",
+    at: str | list[str] = "mid",
+    granularity: int = 1,
+    hidden: int = 16,
+    batch_norm: bool = False,
+    exits_at: str | list[str] = "stages",
+    classifier_channels: int = 128,
+) -> Method:
+    """Channel, layer and exit gates in one network: DLCG's with early exits, which its section 5 proposes.
+
+    An image that has left still counts in the rates of the gates behind its exit, by what they would have decided; so
+    pressure on them does not push images out.
+
+    Args:
+        layer_weight, channel_weight, shaping, reduction: see `dlcg`.
+        exit_target: the least share of all images that is to leave at each exit.
+        exit_weight: of that, beside cross entropy.
+        more_may_leave: more images cost nothing, as in `early_exits`; else the share is to be met.
+        at, granularity, hidden, batch_norm: of channel and layer gates, see `dlcg`.
+        exits_at, classifier_channels: see `early_exits`.
+    """
+    blocks = dlcg(at=at, granularity=granularity, hidden=hidden, batch_norm=batch_norm).gating
+    leaving = early_exits(at=exits_at, classifier_channels=classifier_channels).gating
+    assert isinstance(blocks, Gating) and isinstance(leaving, Gating)
+
+    def objective(gated: GatedModel) -> Objective:
+        rates = _rates_of_blocks(layer_weight, channel_weight, reduction, shaping)
+        exits = ExitTarget(exit_target, free="above" if more_may_leave else None)
+        return WeightedSum({**rates, "exits": (exit_weight, exits)})
+
+    return Method("combined", [blocks, leaving], objective)
+
+
+def channel_only(
+    channel_weight: Weight = 0.10,
+    reduction: Reduction = "mean",
+    at: str | list[str] = "mid",
+    granularity: int = 1,
+    hidden: int = 16,
+    batch_norm: bool = False,
+    estimator: EstimatorName = "bin_concrete",
+    initial_open_rate: float = 0.97,
+) -> Method:
+    """DLCG's channel gates alone, the "channel gating" of its figures 3 and 4 (arguments as for `dlcg`)."""
+    gating = ChannelGating(
+        at,
+        granularity,
+        estimator=ESTIMATORS[estimator](),
+        head=partial(PooledHead, hidden=hidden, batch_norm=batch_norm),
+        initial_open_rate=initial_open_rate,
+    )
+
+    def objective(gated: GatedModel) -> Objective:
+        return WeightedSum({"channel": (channel_weight, SquaredRates("channel", reduction))})
+
+    return Method("channel_only", gating, objective)
+
+
+def _rates_of_blocks(
+    layer_weight: Weight, channel_weight: Weight, reduction: Reduction, shaping: Weight
+) -> dict[str, tuple[Weight, Objective]]:
+    """The terms of DLCG's eq. 6 by name, and batch shaping of the channel gates if it has a weight."""
+    terms: dict[str, tuple[Weight, Objective]] = {
+        "layer": (layer_weight, SquaredRates("layer", reduction)),
+        "channel": (channel_weight, SquaredRates("channel", reduction)),
+    }
+    return terms if shaping == 0 else {**terms, "shaping": (shaping, BatchShaping(reduction=reduction))}
