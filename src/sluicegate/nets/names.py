@@ -83,7 +83,10 @@ def with_options(
 
 def _build(name: str, family: _Family, match: re.Match[str], options: dict[str, Any]) -> nn.Module:
     said = {key: _number(text) for key, text in match.groupdict().items() if text is not None}
-    return with_options(name, partial(family.make, **family.fixed), options, said)
+    try:
+        return with_options(name, partial(family.make, **family.fixed), options, said)
+    except InputError as error:
+        raise InputError(f"{error} (known forms: {FORMS})") from error
 
 
 def _number(text: str) -> float:
