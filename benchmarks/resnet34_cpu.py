@@ -85,7 +85,7 @@ class Contender:
 def main() -> None:
     options = _options()
     torch.manual_seed(0)
-    net = _build(options.net)
+    net = build(options.net)
     images = random_images(options.size)
     batches = [images[i : i + options.images].numpy() for i in range(0, IMAGES - options.images + 1, options.images)]
     with tempfile.TemporaryDirectory() as folder:
@@ -146,11 +146,11 @@ def _gated(
             session = Session(path, threads=options.threads, winograd=winograd)
             macs = [float(session.run(batch).macs.mean()) for batch in batches]
             baseline = f"{label} dense" if model is not net else ""
-            found.append(Contender(f"{label} {name}", partial(_output, session), macs, torch_eager(model), baseline))
+            found.append(Contender(f"{label} {name}", partial(output, session), macs, torch_eager(model), baseline))
     return found
 
 
-def _output(session: Session, images: np.ndarray) -> np.ndarray:
+def output(session: Session, images: np.ndarray) -> np.ndarray:
     return session.run(images).output
 
 
@@ -320,7 +320,7 @@ def _report(rows: list[dict[str, Any]], options: argparse.Namespace) -> dict[str
     }
 
 
-def _build(name: str) -> nn.Module:
+def build(name: str) -> nn.Module:
     if name.startswith(("torchvision:", "timm:")):
         import_torchvision()
     return build_net(name).eval()
