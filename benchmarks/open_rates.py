@@ -1,6 +1,6 @@
 """Are gates ever a loss? Time of a gated network over the same engine's dense one, at open rates from 0.1 to 0.9.
 
-    python benchmarks/open_rates.py [--nets resnet20 torchvision:resnet34] [--json results/open_rates.json] [--threads 1]
+    python benchmarks/open_rates.py [--nets resnet20 torchvision:resnet34] [--threads 1] [--json FILE]
 
 Gates are those of `resnet34_cpu.py`: random, one per channel, with heads that look at the image, so that the patterns
 change with every call. All rates of a network take turns with it; times are medians. $SLUICEGATE_ISA chooses the
