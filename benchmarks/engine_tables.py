@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sluicegate.train import provenance
-from sluicegate_runtime._engine import isas  # pyright: ignore[reportMissingImports]
+from sluicegate_runtime._engine import isas
 
 SCRIPT = Path(__file__).with_name("resnet34_cpu.py")
 CASES: dict[str, list[str]] = {

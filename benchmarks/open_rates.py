@@ -25,7 +25,7 @@ from sluicegate.files import write_json
 from sluicegate.lowering import export
 from sluicegate.train import provenance
 from sluicegate_runtime import Session, benchmark
-from sluicegate_runtime._engine import isas  # pyright: ignore[reportMissingImports]
+from sluicegate_runtime._engine import isas
 
 RATES = tuple(tenths / 10 for tenths in range(1, 10))
 NETS = ("resnet20", "torchvision:resnet34", "torchvision:resnet50", "torchvision:mobilenet_v2")

@@ -53,7 +53,7 @@ from sluicegate.ops import read_network
 from sluicegate.sites import Channels, find_channels
 from sluicegate.train import provenance
 from sluicegate_runtime import Session, benchmark
-from sluicegate_runtime._engine import isas  # pyright: ignore[reportMissingImports]
+from sluicegate_runtime._engine import isas
 
 OPEN_RATES = (0.70, 0.45, 0.25)
 GATINGS = {"channel": ChannelGating(), "layer": LayerGating(estimator=BinConcrete())}
