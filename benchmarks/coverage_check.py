@@ -127,6 +127,7 @@ def gated_everywhere(net: nn.Module, images: Tensor) -> GatedModel:
     gated = _first_that_fits(net, images[:1], ([channels, layers], [channels], [layers]))
     for gate in gated.gates.values():
         for output in gate.head.outputs:  # type: ignore[union-attr]
+            assert isinstance(output, nn.Linear)
             nn.init.normal_(output.weight, std=1.0)
     return gated.eval()
 

@@ -47,6 +47,7 @@ def main() -> int:
     options = _options()
     recipe = read_run_recipe(options.run)
     images = load_split(recipe.data, "test", None)
+    assert isinstance(images, ImageSet)
     net = load_run(options.run)[1]
     if not isinstance(net, GatedModel):
         raise InputError(f"run: {str(options.run)!r} has no gates")

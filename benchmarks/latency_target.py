@@ -68,6 +68,7 @@ def main() -> None:
     options = _options()
     budget, runs = BUDGETS[options.data], options.runs / options.data
     images = load_split(budget.data, "test", None)
+    assert isinstance(images, ImageSet)
     table = _table(budget, images, runs / "table.json", options.threads)
     targets = [share * table.dense for share in options.shares]
     folders = [runs / f"{share:g}" for share in options.shares]
@@ -81,7 +82,7 @@ def main() -> None:
     _print(rows, table)
     if options.json:
         settings = {"threads": options.threads, "weight": options.weight, "budget": asdict(budget)}
-        report = {"question": __doc__.splitlines()[0], **settings, "table_dense_ms": table.dense, "rows": rows}
+        report = {"question": str(__doc__).splitlines()[0], **settings, "table_dense_ms": table.dense, "rows": rows}
         write_json(options.json, report | provenance.provenance())
 
 

@@ -26,14 +26,14 @@ from sluicegate.data import load
 from sluicegate.files import write_json
 from sluicegate.gates import PooledHead
 from sluicegate.nets import build_net
-from sluicegate.objectives import L0, BatchShaping, Beta, Objective, Reduction
+from sluicegate.objectives import BatchShaping, Beta, GateL0, Objective, Reduction
 from sluicegate.train import provenance
 
 BATCH = 128
 LAMBDA = 0.75
 
 READINGS: dict[str, tuple[float, Objective]] = {
-    "no objective": (0.0, L0()),
+    "no objective": (0.0, GateL0()),
     "eq. 2, mean": (LAMBDA, BatchShaping()),
     "eq. 2, site_mean": (LAMBDA, BatchShaping(reduction="site_mean")),
     "eq. 2, sum": (LAMBDA, BatchShaping(reduction="sum")),
@@ -41,7 +41,7 @@ READINGS: dict[str, tuple[float, Objective]] = {
     "appendix A (times N), mean": (LAMBDA * BATCH, BatchShaping()),
     "appendix A (times N), sum": (LAMBDA * BATCH, BatchShaping(reduction="sum")),
     **{
-        f"eq. 5, gamma {gamma:.2f}, {reduction}": (gamma, L0(reduction=reduction))
+        f"eq. 5, gamma {gamma:.2f}, {reduction}": (gamma, GateL0(reduction=reduction))
         for reduction in get_args(Reduction)
         for gamma in (0.05, 0.20)
     },

@@ -24,14 +24,16 @@ class Block(nn.Module):
 class SmallResNet(nn.Module):
     """Sides of an image over those of the last map: 16."""
 
-    def __init__(self, widths: tuple[int, ...] = (4, 8, 8, 12)) -> None:
+    def __init__(self, widths: tuple[int, int, int, int] = (4, 8, 8, 12)) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 4, 3, stride=2, padding=1)
         self.relu = nn.ReLU()
-        inputs = (4, *widths)
-        for number, width in enumerate(widths):
-            self.add_module(f"layer{number + 1}", Block(inputs[number], width, stride=1 if number == 0 else 2))
-        self.avgpool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(widths[-1], 10)
+        first, second, third, fourth = widths
+        self.layer1 = Block(4, first, stride=1)
+        self.layer2 = Block(first, second, stride=2)
+        self.layer3 = Block(second, third, stride=2)
+        self.layer4 = Block(third, fourth, stride=2)
+        self.avgpool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(fourth, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.relu(self.conv1(x))

@@ -59,7 +59,8 @@ def test_what_is_streamed_is_what_memory_holds(split: str, workers: int, pets: P
     held, flowing = load("pets", split, pets, size=16), streamed(pets, split, workers=workers)
     assert flowing.spec == held.spec and len(flowing) == len(held)
     assert_equal(epoch(flowing, 5), epoch_of_memory(held, 5))
-    assert flowing.batches(4).images.augment is None
+    decoded = flowing.batches(4).images
+    assert isinstance(decoded, StreamedSet) and decoded.augment is None
 
 
 def epoch_of_memory(images, number: int) -> list[tuple[Tensor, Tensor]]:

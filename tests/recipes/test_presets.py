@@ -10,9 +10,9 @@ from sluicegate.convert import GatedModel
 from sluicegate.data import Normalize, load
 from sluicegate.gates import GateRecords
 from sluicegate.lowering import lower
+from sluicegate.methods import PRESETS
 from sluicegate.recipes import recipe
 from sluicegate.train import MethodRecipe, Recipe, build_subject, load_run, run
-from sluicegate.train.build import _presets
 from sluicegate_runtime import Session
 
 pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
@@ -40,7 +40,7 @@ def _recipe(method: MethodRecipe) -> Recipe:
 
 
 def test_no_preset_is_left_out() -> None:
-    assert {method.name for method in METHODS.values()} | {"dense"} == set(_presets())
+    assert {method.name for method in METHODS.values()} | {"dense"} == set(PRESETS)
 
 
 @pytest.mark.parametrize("name", METHODS)
