@@ -14,8 +14,9 @@ from pathlib import Path
 
 import jsonargparse
 
-from sluicegate import evaluating, pruning, reporting, surveying, tuning
-from sluicegate.analysis import command, save_frontier
+from sluicegate import evaluating, pruning, surveying, tuning
+from sluicegate.analysis import save_frontier
+from sluicegate.analysis.arguments import add_arguments as report_arguments
 from sluicegate.bench import DENSE, GATED, as_file, came_from, compare, predicted, save_latency_table, what_to_time
 from sluicegate.errors import InputError
 from sluicegate.models.release import release as release_run
@@ -54,6 +55,8 @@ def _command(arguments: list[str]) -> int | None:
 
 def demo(config: jsonargparse.Namespace) -> None:
     """Train a small ResNet on digits, dense and at a few operating points, and draw the frontier."""
+    from sluicegate.reporting import report_run
+
     results = {}
     for number, (point, name) in enumerate(demo_recipes.NAMES.items(), 1):
         note(f"training {number} of {len(demo_recipes.NAMES)}: {name}")
@@ -64,7 +67,7 @@ def demo(config: jsonargparse.Namespace) -> None:
     milliseconds = engine_milliseconds(folders)
     slower = slower_than_dense(milliseconds)
     points = {point: asdict(one) | {"milliseconds": milliseconds[point]} for point, one in results.items()}
-    page = reporting.report_run(folders["middle"], config.out / "report.html")
+    page = report_run(folders["middle"], config.out / "report.html")
     report = points["middle"] | {"points": list(points.values()), "figure": str(figure), "report": str(page)}
     lines = (*slower, f"figure: {figure}", f"report: {page}")
     show(config.json, report, *result_tables(results), speed_table(milliseconds), *lines)
@@ -143,6 +146,13 @@ def frontier(config: jsonargparse.Namespace) -> None:
     show(config.json, {"files": files, "series": [asdict(one) for one in series]}, *files)
 
 
+def report(config: jsonargparse.Namespace) -> None:
+    """Write what a network's gates do as one HTML file: accuracy, work, time, classes, images."""
+    from sluicegate.reporting import report as write  # late, as in `demo`: pandas and Altair take a second
+
+    write(config)
+
+
 def list_recipes(config: jsonargparse.Namespace) -> None:
     """List the recipes."""
     made = [make() for make in recipes().values()]
@@ -163,7 +173,7 @@ _VERBS: dict[str, Callable[[jsonargparse.Namespace], int | None]] = {
     "bench": bench,
     "profile": profile,
     "frontier": frontier,
-    "report": reporting.report,
+    "report": report,
     "recipes": list_recipes,
 }
 
@@ -260,7 +270,7 @@ _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "bench": _bench_arguments,
     "profile": _profile_arguments,
     "frontier": _frontier_arguments,
-    "report": command.add_arguments,
+    "report": report_arguments,
     "recipes": _no_arguments,
 }
 

@@ -9,7 +9,8 @@ import jsonargparse
 import pandas as pd
 
 from sluicegate.analysis import SetSource, Source, find_images
-from sluicegate.analysis.command import add_arguments, report_file, write_report
+from sluicegate.analysis.arguments import add_arguments
+from sluicegate.analysis.command import report_file, write_report
 from sluicegate.analysis.findings import Context
 from sluicegate.data import Images
 from sluicegate.errors import InputError
@@ -23,7 +24,7 @@ from sluicegate_runtime.preprocess import parse_preprocessing, preprocessing_of
 
 
 def report(config: jsonargparse.Namespace) -> None:
-    """Write what a network's gates do as one HTML file: accuracy, work, time, classes, images."""
+    """The verb."""
     said = measured(config)
     accuracy = "not known" if said["accuracy"] is None else f"{said['accuracy']:.2%}"
     macs, ms = said["macs"], said["milliseconds"]

@@ -10,9 +10,10 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from sluicegate.analysis.arguments import add_arguments
 from sluicegate.analysis.figures import save_figure
 from sluicegate.analysis.findings import Context, Findings, analyse
-from sluicegate.analysis.observe import Progress
+from sluicegate.analysis.observed import Progress
 from sluicegate.analysis.page import drawn_figures, write_page
 from sluicegate.analysis.source import Source, find_images
 from sluicegate.errors import InputError
@@ -21,20 +22,6 @@ from sluicegate.terminal import NOTES, note
 from sluicegate_runtime import Artifact, load_program
 from sluicegate_runtime.command import exit_status
 from sluicegate_runtime.preprocess import parse_preprocessing
-
-OUTPUT = Path("report.html")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
-    parser.add_argument("target", metavar="RUN|FILE.sluice", help="run folder, .sluice file, or a released network")
-    parser.add_argument("--data", help="folder of images, in folders by class or all in one; or a data set's name")
-    parser.add_argument("--data-dir", type=Path, help="folder of the data set")
-    parser.add_argument("-o", "--output", type=Path, default=OUTPUT, help="the HTML file to write")
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="write every figure there as SVG and PNG, too")
-    parser.add_argument("--limit", type=int, help="look at so many images")
-    parser.add_argument("--threads", type=int, default=1, help="of the engine, for its times")
-    parser.add_argument("--preprocessing", help="none, imagenet or MEAN/STD; what the file says if left out")
 
 
 def report_file(config: Any) -> dict[str, Any]:

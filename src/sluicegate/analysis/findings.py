@@ -20,7 +20,7 @@ from sluicegate.analysis.embedding import gate_map
 from sluicegate.analysis.examples import accuracy_by_cost, easiest, hardest, opening_images, rank_correlation
 from sluicegate.analysis.figures.gates import PRIOR
 from sluicegate.analysis.gates import agreeing_gates, gate_table, layer_table
-from sluicegate.analysis.observe import Observed, Progress, observe
+from sluicegate.analysis.observed import Observed, Progress, observe
 from sluicegate.analysis.source import Source
 from sluicegate.analysis.thresholds import (
     THRESHOLDS,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sluicegate.analysis.observe import Progress
+from sluicegate.analysis.observed import Progress
 from sluicegate.analysis.source import Source
 from sluicegate_runtime import Artifact, Program, Session, attributes_of, benchmark, without_gates
 

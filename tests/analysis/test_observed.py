@@ -9,7 +9,7 @@ from conformance.builder import Builder
 from conformance.generate import exit_early
 
 from sluicegate.analysis import observe
-from sluicegate.analysis.observe import BINS, sites_of
+from sluicegate.analysis.observed import BINS, sites_of
 from sluicegate.analysis.source import ArraySource
 from sluicegate.errors import InputError, RunError
 from sluicegate_runtime import Artifact, Session, without_gates
