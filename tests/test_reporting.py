@@ -90,6 +90,15 @@ def test_of_a_file_and_image_files_with_and_without_torch(capsys, workplace):
     assert (workplace / "bare.html").is_file()
 
 
+def test_beside_other_runs_it_draws_the_frontier(capsys, workplace):
+    said(capsys, "run", "--beside", "run", "--figures", "beside", "-o", "beside.html")
+    drawn = (workplace / "beside" / "frontier.svg").read_text()
+    assert all(f">{name}<" in drawn for name in ("batch_shaping, resnet8", "its other thresholds", "this network"))
+    assert "nowhere" in refused(capsys, "run", "--beside", "nowhere")
+    done = without_torch("report", "run/model.sluice", "--data", "photos", "--beside", "run")
+    assert done.returncode == 2 and "beside: other runs are read by PyTorch" in only_line(done.stderr)
+
+
 def test_image_files_without_classes_have_no_accuracy(capsys, workplace):
     found = said(capsys, "run", "--data", "photos/3")
     assert found["accuracy"] is None and found["images"] >= 1

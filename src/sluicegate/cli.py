@@ -29,7 +29,8 @@ from sluicegate.train import (
     provenance,
     run,
 )
-from sluicegate.train.products import engine_milliseconds, export_run, run_series
+from sluicegate.train.frontiers import run_series
+from sluicegate.train.products import engine_milliseconds, export_run
 from sluicegate.train.stages import run_recipe
 from sluicegate_runtime import LatencyTable, prediction
 from sluicegate_runtime.command import exit_status
@@ -63,7 +64,7 @@ def demo(config: jsonargparse.Namespace) -> None:
         shutil.rmtree(config.out / name, ignore_errors=True)
         results[point] = run(recipe(name), config.out / name, progress=NOTES.is_terminal)
     folders = {point: config.out / name for point, name in demo_recipes.NAMES.items()}
-    figure, _, _ = save_frontier(run_series(list(folders.values())), config.out / "frontier.png", "digits")
+    figure, *_ = save_frontier(run_series(list(folders.values())), config.out / "frontier.png", "digits")
     milliseconds = engine_milliseconds(folders)
     slower = slower_than_dense(milliseconds)
     points = {point: asdict(one) | {"milliseconds": milliseconds[point]} for point, one in results.items()}
@@ -140,9 +141,10 @@ def _compare(config: jsonargparse.Namespace, scratch: Path) -> None:
 
 
 def frontier(config: jsonargparse.Namespace) -> None:
-    """Draw accuracy against MACs for finished runs."""
-    series = run_series(config.runs) + ([paper(config.paper)] if config.paper else [])
-    files = [str(file) for file in save_frontier(series, config.output, config.title)]
+    """Draw accuracy against MACs or milliseconds for finished runs, papers' points and dense networks."""
+    series = run_series(config.runs, timed=config.unit == "ms", data_dir=config.data_dir)
+    series += [paper(config.paper)] if config.paper else []
+    files = [str(file) for file in save_frontier(series, config.output, config.title, config.unit)]
     show(config.json, {"files": files, "series": [asdict(one) for one in series]}, *files)
 
 
@@ -247,9 +249,11 @@ def _model_arguments(parser: jsonargparse.ArgumentParser) -> None:
 
 def _frontier_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
-    parser.add_argument("-o", "--output", type=Path, default=Path("frontier.png"), help="PNG; SVG and JSON beside it")
+    parser.add_argument("-o", "--output", type=Path, default=Path("frontier.png"), help="PNG and SVG, or a .html page")
     parser.add_argument("--paper", type=str | None, help="draw a paper's numbers too: dlcg")
     parser.add_argument("--title", type=str, default="")
+    parser.add_argument("--in", dest="unit", choices=["macs", "ms"], default="macs", help="what an image costs")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set, whose images --in ms times")
 
 
 def _no_arguments(parser: jsonargparse.ArgumentParser) -> None:

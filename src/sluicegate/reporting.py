@@ -18,6 +18,7 @@ from sluicegate.models.pretrained import find_pretrained, released
 from sluicegate.terminal import show
 from sluicegate.train import DataRecipe, Recipe, as_trained_on, load_split, read_run_recipe, read_run_spec
 from sluicegate.train.finetuning import read_finetuned
+from sluicegate.train.frontiers import run_series
 from sluicegate.train.products import export_run
 from sluicegate_runtime import Program, load_program
 from sluicegate_runtime.preprocess import parse_preprocessing, preprocessing_of
@@ -45,12 +46,14 @@ def measured(config: Any) -> dict[str, Any]:
     target = Path(config.target)
     if target.is_dir() or config.target in released():
         return _report_run(config, find_pretrained(config.target))
+    beside = tuple(run_series(config.beside))
     if config.data is None or Path(config.data).is_dir():
-        return report_file(config)
+        return report_file(config, beside)
     if target.suffix != ".sluice":
         raise InputError(f"report: {config.target!r} is neither a run folder nor a .sluice file")
     artifact = load_program(target)
-    return write_report(config, artifact, _set_for(config, artifact.program), Context(target.stem, _of(config.data)))
+    context = Context(target.stem, _of(config.data), beside=beside)
+    return write_report(config, artifact, _set_for(config, artifact.program), context)
 
 
 def report_run(folder: Path, page: Path) -> Path:
@@ -66,7 +69,8 @@ def _report_run(config: Any, folder: Path) -> dict[str, Any]:
         artifact = load_program(export_run(folder, Path(scratch) / "model.sluice"))
     images, data = _images_of(config, folder, recipe, artifact.program)
     name = config.target if config.target in released() else recipe.name
-    return write_report(config, artifact, images, _context(folder, recipe, name, data))
+    context = replace(_context(folder, recipe, name, data), beside=tuple(run_series(config.beside)))
+    return write_report(config, artifact, images, context)
 
 
 def _images_of(config: Any, folder: Path, recipe: Recipe, program: Program) -> tuple[Source, str]:

@@ -13,6 +13,7 @@ from rich.progress import Progress as Bars
 from sluicegate.analysis.arguments import add_arguments
 from sluicegate.analysis.figures import save_figure
 from sluicegate.analysis.findings import Context, Findings, analyse
+from sluicegate.analysis.frontier import Series
 from sluicegate.analysis.observed import Progress
 from sluicegate.analysis.page import drawn_figures, write_page
 from sluicegate.analysis.source import Source, find_images
@@ -24,8 +25,8 @@ from sluicegate_runtime.command import exit_status
 from sluicegate_runtime.preprocess import parse_preprocessing
 
 
-def report_file(config: Any) -> dict[str, Any]:
-    """Report on a `.sluice` file and image files; returns what `write_report` does.
+def report_file(config: Any, beside: tuple[Series, ...] = ()) -> dict[str, Any]:
+    """Report on a `.sluice` file and image files, `beside` other networks; returns what `write_report` does.
 
     Raises:
         InputError: the file or the images cannot be read, or do not fit.
@@ -38,7 +39,8 @@ def report_file(config: Any) -> dict[str, Any]:
     artifact = load_program(file)
     how = None if config.preprocessing is None else parse_preprocessing(config.preprocessing)
     images = find_images(Path(config.data), artifact.program, how, config.limit)
-    return write_report(config, artifact, images, Context(file.stem, f"images of {Path(config.data).resolve().name}"))
+    context = Context(file.stem, f"images of {Path(config.data).resolve().name}", beside=beside)
+    return write_report(config, artifact, images, context)
 
 
 def write_report(config: Any, artifact: Artifact, images: Source, context: Context) -> dict[str, Any]:
@@ -98,6 +100,8 @@ def main(arguments: list[str]) -> int:
     config = parser.parse_args(arguments)
 
     def run() -> None:
+        if config.beside:
+            raise InputError("beside: other runs are read by PyTorch; pip install 'sluicegate[train]'")
         said = report_file(config)
         print(json.dumps(said) if config.json else f"report: {said['file']}")
 

@@ -19,6 +19,7 @@ from sluicegate.analysis.classes import class_rates, class_table, confusions, sp
 from sluicegate.analysis.embedding import gate_map
 from sluicegate.analysis.examples import accuracy_by_cost, easiest, hardest, opening_images, rank_correlation
 from sluicegate.analysis.figures.gates import PRIOR
+from sluicegate.analysis.frontier import Series
 from sluicegate.analysis.gates import agreeing_gates, gate_table, layer_table
 from sluicegate.analysis.observed import Observed, Progress, observe
 from sluicegate.analysis.source import Source
@@ -50,6 +51,7 @@ class Context:
         history: a run's `metrics.csv`, or None.
         accuracy_before: of the network before it had gates, or None.
         prior: a and b of the Beta prior that its gates were trained towards, or None.
+        beside: other networks, to be drawn in one frontier with this one.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Context:
     history: pd.DataFrame | None = None
     accuracy_before: float | None = None
     prior: tuple[float, float] | None = None
+    beside: tuple[Series, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from sluicegate.analysis.figures.costs import block_bars as block_bars
 from sluicegate.analysis.figures.costs import by_cost as by_cost
 from sluicegate.analysis.figures.costs import macs_histogram as macs_histogram
 from sluicegate.analysis.figures.costs import operating_points as operating_points
+from sluicegate.analysis.figures.frontier import frontier as frontier
 from sluicegate.analysis.figures.gates import firing_counts as firing_counts
 from sluicegate.analysis.figures.gates import gates_per_image as gates_per_image
 from sluicegate.analysis.figures.gates import history as history

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from sluicegate.analysis import figures
 from sluicegate.analysis.figures.style import Figure
 from sluicegate.analysis.findings import Findings
+from sluicegate.analysis.frontier import Point, Series
 from sluicegate.analysis.page.words import millions
 
 NO_LABELS = "The images have no labels, so what depends on their classes is not known."
@@ -48,7 +49,7 @@ class Section:
 def sections(found: Findings) -> list[Section]:
     """The report, top to bottom, after its first screen."""
     return [
-        Section("cost", "Accuracy and work", [_threshold(found), _work(found), _facts()]),
+        Section("cost", "Accuracy and work", [_threshold(found), *_beside(found), _work(found), _facts()]),
         Section(
             "gates",
             "Gates",
@@ -92,6 +93,23 @@ def _threshold(found: Findings) -> Panel:
         control="" if missing else "threshold",
         **_drawn(missing, lambda: figures.operating_points(found.points, found.own or 0.5)),
     )
+
+
+def _beside(found: Findings) -> list[Panel]:
+    """The frontier, if other networks are known."""
+    if not found.context.beside:
+        return []
+    missing = _why_no_labels(found)
+    lead = "Each point is a trained network; this one is the large orange one. Point at one to see what it is."
+    return [Panel("frontier", "Beside other networks", lead, **_drawn(missing, lambda: _frontier(found)))]
+
+
+def _frontier(found: Findings) -> Figure:
+    points = [(f"threshold {one.threshold:.2f}", one.accuracy, one.macs) for one in found.points]
+    curve = [Point(name, accuracy, macs) for name, accuracy, macs in points if accuracy is not None]
+    here = Point(found.context.name, found.seen.accuracy or 0.0, float(found.seen.macs.mean()))
+    own = (Series("its other thresholds", tuple(curve)), Series("this network", (here,), "marked"))
+    return figures.frontier([*found.context.beside, *own])
 
 
 def _work(found: Findings) -> Panel:
