@@ -30,11 +30,15 @@ def report(config: jsonargparse.Namespace) -> None:
     accuracy = "not known" if said["accuracy"] is None else f"{said['accuracy']:.2%}"
     macs, ms = said["macs"], said["milliseconds"]
     lines = (
-        f"accuracy: {accuracy} of {said['images']:,} images",
+        f"accuracy: {accuracy} of {said['images']:,} images{_of_pixels(said['mean_iou'])}",
         f"million MACs an image: {macs['mean'] / 1e6:.2f} of {macs['dense'] / 1e6:.2f}",
         f"milliseconds: {ms['gated']:.3f}, {ms['dense']:.3f} without gates",
     )
     show(config.json, said, *lines, f"report: {said['file']}")
+
+
+def _of_pixels(mean_iou: float | None) -> str:
+    return "" if mean_iou is None else f", by pixels; mean IoU: {mean_iou:.2%}"
 
 
 def measured(config: Any) -> dict[str, Any]:

@@ -33,6 +33,10 @@ from .observed import Site as Site
 from .observed import observe as observe
 from .page import drawn_figures as drawn_figures
 from .page import write_page as write_page
+from .scenes import Pixels as Pixels
+from .scenes import class_iou as class_iou
+from .scenes import iou_table as iou_table
+from .scenes import mean_iou as mean_iou
 from .source import ArraySource as ArraySource
 from .source import FileSource as FileSource
 from .source import SetSource as SetSource

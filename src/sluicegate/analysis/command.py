@@ -66,6 +66,7 @@ def summary(found: Findings, file: Path) -> dict[str, Any]:
         "bytes": file.stat().st_size,
         "images": len(found.seen),
         "accuracy": found.seen.accuracy,
+        "mean_iou": found.seen.mean_iou,
         "macs": {"dense": found.seen.dense_macs, "mean": float(found.seen.macs.mean())},
         "milliseconds": {"dense": found.speed.dense, "gated": found.speed.gated, "threads": found.speed.threads},
         "open_rate": found.seen.open_rate,

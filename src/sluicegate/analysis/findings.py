@@ -22,6 +22,7 @@ from sluicegate.analysis.figures.gates import PRIOR
 from sluicegate.analysis.frontier import Series
 from sluicegate.analysis.gates import agreeing_gates, gate_table, layer_table
 from sluicegate.analysis.observed import Observed, Progress, observe
+from sluicegate.analysis.scenes import iou_table
 from sluicegate.analysis.source import Source
 from sluicegate.analysis.thresholds import (
     THRESHOLDS,
@@ -32,13 +33,16 @@ from sluicegate.analysis.thresholds import (
     own_threshold,
     thresholds_of,
 )
-from sluicegate_runtime import Artifact
+from sluicegate_runtime import Artifact, Session
 from sluicegate_runtime.autotune import processor
 
 TIMED = 50  # images that the engine is timed with
 PROFILED = 10  # images whose time is split by block
 SHOWN = 12  # images in a gallery, and rows of special gates
 OPENING = 6  # images shown of a special gate
+
+
+Masks = tuple[np.ndarray | None, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Findings:
         correlation: rank correlation of MACs with the loss with every gate open, or None.
         hardest, easiest: numbers of images.
         pictures: number of an image -> its input, [C, H, W], of all images that are shown.
+        ious: see `iou_table`; empty without masks.
+        masks: number of an image -> its mask, or None, and the answer, both [H, W]; where a network answers for pixels.
         machine: the processor.
     """
 
@@ -103,7 +109,14 @@ class Findings:
     hardest: tuple[int, ...] = ()
     easiest: tuple[int, ...] = ()
     pictures: dict[int, np.ndarray] = field(default_factory=dict)
+    ious: pd.DataFrame = field(default_factory=pd.DataFrame)
+    masks: dict[int, Masks] = field(default_factory=dict)
     machine: str = ""
+
+    @property
+    def pixelwise(self) -> bool:
+        """Whether the network answers for each pixel."""
+        return bool(self.masks)
 
     @property
     def prior(self) -> tuple[float, float]:
@@ -137,7 +150,7 @@ def analyse(
     """
     seen = observe(artifact, images, threads=workers, progress=progress)
     progress("timing the engine", 0, 1)
-    timed = images.take(_spread(len(images), TIMED))
+    timed, _ = images.take(_spread(len(images), TIMED))
     speed = measure_speed(artifact, timed, thresholds_of(artifact.program, thresholds), threads)
     blocks = block_table(artifact, timed[:PROFILED], threads)
     progress("timing the engine", 1, 1)
@@ -161,7 +174,8 @@ def analyse(
         map=mapped,
         agreeing=agreeing_gates(seen, gates),
         correlation=None if seen.dense_loss is None else rank_correlation(seen.macs, seen.dense_loss),
-        **_shown(seen, images, labelled.get("special")),
+        **_shown(artifact, seen, images, labelled.get("special")),
+        ious=pd.DataFrame() if seen.pixels is None else iou_table(seen.pixels, seen.classes),
         machine=re.sub(r"^(\d+ )+", "", processor()),
         **labelled,
     )
@@ -179,14 +193,25 @@ def _of_classes(seen: Observed, gates: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _shown(seen: Observed, images: Source, special: pd.DataFrame | None) -> dict[str, Any]:
+def _shown(artifact: Artifact, seen: Observed, images: Source, special: pd.DataFrame | None) -> dict[str, Any]:
     """The images of the galleries, and those that open special gates."""
     count = min(SHOWN, max(1, len(seen) // 2))
     most, least = hardest(seen, count).tolist(), easiest(seen, count if len(seen) > 1 else 0).tolist()
     opening = [] if special is None else [number for row in special["images"] for number in row]
     needed = sorted({*most, *least, *opening})
-    pictures = dict(zip(needed, images.take(needed), strict=True))
-    return {"hardest": tuple(most), "easiest": tuple(least), "pictures": pictures}
+    inputs, labels = images.take(needed)
+    pictures = dict(zip(needed, inputs, strict=True))
+    masks = dict(zip(needed, _masks(artifact, inputs, labels), strict=False))
+    return {"hardest": tuple(most), "easiest": tuple(least), "pictures": pictures, "masks": masks}
+
+
+def _masks(artifact: Artifact, inputs: np.ndarray, labels: np.ndarray | None) -> list[Masks]:
+    """Label and answer of each image; none where a network answers for whole images."""
+    session = Session(artifact)
+    answers = [session.run(inputs[i : i + 1]).output.argmax(1)[0] for i in range(len(inputs))]
+    if not answers or answers[0].ndim == 0:
+        return []
+    return list(zip([None] * len(answers) if labels is None else labels, answers, strict=True))
 
 
 def _spread(total: int, count: int) -> list[int]:

@@ -16,4 +16,5 @@ from sluicegate.analysis.figures.gates import history as history
 from sluicegate.analysis.figures.gates import layers as layers
 from sluicegate.analysis.figures.gates import probabilities as probabilities
 from sluicegate.analysis.figures.gates import rate_histogram as rate_histogram
+from sluicegate.analysis.figures.scenes import class_iou_bars as class_iou_bars
 from sluicegate.analysis.figures.style import save_figure as save_figure
