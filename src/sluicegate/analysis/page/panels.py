@@ -279,7 +279,11 @@ def _mistakes(found: Findings) -> Panel:
 def _time(found: Findings, column: str) -> Panel:
     title = {"ms": "Time by block", "macs": "Work by block"}[column]
     lead = {
-        "ms": "Milliseconds of an image in each block of the [[engine]], with gates and without.",
-        "macs": "[[Multiply-adds]] of an image in each block, with gates and without.",
+        "ms": "Milliseconds of an image in each block of the [[engine]]",
+        "macs": "[[Multiply-adds]] of an image in each block",
     }[column]
-    return Panel(f"blocks_{column}", title, lead, figure=figures.block_bars(found.blocks, column))
+    if not found.seen.sites:
+        blocks = found.blocks.query("network == 'dense'")
+        return Panel(f"blocks_{column}", title, f"{lead}.", figure=figures.block_bars(blocks, column))
+    both = f"{lead}, with gates and without."
+    return Panel(f"blocks_{column}", title, both, figure=figures.block_bars(found.blocks, column))

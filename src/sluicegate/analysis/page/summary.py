@@ -61,6 +61,8 @@ def _time(found: Findings) -> Headline:
 def facts(found: Findings) -> list[tuple[str, str]]:
     """Name and figure, of all that the first screen has no place for."""
     seen, speed = found.seen, found.speed
+    if not seen.sites:
+        return [("[[Multiply-adds]]", millions(seen.dense_macs)), ("Milliseconds ([[median]])", f"{speed.gated:.3f}")]
     low, middle, high = np.quantile(seen.macs, (0.1, 0.5, 0.9))
     ends = f"{millions(int(seen.macs.min()))}, {millions(int(seen.macs.max()))}"
     rows = [
@@ -73,9 +75,9 @@ def facts(found: Findings) -> list[tuple[str, str]]:
     if seen.open_rate is not None:
         rows += [("[[Gates open]]", f"{seen.open_rate:.1%}"), (f"Of {seen.decisions.gates:,} gates", _kinds(found))]
         rows += [("Conditional gates that always agree with another", _agreeing(found))]
-    if seen.pixels is not None and seen.sites:
+    if seen.pixels is not None:
         rows += [("[[Mean IoU]] with every gate open", f"{mean_iou(seen.pixels.dense):.2%}")]
-    if seen.dense_accuracy is not None and seen.sites:
+    if seen.dense_accuracy is not None:
         rows += [("Right with every gate open", f"{seen.dense_accuracy:.2%}")]
     return rows
 
