@@ -41,8 +41,8 @@ PROFILED = 10  # images whose time is split by block
 SHOWN = 12  # images in a gallery, and rows of special gates
 OPENING = 6  # images shown of a special gate
 
-
 Masks = tuple[np.ndarray | None, np.ndarray]
+"""The mask of an image, where it has one, and the answer, both [H, W]."""
 
 
 @dataclass(frozen=True)
@@ -201,16 +201,16 @@ def _shown(artifact: Artifact, seen: Observed, images: Source, special: pd.DataF
     needed = sorted({*most, *least, *opening})
     inputs, labels = images.take(needed)
     pictures = dict(zip(needed, inputs, strict=True))
-    masks = dict(zip(needed, _masks(artifact, inputs, labels), strict=False))
+    masks = dict(zip(needed, _masks(artifact, inputs, labels), strict=False))  # all or none
     return {"hardest": tuple(most), "easiest": tuple(least), "pictures": pictures, "masks": masks}
 
 
 def _masks(artifact: Artifact, inputs: np.ndarray, labels: np.ndarray | None) -> list[Masks]:
-    """Label and answer of each image; none where a network answers for whole images."""
+    """Those of each image; none where a network answers for whole images."""
+    if all(len(artifact.program.shape(output)) == 1 for output in artifact.program.outputs.values()):
+        return []
     session = Session(artifact)
     answers = [session.run(inputs[i : i + 1]).output.argmax(1)[0] for i in range(len(inputs))]
-    if not answers or answers[0].ndim == 0:
-        return []
     return list(zip([None] * len(answers) if labels is None else labels, answers, strict=True))
 
 

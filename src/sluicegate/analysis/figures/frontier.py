@@ -16,6 +16,7 @@ _SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down
 _STAR = "M0,-1L.23,-.31L.95,-.31L.36,.12L.59,.81L0,.38L-.59,.81L-.36,.12L-.95,-.31L-.23,-.31Z"
 _LOOKS = {"dense": ("#707070", _STAR), "paper": (GREY, "circle"), "marked": (ORANGE, "circle")}
 _SIZES = {"gated": 70, "dense": 160, "paper": 40, "marked": 260}
+_HEADS = {"macs": "Accuracy against work", "ms": "Accuracy against time"}
 _TITLES = {"macs": "million multiply-adds an image", "ms": "milliseconds an image"}
 
 
@@ -31,7 +32,7 @@ def frontier(series: Sequence[Series], title: str = "", unit: Unit = "macs") -> 
     names = [_name(one) for one in series]
     colours, shapes = zip(*_looks(series), strict=True)
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("cost:Q", title=_TITLES[unit], scale=alt.Scale(zero=False, padding=24)),
+        x=alt.X("cost:Q", title=_TITLES[unit], scale=alt.Scale(zero=False, padding=24)).axis(tickCount=8),
         y=alt.Y("accuracy:Q", title="accuracy", axis=alt.Axis(format="%"), scale=alt.Scale(zero=False, padding=20)),
         color=alt.Color("series:N", scale=_scale(names, colours), legend=alt.Legend(symbolOpacity=1)),
     )
@@ -44,7 +45,7 @@ def frontier(series: Sequence[Series], title: str = "", unit: Unit = "macs") -> 
         base.mark_point(filled=True, opacity=1).encode(shape=shape, size=size, tooltip=_hover()),
         base.transform_filter("datum.role == 'dense'").mark_text(dy=-13, fontSize=12).encode(text="label:N"),
     ]
-    return styled(alt.layer(*layers), title or "Accuracy against work", 340)
+    return styled(alt.layer(*layers), title or _HEADS[unit], 340)
 
 
 def _scale(names: Sequence[str], looks: Sequence[str]) -> alt.Scale:

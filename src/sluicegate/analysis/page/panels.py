@@ -64,7 +64,7 @@ def _beside(found: Findings) -> list[Panel]:
     if not found.context.beside:
         return []
     missing = why_no_labels(found)
-    lead = "Each point is a trained network; this one is the large orange one. Point at one to see what it is."
+    lead = "A point is a network, this one the large orange one. Point at one to see what it is."
     return [Panel("frontier", "Beside other networks", lead, **drawn(missing, lambda: _frontier(found)))]
 
 
