@@ -8,7 +8,7 @@ from typing import Any
 import jsonargparse
 import pandas as pd
 
-from sluicegate.analysis import SetSource, Source, find_images
+from sluicegate.analysis import Series, SetSource, Source, find_images
 from sluicegate.analysis.arguments import add_arguments
 from sluicegate.analysis.command import report_file, write_report
 from sluicegate.analysis.findings import Context
@@ -50,7 +50,7 @@ def measured(config: Any) -> dict[str, Any]:
     target = Path(config.target)
     if target.is_dir() or config.target in released():
         return _report_run(config, find_pretrained(config.target))
-    beside = tuple(run_series(config.beside))
+    beside = _beside(config, config.data)
     if config.data is None or Path(config.data).is_dir():
         return report_file(config, beside)
     if target.suffix != ".sluice":
@@ -73,8 +73,18 @@ def _report_run(config: Any, folder: Path) -> dict[str, Any]:
         artifact = load_program(export_run(folder, Path(scratch) / "model.sluice"))
     images, data = _images_of(config, folder, recipe, artifact.program)
     name = config.target if config.target in released() else recipe.name
-    context = replace(_context(folder, recipe, name, data), beside=tuple(run_series(config.beside)))
+    context = replace(_context(folder, recipe, name, data), beside=_beside(config, config.data or recipe.data.name))
     return write_report(config, artifact, images, context)
+
+
+def _beside(config: Any, data: str | None) -> tuple[Series, ...]:
+    """The runs that are drawn beside; InputError where they are of another data set than `data`, if that is known."""
+    sets = {read_run_recipe(folder).data.name for folder in config.beside}
+    if data is not None and not Path(data).is_dir() and (other := sorted(sets - {data})):
+        raise InputError(
+            f"beside: a run is of {other[0]}, but this report of {data}; a frontier is drawn of one data set"
+        )
+    return tuple(run_series(config.beside))
 
 
 def _images_of(config: Any, folder: Path, recipe: Recipe, program: Program) -> tuple[Source, str]:
