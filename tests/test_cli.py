@@ -234,6 +234,11 @@ def test_frontier_draws_runs_beside_the_paper(capsys, workplace):
         ("DLCG, Table 1", "paper", 9),
     ]
     assert {path.name for path in (workplace / "figures").iterdir()} == {"f.png", "f.svg", "f.json"}
+    timed = printed(capsys, "frontier", "gated", "dense", "--in", "ms", "-o", "times/f.html")
+    assert all(point["milliseconds"] > 0 for one in timed["series"] for point in one["points"])
+    assert {path.name for path in (workplace / "times").iterdir()} == {"f.html", "f.json"}
+    line = refused(capsys, 2, "frontier", "gated", "--in", "ms", "--paper", "dlcg")
+    assert "milliseconds of 'paper: DLCG, Table 1' are not known" in line
 
 
 def test_demo_prints_its_middle_point_and_all_others(capsys, monkeypatch):

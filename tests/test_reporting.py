@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from commands import environment, only_line
 from PIL import Image
+from scene_folders import camvid_like
 
 from sluicegate.cli import main
 from sluicegate.data import load
@@ -18,6 +19,16 @@ data: {name: digits, batch_size: 64, limit_train: 128, limit_test: 40}
 net: {name: resnet8, options: {width: 0.25}}
 method: {name: batch_shaping}
 epochs: 2
+accelerator: cpu
+"""
+
+STREETS = """
+name: streets
+task: {name: segmentation}
+data: {name: streets, batch_size: 2, augment: {crop: [16, 24]}}
+net: {name: pspnet, options: {backbone: "small_resnet:SmallResNet"}}
+method: {name: batch_shaping}
+epochs: 1
 accelerator: cpu
 """
 
@@ -88,6 +99,29 @@ def test_of_a_file_and_image_files_with_and_without_torch(capsys, workplace):
     named = said(capsys, "run/model.sluice", "--data", "digits", "--limit", "20")
     assert named["accuracy"] == found["accuracy"] and named["macs"] == found["macs"]
     assert (workplace / "bare.html").is_file()
+
+
+def test_beside_other_runs_it_draws_the_frontier(capsys, workplace):
+    said(capsys, "run", "--beside", "run", "--figures", "beside", "-o", "beside.html")
+    drawn = (workplace / "beside" / "frontier.svg").read_text()
+    assert all(f">{name}<" in drawn for name in ("batch_shaping, resnet8", "its other thresholds", "this network"))
+    assert "nowhere" in refused(capsys, "run", "--beside", "nowhere")
+    line = refused(capsys, "run/model.sluice", "--data", "mnist", "--beside", "run")
+    assert "beside: a run is of digits, but this report of mnist" in line
+    done = without_torch("report", "run/model.sluice", "--data", "photos", "--beside", "run")
+    assert done.returncode == 2 and "beside: other runs are read by PyTorch" in only_line(done.stderr)
+
+
+def test_of_a_run_that_answers_for_pixels_it_says_mean_iou(capsys, workplace):
+    place = camvid_like(workplace / "streets", train=4, test=3)
+    (workplace / "streets.yaml").write_text(STREETS)
+    assert main(["train", "streets.yaml", "--data-dir", str(place), "--out", "streets-run", "--json"]) == 0
+    result = json.loads(only_line(capsys.readouterr().out))
+    found = said(capsys, "streets-run", "--data-dir", str(place), "-o", "streets.html")
+    assert found["mean_iou"] == pytest.approx(result["mean_iou"], abs=2e-3)
+    assert found["accuracy"] == pytest.approx(result["accuracy"], abs=2e-3)
+    assert found["macs"]["mean"] == pytest.approx(result["macs"]["mean"])
+    assert "mean IoU" in (workplace / "streets.html").read_text()
 
 
 def test_image_files_without_classes_have_no_accuracy(capsys, workplace):

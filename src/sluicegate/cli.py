@@ -14,8 +14,9 @@ from pathlib import Path
 
 import jsonargparse
 
-from sluicegate import evaluating, pruning, reporting, surveying, tuning
-from sluicegate.analysis import command, save_frontier
+from sluicegate import evaluating, pruning, surveying, tuning
+from sluicegate.analysis import save_frontier
+from sluicegate.analysis.arguments import add_arguments as report_arguments
 from sluicegate.bench import DENSE, GATED, as_file, came_from, compare, predicted, save_latency_table, what_to_time
 from sluicegate.errors import InputError
 from sluicegate.models.release import release as release_run
@@ -28,7 +29,8 @@ from sluicegate.train import (
     provenance,
     run,
 )
-from sluicegate.train.products import engine_milliseconds, export_run, run_series
+from sluicegate.train.frontiers import run_series
+from sluicegate.train.products import engine_milliseconds, export_run
 from sluicegate.train.stages import run_recipe
 from sluicegate_runtime import LatencyTable, prediction
 from sluicegate_runtime.command import exit_status
@@ -54,17 +56,19 @@ def _command(arguments: list[str]) -> int | None:
 
 def demo(config: jsonargparse.Namespace) -> None:
     """Train a small ResNet on digits, dense and at a few operating points, and draw the frontier."""
+    from sluicegate.reporting import report_run
+
     results = {}
     for number, (point, name) in enumerate(demo_recipes.NAMES.items(), 1):
         note(f"training {number} of {len(demo_recipes.NAMES)}: {name}")
         shutil.rmtree(config.out / name, ignore_errors=True)
         results[point] = run(recipe(name), config.out / name, progress=NOTES.is_terminal)
     folders = {point: config.out / name for point, name in demo_recipes.NAMES.items()}
-    figure, _, _ = save_frontier(run_series(list(folders.values())), config.out / "frontier.png", "digits")
+    figure, *_ = save_frontier(run_series(list(folders.values())), config.out / "frontier.png", "digits")
     milliseconds = engine_milliseconds(folders)
     slower = slower_than_dense(milliseconds)
     points = {point: asdict(one) | {"milliseconds": milliseconds[point]} for point, one in results.items()}
-    page = reporting.report_run(folders["middle"], config.out / "report.html")
+    page = report_run(folders["middle"], config.out / "report.html")
     report = points["middle"] | {"points": list(points.values()), "figure": str(figure), "report": str(page)}
     lines = (*slower, f"figure: {figure}", f"report: {page}")
     show(config.json, report, *result_tables(results), speed_table(milliseconds), *lines)
@@ -137,10 +141,18 @@ def _compare(config: jsonargparse.Namespace, scratch: Path) -> None:
 
 
 def frontier(config: jsonargparse.Namespace) -> None:
-    """Draw accuracy against MACs for finished runs."""
-    series = run_series(config.runs) + ([paper(config.paper)] if config.paper else [])
-    files = [str(file) for file in save_frontier(series, config.output, config.title)]
+    """Draw accuracy against MACs or milliseconds for finished runs, papers' points and dense networks."""
+    series = run_series(config.runs, timed=config.unit == "ms", data_dir=config.data_dir)
+    series += [paper(config.paper)] if config.paper else []
+    files = [str(file) for file in save_frontier(series, config.output, config.title, config.unit)]
     show(config.json, {"files": files, "series": [asdict(one) for one in series]}, *files)
+
+
+def report(config: jsonargparse.Namespace) -> None:
+    """Write what a network's gates do as one HTML file: accuracy, work, time, classes, images."""
+    from sluicegate.reporting import report as write  # late, as in `demo`: pandas and Altair take a second
+
+    write(config)
 
 
 def list_recipes(config: jsonargparse.Namespace) -> None:
@@ -163,7 +175,7 @@ _VERBS: dict[str, Callable[[jsonargparse.Namespace], int | None]] = {
     "bench": bench,
     "profile": profile,
     "frontier": frontier,
-    "report": reporting.report,
+    "report": report,
     "recipes": list_recipes,
 }
 
@@ -237,9 +249,11 @@ def _model_arguments(parser: jsonargparse.ArgumentParser) -> None:
 
 def _frontier_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
-    parser.add_argument("-o", "--output", type=Path, default=Path("frontier.png"), help="PNG; SVG and JSON beside it")
+    parser.add_argument("-o", "--output", type=Path, default=Path("frontier.png"), help="PNG and SVG, or a .html page")
     parser.add_argument("--paper", type=str | None, help="draw a paper's numbers too: dlcg")
     parser.add_argument("--title", type=str, default="")
+    parser.add_argument("--in", dest="unit", choices=["macs", "ms"], default="macs", help="what an image costs")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set, whose images --in ms times")
 
 
 def _no_arguments(parser: jsonargparse.ArgumentParser) -> None:
@@ -260,7 +274,7 @@ _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "bench": _bench_arguments,
     "profile": _profile_arguments,
     "frontier": _frontier_arguments,
-    "report": command.add_arguments,
+    "report": report_arguments,
     "recipes": _no_arguments,
 }
 

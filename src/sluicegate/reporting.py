@@ -8,8 +8,9 @@ from typing import Any
 import jsonargparse
 import pandas as pd
 
-from sluicegate.analysis import SetSource, Source, find_images
-from sluicegate.analysis.command import add_arguments, report_file, write_report
+from sluicegate.analysis import Series, SetSource, Source, find_images
+from sluicegate.analysis.arguments import add_arguments
+from sluicegate.analysis.command import report_file, write_report
 from sluicegate.analysis.findings import Context
 from sluicegate.data import Images
 from sluicegate.errors import InputError
@@ -17,22 +18,27 @@ from sluicegate.models.pretrained import find_pretrained, released
 from sluicegate.terminal import show
 from sluicegate.train import DataRecipe, Recipe, as_trained_on, load_split, read_run_recipe, read_run_spec
 from sluicegate.train.finetuning import read_finetuned
+from sluicegate.train.frontiers import run_series
 from sluicegate.train.products import export_run
 from sluicegate_runtime import Program, load_program
 from sluicegate_runtime.preprocess import parse_preprocessing, preprocessing_of
 
 
 def report(config: jsonargparse.Namespace) -> None:
-    """Write what a network's gates do as one HTML file: accuracy, work, time, classes, images."""
+    """The verb."""
     said = measured(config)
     accuracy = "not known" if said["accuracy"] is None else f"{said['accuracy']:.2%}"
     macs, ms = said["macs"], said["milliseconds"]
     lines = (
-        f"accuracy: {accuracy} of {said['images']:,} images",
+        f"accuracy: {accuracy} of {said['images']:,} images{_of_pixels(said['mean_iou'])}",
         f"million MACs an image: {macs['mean'] / 1e6:.2f} of {macs['dense'] / 1e6:.2f}",
         f"milliseconds: {ms['gated']:.3f}, {ms['dense']:.3f} without gates",
     )
     show(config.json, said, *lines, f"report: {said['file']}")
+
+
+def _of_pixels(mean_iou: float | None) -> str:
+    return "" if mean_iou is None else f", by pixels; mean IoU: {mean_iou:.2%}"
 
 
 def measured(config: Any) -> dict[str, Any]:
@@ -44,12 +50,14 @@ def measured(config: Any) -> dict[str, Any]:
     target = Path(config.target)
     if target.is_dir() or config.target in released():
         return _report_run(config, find_pretrained(config.target))
+    beside = _beside(config, config.data)
     if config.data is None or Path(config.data).is_dir():
-        return report_file(config)
+        return report_file(config, beside)
     if target.suffix != ".sluice":
         raise InputError(f"report: {config.target!r} is neither a run folder nor a .sluice file")
     artifact = load_program(target)
-    return write_report(config, artifact, _set_for(config, artifact.program), Context(target.stem, _of(config.data)))
+    context = Context(target.stem, _of(config.data), beside=beside)
+    return write_report(config, artifact, _set_for(config, artifact.program), context)
 
 
 def report_run(folder: Path, page: Path) -> Path:
@@ -65,7 +73,18 @@ def _report_run(config: Any, folder: Path) -> dict[str, Any]:
         artifact = load_program(export_run(folder, Path(scratch) / "model.sluice"))
     images, data = _images_of(config, folder, recipe, artifact.program)
     name = config.target if config.target in released() else recipe.name
-    return write_report(config, artifact, images, _context(folder, recipe, name, data))
+    context = replace(_context(folder, recipe, name, data), beside=_beside(config, config.data or recipe.data.name))
+    return write_report(config, artifact, images, context)
+
+
+def _beside(config: Any, data: str | None) -> tuple[Series, ...]:
+    """The runs that are drawn beside; InputError where they are of another data set than `data`, if that is known."""
+    sets = {read_run_recipe(folder).data.name for folder in config.beside}
+    if data is not None and not Path(data).is_dir() and (other := sorted(sets - {data})):
+        raise InputError(
+            f"beside: a run is of {other[0]}, but this report of {data}; a frontier is drawn of one data set"
+        )
+    return tuple(run_series(config.beside))
 
 
 def _images_of(config: Any, folder: Path, recipe: Recipe, program: Program) -> tuple[Source, str]:

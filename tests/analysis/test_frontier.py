@@ -1,15 +1,20 @@
 import json
+from dataclasses import replace
 
 import pytest
+from browser import opened
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sluicegate.analysis import Point, Series, pareto, save_frontier
+from sluicegate.analysis.figures import frontier as chart
 from sluicegate.errors import InputError
 
 GATED = Series("DLCG", (Point("b", 0.92, 20e6, 15e6, 25e6), Point("a", 0.90, 10e6, 8e6, 14e6)))
 DENSE = Series("dense", (Point("ResNet-20", 0.925, 40.6e6),), role="dense")
 PAPER = Series("Table 1", (Point("row 1", 0.8896, 7.6e6), Point("row 5", 0.9155, 14.5e6)), role="paper")
+
+MARKED = Series("this network", (Point("here", 0.9, 9e6),), role="marked")
 
 
 def test_pareto_drops_what_another_point_beats():
@@ -39,6 +44,7 @@ def test_a_frontier_is_a_png_an_svg_and_its_numbers(tmp_path):
         "macs": 20e6,
         "macs_min": 15e6,
         "macs_max": 25e6,
+        "milliseconds": None,
     }
     assert sorted(path.name for path in png.parent.iterdir()) == [
         "frontier.json",
@@ -51,6 +57,23 @@ def test_the_same_numbers_give_the_same_figure(tmp_path):
     first = save_frontier([GATED, DENSE], tmp_path / "one")
     second = save_frontier([GATED, DENSE], tmp_path / "two")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_in_milliseconds_it_is_drawn_of_what_was_timed_alone(tmp_path):
+    timed = Series("fast", (replace(GATED.points[0], milliseconds=1.5),))
+    page, numbers = save_frontier([timed], tmp_path / "frontier.html", unit="ms")
+    assert "milliseconds an image" in page.read_text() and numbers.name == "frontier.json"
+    seen = chart([timed, MARKED]).to_dict()
+    assert seen["layer"][0]["encoding"]["color"]["scale"]["domain"] == ["fast", "this network"]
+    with pytest.raises(InputError, match="frontier: the milliseconds of 'paper: Table 1' are not known"):
+        save_frontier([timed, PAPER], tmp_path / "never.png", unit="ms")
+    assert not (tmp_path / "never.png").exists()
+
+
+def test_the_page_opens_in_a_browser_and_asks_for_nothing(tmp_path):
+    page, _ = save_frontier([GATED, DENSE, PAPER], tmp_path / "frontier.html")
+    seen = opened(page)
+    assert seen["complaints"] == [] and seen["outside"] == []
 
 
 def test_nothing_to_draw_is_refused(tmp_path):

@@ -44,7 +44,9 @@ def test_a_folder_of_classes_and_a_set_give_the_same(program, pixels, tmp_path):
         inputs = np.concatenate([inputs for inputs, _ in batches])
         np.testing.assert_allclose(inputs, Normalize(MEAN, STD)(images).numpy(), atol=1e-6)
         assert np.concatenate([labels for _, labels in batches if labels is not None]).tolist() == [0, 0, 1, 1, 1]
-        assert (source.take([4, 1]) == inputs[[4, 1]]).all()
+        some, their_labels = source.take([4, 1])
+        assert (some == inputs[[4, 1]]).all() and their_labels is not None
+        assert their_labels.tolist() == [1, 0]
 
 
 def test_a_folder_without_classes_has_no_labels(program, pixels, tmp_path):

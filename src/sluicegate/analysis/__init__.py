@@ -1,46 +1,9 @@
-"""What trained gates did: statistics as arrays and data frames, and their figures."""
+"""What trained gates did: statistics as arrays and data frames, and their figures.
 
-from sluicegate.analysis.blocks import block_table as block_table
-from sluicegate.analysis.classes import class_rates as class_rates
-from sluicegate.analysis.classes import class_table as class_table
-from sluicegate.analysis.classes import confusions as confusions
-from sluicegate.analysis.classes import firing_difference as firing_difference
-from sluicegate.analysis.classes import specialists as specialists
-from sluicegate.analysis.decisions import Decisions as Decisions
-from sluicegate.analysis.embedding import gate_map as gate_map
-from sluicegate.analysis.examples import accuracy_by_cost as accuracy_by_cost
-from sluicegate.analysis.examples import easiest as easiest
-from sluicegate.analysis.examples import hardest as hardest
-from sluicegate.analysis.examples import opening_images as opening_images
-from sluicegate.analysis.examples import paths as paths
-from sluicegate.analysis.examples import rank_correlation as rank_correlation
-from sluicegate.analysis.figures import save_figure as save_figure
-from sluicegate.analysis.findings import Context as Context
-from sluicegate.analysis.findings import Findings as Findings
-from sluicegate.analysis.findings import analyse as analyse
-from sluicegate.analysis.frontier import Point as Point
-from sluicegate.analysis.frontier import Series as Series
-from sluicegate.analysis.frontier import pareto as pareto
-from sluicegate.analysis.frontier import save_frontier as save_frontier
-from sluicegate.analysis.gates import ACTIVITIES as ACTIVITIES
-from sluicegate.analysis.gates import ALWAYS as ALWAYS
-from sluicegate.analysis.gates import activity as activity
-from sluicegate.analysis.gates import agreeing_gates as agreeing_gates
-from sluicegate.analysis.gates import gate_table as gate_table
-from sluicegate.analysis.gates import layer_table as layer_table
-from sluicegate.analysis.gates import polarisation as polarisation
-from sluicegate.analysis.gates import probability_histogram as probability_histogram
-from sluicegate.analysis.observe import Observed as Observed
-from sluicegate.analysis.observe import Site as Site
-from sluicegate.analysis.observe import observe as observe
-from sluicegate.analysis.page import drawn_figures as drawn_figures
-from sluicegate.analysis.page import write_page as write_page
-from sluicegate.analysis.source import ArraySource as ArraySource
-from sluicegate.analysis.source import FileSource as FileSource
-from sluicegate.analysis.source import SetSource as SetSource
-from sluicegate.analysis.source import Source as Source
-from sluicegate.analysis.source import find_images as find_images
-from sluicegate.analysis.thresholds import OperatingPoint as OperatingPoint
-from sluicegate.analysis.thresholds import Speed as Speed
-from sluicegate.analysis.thresholds import measure_speed as measure_speed
-from sluicegate.analysis.thresholds import measure_thresholds as measure_thresholds
+The public names are listed in `__init__.pyi`, and each is imported when it is first asked for: pandas and Altair take a
+second, and most commands need neither.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,7 +6,7 @@ Legend: K classes, G gates of all sites, N images.
 import numpy as np
 import pandas as pd
 
-from sluicegate.analysis.observe import Observed
+from sluicegate.analysis.observed import Observed
 from sluicegate.errors import InputError
 
 RARELY = 0.25  # a gate that is open for at most this share of the images is rarely open

@@ -10,9 +10,11 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from sluicegate.analysis.arguments import add_arguments
 from sluicegate.analysis.figures import save_figure
 from sluicegate.analysis.findings import Context, Findings, analyse
-from sluicegate.analysis.observe import Progress
+from sluicegate.analysis.frontier import Series
+from sluicegate.analysis.observed import Progress
 from sluicegate.analysis.page import drawn_figures, write_page
 from sluicegate.analysis.source import Source, find_images
 from sluicegate.errors import InputError
@@ -22,23 +24,9 @@ from sluicegate_runtime import Artifact, load_program
 from sluicegate_runtime.command import exit_status
 from sluicegate_runtime.preprocess import parse_preprocessing
 
-OUTPUT = Path("report.html")
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
-    parser.add_argument("target", metavar="RUN|FILE.sluice", help="run folder, .sluice file, or a released network")
-    parser.add_argument("--data", help="folder of images, in folders by class or all in one; or a data set's name")
-    parser.add_argument("--data-dir", type=Path, help="folder of the data set")
-    parser.add_argument("-o", "--output", type=Path, default=OUTPUT, help="the HTML file to write")
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="write every figure there as SVG and PNG, too")
-    parser.add_argument("--limit", type=int, help="look at so many images")
-    parser.add_argument("--threads", type=int, default=1, help="of the engine, for its times")
-    parser.add_argument("--preprocessing", help="none, imagenet or MEAN/STD; what the file says if left out")
-
-
-def report_file(config: Any) -> dict[str, Any]:
-    """Report on a `.sluice` file and image files; returns what `write_report` does.
+def report_file(config: Any, beside: tuple[Series, ...] = ()) -> dict[str, Any]:
+    """Report on a `.sluice` file and image files, `beside` other networks; returns what `write_report` does.
 
     Raises:
         InputError: the file or the images cannot be read, or do not fit.
@@ -51,7 +39,8 @@ def report_file(config: Any) -> dict[str, Any]:
     artifact = load_program(file)
     how = None if config.preprocessing is None else parse_preprocessing(config.preprocessing)
     images = find_images(Path(config.data), artifact.program, how, config.limit)
-    return write_report(config, artifact, images, Context(file.stem, f"images of {Path(config.data).resolve().name}"))
+    context = Context(file.stem, f"images of {Path(config.data).resolve().name}", beside=beside)
+    return write_report(config, artifact, images, context)
 
 
 def write_report(config: Any, artifact: Artifact, images: Source, context: Context) -> dict[str, Any]:
@@ -77,6 +66,7 @@ def summary(found: Findings, file: Path) -> dict[str, Any]:
         "bytes": file.stat().st_size,
         "images": len(found.seen),
         "accuracy": found.seen.accuracy,
+        "mean_iou": found.seen.mean_iou,
         "macs": {"dense": found.seen.dense_macs, "mean": float(found.seen.macs.mean())},
         "milliseconds": {"dense": found.speed.dense, "gated": found.speed.gated, "threads": found.speed.threads},
         "open_rate": found.seen.open_rate,
@@ -111,6 +101,8 @@ def main(arguments: list[str]) -> int:
     config = parser.parse_args(arguments)
 
     def run() -> None:
+        if config.beside:
+            raise InputError("beside: other runs are read by PyTorch; pip install 'sluicegate[train]'")
         said = report_file(config)
         print(json.dumps(said) if config.json else f"report: {said['file']}")
 

@@ -6,7 +6,7 @@ The paper takes PCA to 400 of 7,200 gates. Legend: n images, G gates.
 import numpy as np
 import pandas as pd
 
-from sluicegate.analysis.observe import Observed
+from sluicegate.analysis.observed import Observed
 
 COMPONENTS = 50
 LEAST = 10  # images, below which there is no map

@@ -6,7 +6,7 @@ Legend: N images, n of them, S sites.
 import numpy as np
 import pandas as pd
 
-from sluicegate.analysis.observe import Observed
+from sluicegate.analysis.observed import Observed
 
 PARTS = 10  # of the images by rising cost
 

@@ -19,8 +19,10 @@ from sluicegate.analysis.classes import class_rates, class_table, confusions, sp
 from sluicegate.analysis.embedding import gate_map
 from sluicegate.analysis.examples import accuracy_by_cost, easiest, hardest, opening_images, rank_correlation
 from sluicegate.analysis.figures.gates import PRIOR
+from sluicegate.analysis.frontier import Series
 from sluicegate.analysis.gates import agreeing_gates, gate_table, layer_table
-from sluicegate.analysis.observe import Observed, Progress, observe
+from sluicegate.analysis.observed import Observed, Progress, observe
+from sluicegate.analysis.scenes import iou_table
 from sluicegate.analysis.source import Source
 from sluicegate.analysis.thresholds import (
     THRESHOLDS,
@@ -31,13 +33,16 @@ from sluicegate.analysis.thresholds import (
     own_threshold,
     thresholds_of,
 )
-from sluicegate_runtime import Artifact
+from sluicegate_runtime import Artifact, Session
 from sluicegate_runtime.autotune import processor
 
 TIMED = 50  # images that the engine is timed with
 PROFILED = 10  # images whose time is split by block
 SHOWN = 12  # images in a gallery, and rows of special gates
 OPENING = 6  # images shown of a special gate
+
+Masks = tuple[np.ndarray | None, np.ndarray]
+"""The mask of an image, where it has one, and the answer, both [H, W]."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Context:
         history: a run's `metrics.csv`, or None.
         accuracy_before: of the network before it had gates, or None.
         prior: a and b of the Beta prior that its gates were trained towards, or None.
+        beside: other networks, to be drawn in one frontier with this one.
     """
 
     name: str
@@ -57,6 +63,7 @@ class Context:
     history: pd.DataFrame | None = None
     accuracy_before: float | None = None
     prior: tuple[float, float] | None = None
+    beside: tuple[Series, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,8 @@ class Findings:
         correlation: rank correlation of MACs with the loss with every gate open, or None.
         hardest, easiest: numbers of images.
         pictures: number of an image -> its input, [C, H, W], of all images that are shown.
+        ious: see `iou_table`; empty without masks.
+        masks: number of an image -> its mask, or None, and the answer, both [H, W]; where a network answers for pixels.
         machine: the processor.
     """
 
@@ -100,7 +109,14 @@ class Findings:
     hardest: tuple[int, ...] = ()
     easiest: tuple[int, ...] = ()
     pictures: dict[int, np.ndarray] = field(default_factory=dict)
+    ious: pd.DataFrame = field(default_factory=pd.DataFrame)
+    masks: dict[int, Masks] = field(default_factory=dict)
     machine: str = ""
+
+    @property
+    def pixelwise(self) -> bool:
+        """Whether the network answers for each pixel."""
+        return bool(self.masks)
 
     @property
     def prior(self) -> tuple[float, float]:
@@ -134,7 +150,7 @@ def analyse(
     """
     seen = observe(artifact, images, threads=workers, progress=progress)
     progress("timing the engine", 0, 1)
-    timed = images.take(_spread(len(images), TIMED))
+    timed, _ = images.take(_spread(len(images), TIMED))
     speed = measure_speed(artifact, timed, thresholds_of(artifact.program, thresholds), threads)
     blocks = block_table(artifact, timed[:PROFILED], threads)
     progress("timing the engine", 1, 1)
@@ -158,7 +174,8 @@ def analyse(
         map=mapped,
         agreeing=agreeing_gates(seen, gates),
         correlation=None if seen.dense_loss is None else rank_correlation(seen.macs, seen.dense_loss),
-        **_shown(seen, images, labelled.get("special")),
+        **_shown(artifact, seen, images, labelled.get("special")),
+        ious=pd.DataFrame() if seen.pixels is None else iou_table(seen.pixels, seen.classes),
         machine=re.sub(r"^(\d+ )+", "", processor()),
         **labelled,
     )
@@ -176,14 +193,25 @@ def _of_classes(seen: Observed, gates: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _shown(seen: Observed, images: Source, special: pd.DataFrame | None) -> dict[str, Any]:
+def _shown(artifact: Artifact, seen: Observed, images: Source, special: pd.DataFrame | None) -> dict[str, Any]:
     """The images of the galleries, and those that open special gates."""
     count = min(SHOWN, max(1, len(seen) // 2))
     most, least = hardest(seen, count).tolist(), easiest(seen, count if len(seen) > 1 else 0).tolist()
     opening = [] if special is None else [number for row in special["images"] for number in row]
     needed = sorted({*most, *least, *opening})
-    pictures = dict(zip(needed, images.take(needed), strict=True))
-    return {"hardest": tuple(most), "easiest": tuple(least), "pictures": pictures}
+    inputs, labels = images.take(needed)
+    pictures = dict(zip(needed, inputs, strict=True))
+    masks = dict(zip(needed, _masks(artifact, inputs, labels), strict=False))  # all or none
+    return {"hardest": tuple(most), "easiest": tuple(least), "pictures": pictures, "masks": masks}
+
+
+def _masks(artifact: Artifact, inputs: np.ndarray, labels: np.ndarray | None) -> list[Masks]:
+    """Those of each image; none where a network answers for whole images."""
+    if all(len(artifact.program.shape(output)) == 1 for output in artifact.program.outputs.values()):
+        return []
+    session = Session(artifact)
+    answers = [session.run(inputs[i : i + 1]).output.argmax(1)[0] for i in range(len(inputs))]
+    return list(zip([None] * len(answers) if labels is None else labels, answers, strict=True))
 
 
 def _spread(total: int, count: int) -> list[int]:

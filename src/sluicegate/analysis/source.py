@@ -16,7 +16,7 @@ from sluicegate_runtime.images import read_image
 from sluicegate_runtime.preprocess import prepare, preprocessing_of
 
 Batch = tuple[np.ndarray, np.ndarray | None]
-"""Inputs [n, C, H, W] float32 as the network takes them, and labels [n] int64 where there are any."""
+"""Inputs [n, C, H, W] float32 as the network takes them; where there are any, labels [n] or masks [n, H, W], int64."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".npy")
 
@@ -35,8 +35,8 @@ class Source(Protocol):
         """All images in order, `size` at a time."""
         ...
 
-    def take(self, chosen: Sequence[int]) -> np.ndarray:
-        """The inputs of some images, [n, C, H, W] float32."""
+    def take(self, chosen: Sequence[int]) -> Batch:
+        """Some images, all at once."""
         ...
 
 
@@ -63,9 +63,9 @@ class ArraySource:
             labels = None if self.labels is None else self.labels[first : first + size]
             yield self.inputs[first : first + size], labels
 
-    def take(self, chosen: Sequence[int]) -> np.ndarray:
+    def take(self, chosen: Sequence[int]) -> Batch:
         """See `Source`."""
-        return self.inputs[list(chosen)]
+        return self.inputs[list(chosen)], None if self.labels is None else self.labels[list(chosen)]
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ class SetSource:
         for images, labels in self.images.batches(size):
             yield self._normalized(images.numpy()), labels.numpy()
 
-    def take(self, chosen: Sequence[int]) -> np.ndarray:
+    def take(self, chosen: Sequence[int]) -> Batch:
         """See `Source`."""
-        images, _ = next(iter(self.images.subset(list(chosen)).batches(len(chosen))))
-        return self._normalized(images.numpy())
+        images, labels = next(iter(self.images.subset(list(chosen)).batches(len(chosen))))
+        return self._normalized(images.numpy()), labels.numpy()
 
     def _normalized(self, pixels: np.ndarray) -> np.ndarray:
         mean, std = (np.array(figures, np.float32)[:, None, None] for figures in (self.images.mean, self.images.std))
@@ -113,11 +113,14 @@ class FileSource:
     def batches(self, size: int) -> Iterator[Batch]:
         """See `Source`."""
         for first in range(0, len(self), size):
-            chosen = range(first, min(first + size, len(self)))
-            yield self.take(chosen), None if self.labels is None else self.labels[chosen.start : chosen.stop]
+            yield self.take(range(first, min(first + size, len(self))))
 
-    def take(self, chosen: Sequence[int]) -> np.ndarray:
+    def take(self, chosen: Sequence[int]) -> Batch:
         """See `Source`."""
+        labels = None if self.labels is None else self.labels[list(chosen)]
+        return self._inputs(chosen), labels
+
+    def _inputs(self, chosen: Sequence[int]) -> np.ndarray:
         return np.stack([prepare(read_image(self.files[i]), self.program, self.preprocessing) for i in chosen])
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sluicegate.analysis.observe import Progress
+from sluicegate.analysis.observed import Progress
+from sluicegate.analysis.scenes import counted, fitting_batch
 from sluicegate.analysis.source import Source
 from sluicegate_runtime import Artifact, Program, Session, attributes_of, benchmark, without_gates
 
@@ -107,17 +108,19 @@ def measure_thresholds(
         speed: see `measure_speed`.
     """
     session = Session(artifact, threads)
+    shape = next(session.program.shape(output) for output in session.program.outputs.values())
     gates = sum(session.program.gates.values())
     sums = {threshold: np.zeros(3) for threshold in speed.at}  # right, MACs, open gates
-    labelled, done = True, 0
-    for inputs, labels in images.batches(batch_size):
-        labelled, done = labels is not None, done + len(inputs)
+    answers, done = 0, 0  # answers that have a label: one an image, or one a pixel
+    for inputs, labels in images.batches(fitting_batch(shape, batch_size)):
+        known = None if labels is None else counted(labels)
+        answers, done = answers + (0 if known is None else int(known.sum())), done + len(inputs)
         for threshold, total in sums.items():
             result = session.run(inputs, threshold)
-            right = 0 if labels is None else int((result.output.argmax(1) == labels).sum())
+            right = 0 if known is None else int(((result.output.argmax(1) == labels) & known).sum())
             total += (right, int(result.macs.sum()), sum(int(rows.sum()) for rows in result.gates.values()))
         progress("trying other thresholds", done, len(images))
     return [
-        OperatingPoint(at, right / done if labelled else None, macs / done, opened / (gates * done), speed.at[at])
+        OperatingPoint(at, right / answers if answers else None, macs / done, opened / (gates * done), speed.at[at])
         for at, (right, macs, opened) in sums.items()
     ]

@@ -1,22 +1,21 @@
-"""What comes of runs: files for the engine, their milliseconds, the points of a frontier.
+"""What comes of runs: files for the engine and their milliseconds.
 
 Legend: N images, C channels, H W pixels.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from sluicegate.analysis import Point, Series
 from sluicegate.convert import GatedModel
 from sluicegate.data import Images, Normalize
 from sluicegate.errors import InputError
 from sluicegate.gates import Threshold
 from sluicegate.train.build import load_split
 from sluicegate.train.exporting import export_net
-from sluicegate.train.folder import read_result, read_run_recipe, read_run_spec
+from sluicegate.train.folder import read_run_recipe, read_run_spec
 from sluicegate.train.run import load_run
 from sluicegate_runtime import Session, time_sessions
 
@@ -55,23 +54,3 @@ def engine_milliseconds(folders: Mapping[str, Path]) -> dict[str, float]:
     images = load_split(read_run_recipe(next(iter(folders.values()))).data, "test", None)
     files = {name: export_run(folder, folder / "model.sluice") for name, folder in folders.items()}
     return time_sessions({name: Session(file, threads=1) for name, file in files.items()}, timed_pixels(images))
-
-
-def run_series(folders: Sequence[Path]) -> list[Series]:
-    """Finished runs as series: one for each gating method and network, and the dense networks together.
-
-    Raises:
-        InputError: a folder holds no finished run, or the runs are of several data sets.
-    """
-    found = [(read_run_recipe(folder), read_result(folder)) for folder in folders]
-    if len(sets := sorted({begun.data.name for begun, _ in found})) > 1:
-        raise InputError(f"runs: they are of {', '.join(sets)}; a frontier is drawn of one data set")
-    points: dict[tuple[str, str], list[Point]] = {}
-    for begun, result in found:
-        gated = begun.method.name != "dense"
-        key = (f"{begun.method.name}, {begun.net.name}", "gated") if gated else ("dense", "dense")
-        label = begun.name if gated else begun.net.name
-        points.setdefault(key, []).append(
-            Point(label, result.accuracy, result.macs.mean, result.macs.min, result.macs.max)
-        )
-    return [Series(name, tuple(many), "gated" if role == "gated" else "dense") for (name, role), many in points.items()]

@@ -22,7 +22,7 @@ from sluicegate.analysis import save_frontier
 from sluicegate.errors import InputError, RunError, SluicegateError
 from sluicegate.files import write_json, write_text
 from sluicegate.train.folder import read_result
-from sluicegate.train.products import run_series
+from sluicegate.train.frontiers import run_series
 from sluicegate.train.recipe import Recipe, override, to_yaml
 from sluicegate.train.stages import run_recipe
 

@@ -84,14 +84,15 @@ def block_bars(table: pd.DataFrame, column: str) -> Figure:
     title = {"ms": "milliseconds an image", "macs": "million multiply-adds an image"}[column]
     shown = table.assign(macs=table["macs"] / MILLION)
     order = table["block"].drop_duplicates().tolist()
+    networks = [name for name in ("gated", "dense") if name in set(table["network"])]
     drawn = (
         alt.Chart(shown)
         .mark_bar()
         .encode(
             y=alt.Y("block:N", sort=order, title=None),
-            yOffset=alt.YOffset("network:N", sort=["gated", "dense"]),
+            yOffset=alt.YOffset("network:N", sort=networks),
             x=alt.X(f"{column}:Q", title=title),
-            color=alt.Color("network:N", scale=alt.Scale(domain=["gated", "dense"], range=[BLUE, GREY])),
+            color=alt.Color("network:N", scale=alt.Scale(domain=networks, range=[BLUE, GREY][-len(networks) :])),
             tooltip=[
                 alt.Tooltip("block:N", title="block"),
                 alt.Tooltip("network:N", title="network"),

@@ -5,9 +5,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import betainc
 
+from sluicegate.analysis.activities import ACTIVITIES
 from sluicegate.analysis.figures.style import BLUE, COLOURS, GREY, ORANGE, VERMILION, Figure, bars, require_rows, styled
-from sluicegate.analysis.gates import ACTIVITIES, probability_histogram
-from sluicegate.analysis.observe import BINS, Observed
+from sluicegate.analysis.gates import probability_histogram
+from sluicegate.analysis.observed import BINS, Observed
 
 ALL = "all layers"
 ALL_NAMED = 12  # sites, up to which all names are written

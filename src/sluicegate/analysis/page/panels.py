@@ -1,63 +1,41 @@
-"""What stands in a report: sections of panels, each a figure or a line that says why there is none."""
+"""What stands in a report: sections of panels, each a figure or a line that says why there is none; of a network
+without gates, only what there is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from sluicegate.analysis import figures
 from sluicegate.analysis.figures.style import Figure
 from sluicegate.analysis.findings import Findings
+from sluicegate.analysis.frontier import Point, Series
+from sluicegate.analysis.page.panel import NO_GATES, Panel, Section, drawn, why_no_gates, why_no_labels
 from sluicegate.analysis.page.words import millions
 
-NO_LABELS = "The images have no labels, so what depends on their classes is not known."
-NO_GATES = "The network has no gates."
 TWO_CLASSES = "It takes two classes that have images to compare them."
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A part of the page.
-
-    Attributes:
-        name: of the figure, and of its files.
-        title: above it.
-        lead: what it shows, in a sentence or two; [[a term]] is explained where one points at it.
-        paper: the figures of papers that it answers.
-        figure: what is drawn; None where nothing can be, or where the page itself makes the part.
-        missing: why nothing can be drawn.
-        control: what the reader can choose above it: "threshold", "site" or "classes".
-    """
-
-    name: str
-    title: str
-    lead: str
-    paper: str = ""
-    figure: Figure | None = None
-    missing: str = ""
-    control: str = ""
-
-
-@dataclass(frozen=True)
-class Section:
-    """Panels that belong together."""
-
-    name: str
-    title: str
-    panels: list[Panel] = field(default_factory=list)
 
 
 def sections(found: Findings) -> list[Section]:
     """The report, top to bottom, after its first screen."""
-    return [
-        Section("cost", "Accuracy and work", [_threshold(found), _work(found), _facts()]),
+    found_out = [
+        Section("cost", "Accuracy and work", [_threshold(found), *_beside(found), _work(found), _facts()]),
         Section(
             "gates",
             "Gates",
             [make(found) for make in (_layers, _counted, _firing, _open, _rates, _sure, _history)],
         ),
-        Section("classes", "Classes", [make(found) for make in (_differences, _special, _class_macs, _mistakes, _map)]),
+        Section("classes", "Classes", [make(found) for make in (*_of_classes(found), _map)]),
         Section("images", "Images", [_gallery(found), *_by_cost(found)]),
         Section("time", "Where the time goes", [_time(found, "ms"), _time(found, "macs")]),
     ]
+    shown = [replace(one, panels=[panel for panel in one.panels if panel.missing != NO_GATES]) for one in found_out]
+    return [one for one in shown if one.panels]
+
+
+def _of_classes(found: Findings) -> tuple[Callable[[Findings], Panel], ...]:
+    """An image of many classes, each for some of its pixels, is of none of them."""
+    if found.pixelwise:
+        return (_class_iou,)
+    return _differences, _special, _class_macs, _mistakes
 
 
 def drawn_figures(found: Findings) -> dict[str, Figure]:
@@ -67,21 +45,8 @@ def drawn_figures(found: Findings) -> dict[str, Figure]:
     }
 
 
-def _drawn(missing: str, draw: Callable[[], Figure]) -> dict:
-    """The figure, or why there is none."""
-    return {"missing": missing} if missing else {"figure": draw()}
-
-
-def _why_no_gates(found: Findings) -> str:
-    return "" if found.seen.sites else NO_GATES
-
-
-def _why_no_labels(found: Findings) -> str:
-    return NO_LABELS if found.seen.labels is None else ""
-
-
 def _threshold(found: Findings) -> Panel:
-    missing = _why_no_gates(found) or _why_no_labels(found)
+    missing = why_no_gates(found) or why_no_labels(found)
     if not missing and not found.points:
         missing = "No threshold moves these gates: they open a fixed number, or differ in their thresholds."
     return Panel(
@@ -90,18 +55,35 @@ def _threshold(found: Findings) -> Panel:
         "A gate is open where its [[probability]] is above a [[threshold]]. Move it: every point was measured.",
         "stochastic gates, Fig. 10",
         control="" if missing else "threshold",
-        **_drawn(missing, lambda: figures.operating_points(found.points, found.own or 0.5)),
+        **drawn(missing, lambda: figures.operating_points(found.points, found.own or 0.5)),
     )
+
+
+def _beside(found: Findings) -> list[Panel]:
+    """The frontier, if other networks are known."""
+    if not found.context.beside:
+        return []
+    missing = why_no_labels(found)
+    lead = "A point is a network, this one the large orange one. Point at one to see what it is."
+    return [Panel("frontier", "Beside other networks", lead, **drawn(missing, lambda: _frontier(found)))]
+
+
+def _frontier(found: Findings) -> Figure:
+    points = [(f"threshold {one.threshold:.2f}", one.accuracy, one.macs) for one in found.points]
+    curve = [Point(name, accuracy, macs) for name, accuracy, macs in points if accuracy is not None]
+    here = Point(found.context.name, found.seen.accuracy or 0.0, float(found.seen.macs.mean()))
+    own = (Series("its other thresholds", tuple(curve)), Series("this network", (here,), "marked"))
+    return figures.frontier([*found.context.beside, *own])
 
 
 def _work(found: Findings) -> Panel:
     same = int(found.seen.macs.min()) == int(found.seen.macs.max())
-    missing = _why_no_gates(found) or ("Every image costs the same." if same else "")
+    missing = why_no_gates(found) or ("Every image costs the same." if same else "")
     return Panel(
         "macs_histogram",
         "Work by image",
         f"How many images cost how many [[multiply-adds]]. Without gates each costs {millions(found.seen.dense_macs)}.",
-        **_drawn(missing, lambda: figures.macs_histogram(found.seen.macs)),
+        **drawn(missing, lambda: figures.macs_histogram(found.seen.macs)),
     )
 
 
@@ -116,7 +98,7 @@ def _layers(found: Findings) -> Panel:
         "[[Always on]] gates stay open for at least 99% of the images, [[always off]] ones for at most 1%. "
         "The rest are [[conditional]]: the image decides.",
         "batch shaping, Fig. 5; GaterNet, Fig. 2",
-        **_drawn(_why_no_gates(found), lambda: figures.layers(found.layers)),
+        **drawn(why_no_gates(found), lambda: figures.layers(found.layers)),
     )
 
 
@@ -126,19 +108,19 @@ def _counted(found: Findings) -> Panel:
         "The same, counted",
         "How many gates of each kind a layer has.",
         "GaterNet, Fig. 6",
-        **_drawn(_why_no_gates(found), lambda: figures.layers(found.layers, count=True)),
+        **drawn(why_no_gates(found), lambda: figures.layers(found.layers, count=True)),
     )
 
 
 def _firing(found: Findings) -> Panel:
     some = (found.gates["activity"] == "conditional").any()
-    missing = _why_no_gates(found) or ("" if some else "No gate is conditional: the image decides nothing.")
+    missing = why_no_gates(found) or ("" if some else "No gate is conditional: the image decides nothing.")
     return Panel(
         "firing_counts",
         "How often conditional gates fire",
         "For how many images each [[conditional]] gate is open.",
         "GaterNet, Fig. 3",
-        **_drawn(missing, lambda: figures.firing_counts(found.gates, len(found.seen))),
+        **drawn(missing, lambda: figures.firing_counts(found.gates, len(found.seen))),
     )
 
 
@@ -148,7 +130,7 @@ def _open(found: Findings) -> Panel:
         "Open gates by image",
         "How many gates an image opens.",
         "GaterNet, Fig. 4",
-        **_drawn(_why_no_gates(found), lambda: figures.gates_per_image(found.seen)),
+        **drawn(why_no_gates(found), lambda: figures.gates_per_image(found.seen)),
     )
 
 
@@ -158,13 +140,13 @@ def _rates(found: Findings) -> Panel:
         "Open rates of gates",
         "How many gates have which [[open rate]]. Where most lie at 0 or 1, the gates are [[polarised]].",
         "stochastic gates, Fig. 9",
-        **_drawn(_why_no_gates(found), lambda: figures.rate_histogram(found.gates)),
+        **drawn(why_no_gates(found), lambda: figures.rate_histogram(found.gates)),
     )
 
 
 def _sure(found: Findings) -> Panel:
     unknown = "The file does not tell these gates' probabilities: it has exits, or its gates open a fixed number."
-    missing = _why_no_gates(found) or ("" if found.seen.probabilities else unknown)
+    missing = why_no_gates(found) or ("" if found.seen.probabilities else unknown)
     own = "the prior that it was trained with" if found.context.prior else "the paper's prior, for comparison"
     return Panel(
         "probabilities",
@@ -172,31 +154,31 @@ def _sure(found: Findings) -> Panel:
         f"The [[probability]] with which gates are open, over all images. Dashed: {own}.",
         "batch shaping, Fig. 1; stochastic gates, section 3.1",
         control="" if missing else "site",
-        **_drawn(missing, lambda: figures.probabilities(found.seen, found.prior)),
+        **drawn(missing, lambda: figures.probabilities(found.seen, found.prior)),
     )
 
 
 def _history(found: Findings) -> Panel:
     history = found.context.history
-    missing = _why_no_gates(found) or ("" if history is not None else "Only a run folder with metrics.csv tells this.")
+    missing = why_no_gates(found) or ("" if history is not None else "Only a run folder with metrics.csv tells this.")
     return Panel(
         "history",
         "Open gates over the training",
         "Which share of the gates was open after each [[epoch]].",
         "stochastic gates, Fig. 24 to 27",
-        **_drawn(missing, lambda: figures.history(history)),  # type: ignore[arg-type]
+        **drawn(missing, lambda: figures.history(history)),  # type: ignore[arg-type]
     )
 
 
 def _differences(found: Findings) -> Panel:
-    missing = _why_no_gates(found) or _why_no_labels(found) or (TWO_CLASSES if len(found.classes) < 2 else "")
+    missing = why_no_gates(found) or why_no_labels(found) or (TWO_CLASSES if len(found.classes) < 2 else "")
     return Panel(
         "firing_differences",
         "Two classes compared",
         "Choose two classes. Blue gates fire more often for the first, orange ones for the second.",
         "batch shaping, Fig. 6",
         control="" if missing else "classes",
-        **_drawn(missing, lambda: _difference(found)),
+        **drawn(missing, lambda: _difference(found)),
     )
 
 
@@ -207,7 +189,7 @@ def _difference(found: Findings) -> Figure:
 
 
 def _special(found: Findings) -> Panel:
-    missing = _why_no_gates(found) or _why_no_labels(found)
+    missing = why_no_gates(found) or why_no_labels(found)
     none = "No gate is open rarely (for at most a quarter of the images), yet for five images or more."
     return Panel(
         "special_gates",
@@ -218,73 +200,90 @@ def _special(found: Findings) -> Panel:
     )
 
 
+def _class_iou(found: Findings) -> Panel:
+    return Panel(
+        "class_iou",
+        "Classes of pixels",
+        "Which areas it finds: the pixels that answer and label both give to a class, divided by those that either "
+        "does. Their mean is the [[mean IoU]].",
+        **drawn(why_no_labels(found), lambda: figures.class_iou_bars(found.ious)),
+    )
+
+
 def _class_macs(found: Findings) -> Panel:
-    missing = _why_no_gates(found) or _why_no_labels(found)
+    missing = why_no_gates(found) or why_no_labels(found)
     return Panel(
         "class_macs",
         "Work by class",
         "Which classes cost most. The dot is the mean, the bar holds 80% of the images.",
-        **_drawn(missing, lambda: figures.class_macs(found.classes)),
+        **drawn(missing, lambda: figures.class_macs(found.classes)),
     )
 
 
 def _map(found: Findings) -> Panel:
+    of = ", coloured by what most of their pixels are called" if found.pixelwise else ""
     few = "It takes ten images, and gates that tell them apart."
-    missing = _why_no_gates(found) or (few if found.map.empty else "")
+    missing = why_no_gates(found) or (few if found.map.empty else "")
     return Panel(
         "gate_map",
         "Map of the images",
         "A dot is an image; images that open the same gates lie close together ([[t-SNE]]). "
-        f"{len(found.map):,} images at equal distances.",
+        f"{len(found.map):,} images at equal distances{of}.",
         "GaterNet, Fig. 5",
-        **_drawn(missing, lambda: figures.gate_map_figure(found.map)),
+        **drawn(missing, lambda: figures.gate_map_figure(found.map)),
     )
 
 
 def _gallery(found: Findings) -> Panel:
+    label = "mask" if found.pixelwise else "label"
     return Panel(
         "gallery",
         "Images with the most and the least work",
-        "Each with its label, what the network says, and its path: a bar for each layer, as high as the share of its "
-        "gates that are open.",
+        f"Each with its {label}, what the network says, and its path: a bar for each layer, as high as the share of "
+        "its gates that are open.",
         "batch shaping, Fig. 4",
-        missing=_why_no_gates(found),
+        missing=why_no_gates(found),
     )
 
 
 def _by_cost(found: Findings) -> list[Panel]:
-    missing = _why_no_gates(found) or _why_no_labels(found)
+    missing = why_no_gates(found) or why_no_labels(found)
+    of = "pixels" if found.pixelwise else "images"
     rank = "not known" if found.correlation is None else f"{found.correlation:+.2f}"
     return [
         Panel(
             "accuracy_by_cost",
             "Is more work done where it is harder?",
-            "Which share of the images is right, in ten parts of them by their work.",
-            **_drawn(missing, lambda: figures.by_cost(found.by_cost, "accuracy", "Accuracy by work", "right", True)),
+            f"Which share of the {of} is right, in ten parts of the images by their work.",
+            **drawn(missing, lambda: figures.by_cost(found.by_cost, "accuracy", "Accuracy by work", "right", True)),
         ),
         Panel(
             "loss_by_cost",
             "And for the network with every gate open?",
             f"Its mean [[loss]] on the same parts. [[Rank correlation]] of work and loss, image by image: {rank}.",
-            **_drawn(missing, lambda: figures.by_cost(found.by_cost, "dense_loss", "Loss by work", "loss", False)),
+            **drawn(missing, lambda: figures.by_cost(found.by_cost, "dense_loss", "Loss by work", "loss", False)),
         ),
     ]
 
 
 def _mistakes(found: Findings) -> Panel:
-    missing = _why_no_labels(found) or ("" if len(found.confusions) else "It is wrong nowhere.")
+    missing = why_no_labels(found) or ("" if len(found.confusions) else "It is wrong nowhere.")
     return Panel(
         "confusions",
         "Where it is wrong",
         "The most frequent mistakes.",
-        **_drawn(missing, lambda: figures.confusion_bars(found.confusions)),
+        **drawn(missing, lambda: figures.confusion_bars(found.confusions)),
     )
 
 
 def _time(found: Findings, column: str) -> Panel:
     title = {"ms": "Time by block", "macs": "Work by block"}[column]
     lead = {
-        "ms": "Milliseconds of an image in each block of the [[engine]], with gates and without.",
-        "macs": "[[Multiply-adds]] of an image in each block, with gates and without.",
+        "ms": "Milliseconds of an image in each block of the [[engine]]",
+        "macs": "[[Multiply-adds]] of an image in each block",
     }[column]
-    return Panel(f"blocks_{column}", title, lead, figure=figures.block_bars(found.blocks, column))
+    if not found.seen.sites:
+        blocks = found.blocks.query("network == 'dense'")
+        return Panel(f"blocks_{column}", title, f"{lead}.", figure=figures.block_bars(blocks, column))
+    both = f"{lead}, with gates and without."
+    return Panel(f"blocks_{column}", title, both, figure=figures.block_bars(found.blocks, column))

@@ -18,8 +18,9 @@ from sluicegate.analysis.examples import paths
 from sluicegate.analysis.figures.classes import shown_gates
 from sluicegate.analysis.figures.style import specification
 from sluicegate.analysis.findings import Findings
+from sluicegate.analysis.page.panel import NO_GATES
 from sluicegate.analysis.page.panels import sections
-from sluicegate.analysis.page.pictures import picture
+from sluicegate.analysis.page.pictures import OF_SCENES, class_colours, mask_picture, picture
 from sluicegate.analysis.page.summary import facts, headlines
 from sluicegate.analysis.page.words import explained, millions
 from sluicegate.files import write_text
@@ -55,6 +56,8 @@ def render_page(found: Findings) -> str:
         choices=_choices(found),
         galleries=_galleries(found),
         special=_special(found),
+        colours=_colours(found),
+        no_gates=NO_GATES,
         library=_library(),
     )
 
@@ -113,14 +116,31 @@ def _card(found: Findings, number: int) -> dict[str, Any]:
     path = paths(seen, np.array([number]))[0]
     return {
         "number": number,
-        "picture": picture(found.pictures[number], found.artifact.program),
+        "picture": picture(found.pictures[number], found.artifact.program, *([OF_SCENES] if found.pixelwise else [])),
+        "masks": _masks(found, number),
+        "share": float(seen.pixels.right[number]) if seen.pixels is not None else None,
         "label": None if seen.labels is None else seen.classes[seen.labels[number]],
         "predicted": seen.classes[seen.predicted[number]],
-        "right": None if seen.right is None else bool(seen.right[number]),
+        "right": None if seen.labels is None else bool(seen.predicted[number] == seen.labels[number]),
         "confidence": float(seen.confidence[number]),
         "macs": int(seen.macs[number]),
         "path": [(site.name, float(share)) for site, share in zip(seen.sites, path, strict=True)],
     }
+
+
+def _masks(found: Findings, number: int) -> list[tuple[str, str]]:
+    """What is drawn beside an image whose pixels have classes: a caption and a picture each."""
+    label, answer = found.masks.get(number, (None, None))
+    named = {"answer": answer, "label": label}
+    return [(name, mask_picture(mask, len(found.seen.classes))) for name, mask in named.items() if mask is not None]
+
+
+def _colours(found: Findings) -> list[tuple[str, str]]:
+    """Name and colour of each class that masks are drawn with."""
+    if not found.pixelwise:
+        return []
+    colours = class_colours(len(found.seen.classes))
+    return [(name, f"rgb({r},{g},{b})") for name, (r, g, b) in zip(found.seen.classes, colours, strict=True)]
 
 
 def _special(found: Findings) -> list[dict[str, Any]]:

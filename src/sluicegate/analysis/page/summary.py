@@ -6,6 +6,7 @@ import numpy as np
 
 from sluicegate.analysis.findings import Findings
 from sluicegate.analysis.page.words import millions
+from sluicegate.analysis.scenes import mean_iou
 
 
 class Headline(NamedTuple):
@@ -27,8 +28,11 @@ def _accuracy(found: Findings) -> Headline:
     if found.seen.accuracy is None:
         return Headline("?", "accuracy not known", f"The {images} have no labels.")
     before = found.context.accuracy_before
-    detail = f"of {images}" + (f"; {before:.2%} before it had gates" if before is not None else "")
-    return Headline(f"{found.seen.accuracy:.1%}", "right", detail)
+    then = f"; {before:.2%} before it had gates" if before is not None else ""
+    if found.seen.mean_iou is not None:
+        detail = f"{found.seen.accuracy:.1%} of the pixels of {images} are right{then}"
+        return Headline(f"{found.seen.mean_iou:.1%}", "[[mean IoU]]", detail)
+    return Headline(f"{found.seen.accuracy:.1%}", "right", f"of {images}{then}")
 
 
 def _work(found: Findings) -> Headline:
@@ -57,6 +61,8 @@ def _time(found: Findings) -> Headline:
 def facts(found: Findings) -> list[tuple[str, str]]:
     """Name and figure, of all that the first screen has no place for."""
     seen, speed = found.seen, found.speed
+    if not seen.sites:
+        return [("[[Multiply-adds]]", millions(seen.dense_macs)), ("Milliseconds ([[median]])", f"{speed.gated:.3f}")]
     low, middle, high = np.quantile(seen.macs, (0.1, 0.5, 0.9))
     ends = f"{millions(int(seen.macs.min()))}, {millions(int(seen.macs.max()))}"
     rows = [
@@ -69,7 +75,9 @@ def facts(found: Findings) -> list[tuple[str, str]]:
     if seen.open_rate is not None:
         rows += [("[[Gates open]]", f"{seen.open_rate:.1%}"), (f"Of {seen.decisions.gates:,} gates", _kinds(found))]
         rows += [("Conditional gates that always agree with another", _agreeing(found))]
-    if seen.dense_accuracy is not None and seen.sites:
+    if seen.pixels is not None:
+        rows += [("[[Mean IoU]] with every gate open", f"{mean_iou(seen.pixels.dense):.2%}")]
+    if seen.dense_accuracy is not None:
         rows += [("Right with every gate open", f"{seen.dense_accuracy:.2%}")]
     return rows
 

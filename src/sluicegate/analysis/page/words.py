@@ -23,6 +23,8 @@ GLOSSARY = {
     "rank correlation": "From -1 to +1: +1 where the dearer of two images always has the larger loss, 0 where the two "
     "have nothing to do with each other (Spearman).",
     "without gates": "The same network with nothing left out.",
+    "mean iou": "How well areas match: the pixels that answer and label both give to a class, divided by those that "
+    "either does; the mean over classes (intersection over union).",
     "median": "Half of the images are below it, half above.",
 }
 

@@ -1,10 +1,10 @@
 """One pass over images: what the engine answered, what it cost, what each gate decided.
 
-    loss of an image = log(sum of exp(scores)) - score of its label
+    loss of an image = log(sum of exp(scores)) - score of its label; of a mask, the mean over its pixels
 
 Memory does not grow with N x G floats: decisions are kept as bits, gate probabilities as histograms.
 
-Legend: N images, n of a batch, K classes, S sites, G gates of all sites, B bins of a histogram.
+Legend: N images, n of a batch, K classes, H W pixels, S sites, G gates of all sites, B bins of a histogram.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +13,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sluicegate.analysis.decisions import Decisions
+from sluicegate.analysis.scenes import (
+    Pixels,
+    confusion,
+    counted,
+    fitting_batch,
+    mean_by_image,
+    mean_iou,
+    most_frequent,
+    pixel_accuracy,
+)
 from sluicegate.analysis.source import Source
 from sluicegate.errors import InputError, RunError
 from sluicegate_runtime import Artifact, Program, Result, Session, without_gates
@@ -49,13 +59,14 @@ class Observed:
         decisions: [N, G]; a gate that was not evaluated counts as closed.
         macs: [N] int64.
         dense_macs: of any image, with no gates in the network.
-        predicted: [N] int64.
-        confidence: [N] float32, probability of the predicted class.
-        labels: [N] int64, or None where there are none.
-        loss: [N] float32, or None without labels.
+        predicted: [N] int64; of a network that answers for each pixel, what most pixels of the image are called.
+        confidence: [N] float32, probability of the predicted class; the mean over pixels.
+        labels: [N] int64, or None where images have none, or masks.
+        loss: [N] float32, or None without labels or masks.
         dense_predicted, dense_loss: the same with every gate open.
         probabilities: site -> [gates, B] int64, how many images gave a gate a probability in each bin of [0, 1]; of
             sites only whose gates always decide, by a threshold.
+        pixels: what is right of images with masks, or None.
     """
 
     classes: tuple[str, ...]
@@ -70,24 +81,37 @@ class Observed:
     dense_predicted: np.ndarray
     dense_loss: np.ndarray | None
     probabilities: Mapping[str, np.ndarray]
+    pixels: Pixels | None = None
 
     def __len__(self) -> int:
         return len(self.macs)
 
     @property
     def right(self) -> np.ndarray | None:
-        """[N] bool: where the predicted class is the label; None without labels."""
+        """[N] bool: where the predicted class is the label, or float32: the share of an image's pixels that is right;
+        None without labels or masks."""
+        if self.pixels is not None:
+            return self.pixels.right
         return None if self.labels is None else self.predicted == self.labels
 
     @property
     def accuracy(self) -> float | None:
-        """Share of images that are classified as labelled; None without labels."""
+        """Share of images, or of the pixels of all, that are classified as labelled; None without labels or masks."""
+        if self.pixels is not None:
+            return pixel_accuracy(self.pixels.gated)
         return None if self.right is None else float(self.right.mean())
 
     @property
     def dense_accuracy(self) -> float | None:
         """The same with every gate open."""
+        if self.pixels is not None:
+            return pixel_accuracy(self.pixels.dense)
         return None if self.labels is None else float((self.dense_predicted == self.labels).mean())
+
+    @property
+    def mean_iou(self) -> float | None:
+        """See `mean_iou` of `scenes.py`; None without masks."""
+        return None if self.pixels is None else mean_iou(self.pixels.gated)
 
     @property
     def open_rate(self) -> float | None:
@@ -116,10 +140,10 @@ def observe(
     batch_size: int = 256,
     progress: Progress = lambda what, done, of: None,
 ) -> Observed:
-    """Run a classifier over images, once as it is and once with every gate open.
+    """Run a classifier of images or of their pixels over images, once as it is and once with every gate open.
 
     Args:
-        artifact: the network; it ends in one score per class.
+        artifact: the network; it ends in one score per class, or in one for each class and pixel.
         images: what to run it on.
         threads: of the engine.
         threshold: see `Session.run`.
@@ -139,7 +163,8 @@ def observe(
     gated, dense = Session(asked, threads), Session(without_gates(artifact), threads)
     sites = sites_of(program)
     seen = _Seen(sites, logits)
-    for inputs, labels in images.batches(batch_size):
+    shape = next(program.shape(output) for output in program.outputs.values())
+    for inputs, labels in images.batches(fitting_batch(shape, batch_size)):
         seen.add(gated.run(inputs, threshold), dense.run(inputs), labels)
         progress("running every image", len(seen.decisions), len(images))
     names = tuple(program.classes or images.classes) or tuple(map(str, range(seen.classes)))
@@ -148,9 +173,9 @@ def observe(
 
 def _check(program: Program, images: Source) -> None:
     shapes = [program.shape(output) for output in program.outputs.values()]
-    if len(shapes) != 1 or len(shapes[0]) != 1:
+    if len(shapes) != 1 or len(shapes[0]) not in (1, 3):
         found = ", ".join(map(str, shapes[:3]))
-        raise InputError(f"report: the program's output is {found}, not one of shape (K,): it is no classifier")
+        raise InputError(f"report: the program's output is {found}, not one of shape (K,) or (K, H, W)")
     if not len(images):
         raise InputError("data: there are no images")
     if images.classes and len(images.classes) != shapes[0][0]:
@@ -190,6 +215,7 @@ class _Seen:
     classes: int = 0
     dense_macs: int = 0
     columns: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    matrices: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.decisions = Decisions(sum(site.gates for site in self.sites))
@@ -199,17 +225,28 @@ class _Seen:
         """One batch."""
         if not np.isfinite(gated.output).all():
             raise RunError("report: the network's scores are not finite; its weights are damaged")
-        n, self.classes = gated.output.shape
+        n, self.classes = gated.output.shape[:2]
         rows = [np.empty((n, 0), bool), *(gated.gates[site.name] for site in self.sites)]
         self.decisions.append(np.concatenate(rows, axis=1))
         self.dense_macs = int(dense.macs[0])
-        self._keep(macs=gated.macs, predicted=gated.output.argmax(1), confidence=_softmax(gated.output).max(1))
-        self._keep(dense_predicted=dense.output.argmax(1))
+        said, all_open = gated.output.argmax(1), dense.output.argmax(1)
+        sure = 1 / np.exp(gated.output - gated.output.max(1, keepdims=True)).sum(1)  # [n] or [n, H, W]
+        self._keep(macs=gated.macs, confidence=mean_by_image(sure))
+        self._keep(predicted=most_frequent(said), dense_predicted=most_frequent(all_open))
         if labels is not None:
-            _check_labels(labels, self.classes)
-            self._keep(labels=labels, loss=_loss(gated.output, labels), dense_loss=_loss(dense.output, labels))
+            _check_labels(labels, said.shape, self.classes)
+            self._keep(loss=_loss(gated.output, labels), dense_loss=_loss(dense.output, labels))
+            self._compare(said, all_open, labels)
         for site, output in self.logits.items():
             self.probabilities[site] += _histograms(gated.outputs[output])
+
+    def _compare(self, said: np.ndarray, all_open: np.ndarray, labels: np.ndarray) -> None:
+        if labels.ndim == 1:
+            return self._keep(labels=labels)
+        self._keep(right=mean_by_image(said == labels, counted(labels)))
+        for network, answers in (("gated", said), ("dense", all_open)):
+            found = confusion(answers, labels, self.classes)
+            self.matrices[network] = self.matrices.get(network, 0) + found
 
     def _keep(self, **found: np.ndarray) -> None:
         for name, values in found.items():
@@ -219,6 +256,7 @@ class _Seen:
         """All of them."""
         joined = {name: np.concatenate(parts) for name, parts in self.columns.items()}
         absent = dict.fromkeys(("labels", "loss", "dense_loss"))
+        pixels = Pixels(**self.matrices, right=joined.pop("right")) if self.matrices else None
         columns = absent | joined
         return Observed(
             classes=classes,
@@ -226,25 +264,26 @@ class _Seen:
             decisions=self.decisions,
             dense_macs=self.dense_macs,
             probabilities=self.probabilities,
+            pixels=pixels,
             **columns,  # type: ignore[arg-type]
         )
 
 
-def _check_labels(labels: np.ndarray, classes: int) -> None:
-    if labels.min() < 0 or labels.max() >= classes:
-        raise InputError(f"labels: {labels.min()}..{labels.max()} must lie in 0..{classes - 1}, by class")
-
-
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    powers = np.exp(scores.astype(np.float64) - scores.max(1, keepdims=True))
-    return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+def _check_labels(labels: np.ndarray, shape: tuple[int, ...], classes: int) -> None:
+    if labels.shape != shape:
+        raise InputError(f"labels: {labels.shape} do not fit answers of shape {shape}, one for each")
+    known = labels[counted(labels)]
+    if known.size and (known.min() < 0 or known.max() >= classes):
+        raise InputError(f"labels: {known.min()}..{known.max()} must lie in 0..{classes - 1}, by class")
 
 
 def _loss(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """[n, K], [n] -> [n] float32."""
-    top = scores.max(1).astype(np.float64)
-    total = np.log(np.exp(scores - top[:, None]).sum(1)) + top
-    return (total - scores[np.arange(len(scores)), labels]).astype(np.float32)
+    """[n, K] and [n], or [n, K, H, W] and [n, H, W] -> [n] float32."""
+    known = counted(labels)
+    top = scores.max(1)
+    total = np.log(np.exp(scores - top[:, None]).sum(1, dtype=np.float64)) + top
+    of_label = np.take_along_axis(scores, np.where(known, labels, 0)[:, None], axis=1)[:, 0]
+    return mean_by_image(total - of_label, known)
 
 
 def _histograms(logits: np.ndarray) -> np.ndarray:
