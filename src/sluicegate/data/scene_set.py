@@ -11,16 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from sluicegate.data.order import Order
 from sluicegate.data.pixels import read_pixels
 from sluicegate.data.scene_draws import SceneAugment, resized, seen
 from sluicegate.data.scenes import IGNORE, Scenes, has_scenes, read_mask, read_scenes
 from sluicegate.data.sources import IMAGENET_STATISTICS, check_split, local_folder
 from sluicegate.data.spec import DataSpec
-from sluicegate.data.streaming import StreamedBatches
+from sluicegate.data.streaming import Decoded
 from sluicegate.errors import InputError
 from sluicegate_runtime.preprocess import with_channels
 
@@ -31,7 +29,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
-class SceneSet:
+class SceneSet(Decoded):
     """Scenes of one size, decoded when they are wanted; `load_scenes` finds some.
 
     Attributes:
@@ -93,21 +91,6 @@ class SceneSet:
         chosen = np.asarray(indices, np.int64)
         pairs = None if self.pairs is None else tuple(self.pairs[i] for i in chosen.tolist())
         return replace(self, scenes=self.scenes.take(chosen), pairs=pairs)
-
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world: int = 1,
-        device: torch.device | str = "cpu",
-    ) -> StreamedBatches:
-        """(images uint8 [n, C, h, w], masks int64 [n, h, w]); see `StreamedBatches`."""
-        order = Order(len(self), batch_size, shuffle, seed, drop_last, rank, world)
-        return StreamedBatches(self, order, torch.device(device))
 
     def decode(self, rows: np.ndarray, seed: tuple[int, int]) -> Pair:
         """See `Decoded`: images uint8 [n, C, h, w], masks int64 [n, h, w]."""

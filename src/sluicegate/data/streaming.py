@@ -7,10 +7,11 @@ Shapes: N images of the set, n of a batch, C channels, h x w pixels.
 """
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,27 +31,46 @@ Ticket = tuple[int, np.ndarray]
 """Epoch, and the indices [n] of one batch."""
 
 
-class Decoded(Protocol):
+class Decoded(ABC):
     """A set whose images are decoded batch by batch.
 
     Attributes:
         workers: processes that decode; 0: this one does.
-        place: where the images are from, for errors.
     """
 
-    @property
-    def workers(self) -> int: ...
-    @property
-    def place(self) -> str: ...
+    workers: int
 
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where the images are from, for errors."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
     def decode(self, rows: np.ndarray, seed: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Images uint8 [n, C, h, w] and labels int64 of these rows [n]; what is drawn for one depends on its row and on
         `seed` alone: the run's, and the epoch."""
-        ...
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> "StreamedBatches":
+        """See `StreamedBatches`; `seed` is that of the order and of the augmentation."""
+        order = Order(len(self), batch_size, shuffle, seed, drop_last, rank, world)
+        return StreamedBatches(self, order, torch.device(device))
 
 
 @dataclass(frozen=True, eq=False)
-class StreamedSet:
+class StreamedSet(Decoded):
     """Labelled images that are decoded when they are wanted; `stream` finds one.
 
     Attributes:
@@ -120,21 +140,6 @@ class StreamedSet:
     def subset(self, indices: Tensor | Sequence[int]) -> "StreamedSet":
         """The images of these indices, in their order."""
         return replace(self, listing=self.listing.take(np.asarray(indices, np.int64)))
-
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world: int = 1,
-        device: torch.device | str = "cpu",
-    ) -> "StreamedBatches":
-        """See `StreamedBatches`; `seed` is that of the order and of the augmentation."""
-        order = Order(len(self), batch_size, shuffle, seed, drop_last, rank, world)
-        return StreamedBatches(self, order, torch.device(device))
 
 
 class StreamedBatches:
