@@ -4,6 +4,7 @@ Legend: N images, G gates of a site.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -43,11 +44,38 @@ def settled_gates(gated: GatedModel, images: Batches | None = None, share: float
         >>> found = settled_gates(gated, images, share=0.99)
         >>> (found["layer1.0.conv1"] == ALWAYS_CLOSED).sum()
     """
-    _refuse(gated, share)
+    _refuse(gated)
+    check_share(share)
     if images is None:
         return _inside_closed_layers(gated, _without_images(gated))
+    return open_shares(gated, images).settled(share)
+
+
+class OpenShares(NamedTuple):
+    """For which shares of the images gates are open, site -> [G]: where they count, and by themselves."""
+
+    counted: dict[str, np.ndarray]
+    own: dict[str, np.ndarray]
+
+    def settled(self, share: float) -> dict[str, np.ndarray]:
+        """See `settled_gates`."""
+        check_share(share)
+        return {name: settle(rates, share, self.own[name]) for name, rates in self.counted.items()}
+
+
+def open_shares(gated: GatedModel, images: Batches) -> OpenShares:
+    """Look at images once; `settled_gates` says what the arguments are."""
+    _refuse(gated)
     opened, own, count = _counted(gated, images)
-    return {name: settle(opened[name] / count, share, own[name] / count) for name in gated.sites}
+    return OpenShares({name: opened[name] / count for name in opened}, {name: own[name] / count for name in own})
+
+
+def check_share(share: float) -> None:
+    """Refuse a share outside of [0.5, 1]."""
+    if not 0.5 <= share <= 1:
+        raise InputError(
+            f"share: {share} must lie in [0.5, 1]; at 0.5 every gate is rounded to what it does more often"
+        )
 
 
 def batches_of(images: Batches) -> Iterator[Tensor]:
@@ -144,11 +172,7 @@ def _inside_closed_layers(gated: GatedModel, settled: dict[str, np.ndarray]) -> 
     }
 
 
-def _refuse(gated: GatedModel, share: float) -> None:
-    if not 0.5 <= share <= 1:
-        raise InputError(
-            f"share: {share} must lie in [0.5, 1]; at 0.5 every gate is rounded to what it does more often"
-        )
+def _refuse(gated: GatedModel) -> None:
     if not isinstance(gated.strategy, (Threshold, AlwaysOn)):
         name = type(gated.strategy).__name__
         raise InputError(f"gated: its gates decide by chance ({name}); set `gated.strategy = Threshold()` first")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sluicegate.convert import GatedModel
 from sluicegate.costs import BY_IMAGE
 from sluicegate.cutting.pruned import with_gates_left, without_gates
-from sluicegate.cutting.settling import settled_gates
+from sluicegate.cutting.settling import check_share, open_shares
 from sluicegate.data import ImageSet, Normalize
 from sluicegate.errors import InputError
 from sluicegate.graph import kept_modes
@@ -47,11 +47,13 @@ def specialise(
         >>> pets(images).argmax(1)  # 0 is cat, 1 is dog
     """
     numbers = numbers_of(data, classes)
-    settled = settled_gates(gated, images_of(data, numbers), share)
+    check_share(share)
+    seen = open_shares(gated, images_of(data, numbers))
+    settled = seen.settled(share)
     left = any((does == BY_IMAGE).any() for does in settled.values())
     if left and not plain:
         return with_gates_left(gated, settled, numbers)
-    return without_gates(gated, settled_gates(gated, images_of(data, numbers), 0.5) if left else settled, numbers)
+    return without_gates(gated, seen.settled(0.5) if left else settled, numbers)
 
 
 def open_rates(gated: GatedModel, data: ImageSet) -> dict[str, np.ndarray]:
