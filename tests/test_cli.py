@@ -1,5 +1,6 @@
 """The command line, in this process; `train/test_resume.py` and `train/test_distributed.py` start it as users do."""
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -70,6 +71,10 @@ def test_train_writes_a_run_folder_and_evaluate_finds_the_same(capsys, workplace
     assert result["open_rate"].keys() == {"layer", "channel"}
     assert result["machine"]["cores"] > 0
     assert "batch_size: 32" in (workplace / "run" / "recipe.yaml").read_text()
+    (*_, last) = csv.DictReader((workplace / "run" / "metrics.csv").open())
+    assert {name: float(rate) for name, rate in last.items() if ":" in name} == {
+        f"open:{site}": rate for site, rate in result["sites"].items()
+    }
     measured = printed(capsys, "evaluate", "run")
     for key in ("accuracy", "images", "macs", "open_rate", "sites"):
         assert measured[key] == result[key], key

@@ -199,13 +199,13 @@ def _new_parser(description: str | None) -> jsonargparse.ArgumentParser:
 
 
 def _demo_arguments(parser: jsonargparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for runs and figure")
+    parser.add_argument("-o", "--out", type=Path, default=Path("runs/demo"), help="folder for runs and figure")
 
 
 def _train_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="a recipe's name, or a YAML file")
     parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="e.g. epochs=3 optimizer.lr=0.05")
-    parser.add_argument("--out", type=Path | None, help="run folder; runs/NAME if left out")
+    parser.add_argument("-o", "--out", type=Path | None, help="run folder; runs/NAME if left out")
     parser.add_argument("--resume", action="store_true", help="go on where the run stopped; epochs may grow")
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
 

@@ -65,7 +65,7 @@ def sweep_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument(
         "--over", action="append", metavar="key=value,value", help="what is varied; several make a grid"
     )
-    parser.add_argument("--out", type=Path | None, help="folder for the points; runs/sweep-NAME if left out")
+    parser.add_argument("-o", "--out", type=Path | None, help="folder for the points; runs/sweep-NAME if left out")
     parser.add_argument("--resume", action="store_true", help="go on where the sweep in the folder was cut off")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")

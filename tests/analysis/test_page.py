@@ -9,13 +9,20 @@ import pytest
 from browser import chromium, opened
 from gated_network import network
 
-from sluicegate.analysis import ArraySource, Context, analyse, drawn_figures, save_figure, write_page
+from sluicegate.analysis import ArraySource, Context, analyse, drawn_figures, figures, save_figure, write_page
 from sluicegate.analysis.page import render_page
 from sluicegate.analysis.page.panel import NO_GATES, NO_LABELS
 from sluicegate.analysis.page.panels import sections
 from sluicegate_runtime import Artifact, Op, without_gates
 
-HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "open_channel": [0.9, 0.6, 0.5]})
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3],
+        "open_channel": [0.9, 0.6, 0.5],
+        "open:a.conv": [1.0, 0.9, 0.8],
+        "open:b.conv": [0.8, 0.3, 0.2],
+    }
+)
 MARKUP = ("<script>alert(1)</script>", "</script><b>", "[[gate]]", '"&amp;')
 
 
@@ -46,6 +53,25 @@ def test_every_chart_is_drawn_in_a_browser_and_its_controls_work(whole, tmp_path
     (_, before), (_, after) = seen["classes"]["texts"]
     assert before.endswith("for cat") or before.endswith("for owl")
     assert after != before
+
+
+def history_rows(metrics):
+    """By layer of the figure, its rows."""
+    drawn = figures.history(metrics).to_dict()
+    return [drawn["datasets"][layer.get("data", drawn.get("data"))["name"]] for layer in drawn["layer"]]
+
+
+def test_the_history_has_a_line_for_each_layer_and_each_kind():
+    layers, kinds = history_rows(HISTORY)
+    assert {(row["name"], row["epoch"]): row["rate"] for row in layers} == {
+        (name, n + 1): HISTORY[f"open:{name}"][n] for name in ("a.conv", "b.conv") for n in range(3)
+    }
+    assert [(row["name"], row["rate"]) for row in kinds] == [("channel gates", rate) for rate in (0.9, 0.6, 0.5)]
+
+
+def test_the_history_of_a_run_that_did_not_write_down_its_layers():
+    (kinds,) = history_rows(HISTORY[["epoch", "open_channel"]])
+    assert len(kinds) == 3
 
 
 def test_the_layer_chooser_works(tmp_path):

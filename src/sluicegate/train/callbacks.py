@@ -268,6 +268,7 @@ def _row(trainer: Trainer, module: Classifier, seconds: float) -> dict[str, floa
         **({} if measured.mean_iou is None else {"mean_iou": measured.mean_iou}),
         **{f"macs_{name}": getattr(measured.macs, name) for name in ("mean", "min", "max")},
         **{f"open_{kind}": rate for kind, rate in measured.open_rate.items()},
+        **{f"open:{site}": rate for site, rate in measured.sites.items()},
     }
 
 

@@ -6,7 +6,19 @@ import pandas as pd
 from scipy.special import betainc
 
 from sluicegate.analysis.activities import ACTIVITIES
-from sluicegate.analysis.figures.style import BLUE, COLOURS, GREY, ORANGE, VERMILION, Figure, bars, require_rows, styled
+from sluicegate.analysis.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    Figure,
+    bars,
+    require_rows,
+    styled,
+)
 from sluicegate.analysis.gates import probability_histogram
 from sluicegate.analysis.observed import BINS, Observed
 
@@ -138,23 +150,33 @@ def _name(prior: tuple[float, float]) -> str:
 
 
 def history(metrics: pd.DataFrame) -> Figure:
-    """Open rates over the epochs of a training (stochastic gates, Fig. 24 to 27).
+    """Open rates over the epochs of a training, of each layer and of all gates of a kind (stochastic gates, Fig. 24 to
+    27). The first layers are blue, the last purple.
 
     Args:
-        metrics: a run's `metrics.csv`: `epoch`, and `open_KIND` for each kind of gate.
+        metrics: a run's `metrics.csv`: `epoch`, `open_KIND` for each kind of gate; if it has them, `open:SITE`.
     """
-    kinds = [name for name in metrics.columns if name.startswith("open_")]
+    kinds = _melted(metrics, "open_").replace({"name": r"$"}, {"name": " gates"}, regex=True)
     require_rows("history", kinds)
-    long = metrics.melt("epoch", kinds, "kind", "rate")
-    long["kind"] = long["kind"].str.removeprefix("open_") + " gates"
-    drawn = (
-        alt.Chart(long)
-        .mark_line(point=True, strokeWidth=2)
-        .encode(
-            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1)),
-            y=alt.Y("rate:Q", title="gates open", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
-            color=alt.Color("kind:N", scale=alt.Scale(range=list(COLOURS[: len(kinds)]))),
-            tooltip=["epoch:Q", "kind:N", alt.Tooltip("rate:Q", title="open", format=".1%")],
-        )
+    layers = _melted(metrics, "open:")
+    base = alt.Chart(kinds).encode(
+        x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1)),
+        y=alt.Y("rate:Q", title="gates open", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
+        tooltip=["epoch:Q", alt.Tooltip("name:N", title="of"), alt.Tooltip("rate:Q", title="open", format=".1%")],
     )
-    return styled(drawn, "Open gates over the training", 220)
+    every = base.mark_line(strokeWidth=1.2, opacity=0.8).encode(
+        detail="name:N", color=alt.Color("depth:Q", scale=alt.Scale(range=[SKY, PURPLE]), legend=None)
+    )
+    colour = alt.Color("name:N", scale=alt.Scale(range=[VERMILION, BLUE, GREEN]))
+    mean = base.mark_line(point=True, strokeWidth=3).encode(color=colour)
+    lines = [every.properties(data=layers), mean] if len(layers) else [mean]
+    return styled(alt.layer(*lines).resolve_scale(color="independent"), "Open gates over the training", 260)
+
+
+def _melted(metrics: pd.DataFrame, start: str) -> pd.DataFrame:
+    """A row for each epoch and each column that begins so: `epoch`, `name`, `rate`, and `depth`, the column's place."""
+    names = [name for name in metrics.columns if name.startswith(start)]
+    long = metrics.melt("epoch", names, "name", "rate")
+    long["depth"] = long["name"].map({name: place for place, name in enumerate(names)})
+    long["name"] = long["name"].str.removeprefix(start)
+    return long
