@@ -164,8 +164,8 @@ def _history(found: Findings) -> Panel:
     return Panel(
         "history",
         "Open gates over the training",
-        "Which share of the gates was open after each [[epoch]]: thick for all gates of a kind, thin for each layer, from "
-        "blue (first) to purple (last).",
+        "Which share of the gates was open after each [[epoch]]: thick for all gates of a kind, thin for each layer, "
+        "from blue (first) to purple (last).",
         "stochastic gates, Fig. 24 to 27",
         **drawn(missing, lambda: figures.history(history)),  # type: ignore[arg-type]
     )
