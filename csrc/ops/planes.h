@@ -58,15 +58,16 @@ void gather_row(const RunState& state, const Source* sources, int count, int y, 
 // as they are.
 void gather(RunState& state, const std::vector<Source>& sources, int out);
 
-// The sources of `out` where its channel c is channel `channel(c)` of the value `in`, and zero where that is closed.
+// The sources of `out` where its channel c is channel `channel(c)` of the value `in`, and zero where that is closed
+// or -1.
 template <class Channel>
 std::vector<Source> sources_of(const RunState& state, int in, int out, const Channel& channel) {
   const std::vector<int> entries = entries_of(state, in);
   const OpenList open = state.open(out);
   std::vector<Source> sources(open.count);
   for (int i = 0; i < open.count; ++i) {
-    const int entry = entries[channel(open.channels[i])];
-    if (entry != -1) sources[i] = {in, entry};
+    const int from = channel(open.channels[i]);
+    if (from != -1 && entries[from] != -1) sources[i] = {in, entries[from]};
   }
   return sources;
 }

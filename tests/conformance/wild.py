@@ -226,6 +226,12 @@ def shuffle(b: Builder, x: str) -> None:
     b.make("shuffle", [x], [owners[c] for c in order], groups=groups)
 
 
+def picked(b: Builder, x: str) -> None:
+    owners = b.owners(x)
+    index = b.rng.integers(-1, len(owners), b.rng.integers(1, 2 * len(owners)))
+    b.make("index_select", [x], [None if c == -1 else owners[c] for c in index], {"weight": index})
+
+
 def select(b: Builder, x: str) -> None:
     b.op("select", [x], b.shape(x), any_map(b, b.shape(x)[0]))
 
@@ -358,6 +364,21 @@ def recurrent(b: Builder, x: str) -> None:
 
 STEPS: tuple[Callable[[Builder, str], None], ...] = (
     *(convolution, convolution, convolution, transposed, linear, linear, add, add, skipped_summand, multiply, factors),
-    *(concat, concat, cut, shuffle, select, select, reshape, pixels, window, resized, padded, cropped, subsampled),
+    *(
+        concat,
+        concat,
+        cut,
+        shuffle,
+        picked,
+        select,
+        select,
+        reshape,
+        pixels,
+        window,
+        resized,
+        padded,
+        cropped,
+        subsampled,
+    ),
     *(normed, softmax, elementwise, elementwise, constant, recurrent),
 )

@@ -82,6 +82,7 @@ def test_pruned_is_gated(name: str, tmp_path: Path) -> None:
     own = {key: tensor.shape for key, tensor in net.state_dict().items()}
     assert all(key in own or tensor.dtype == torch.int64 for key, tensor in plain.state_dict().items())
     _check_files(plain, images, expected, tmp_path)
+    sg.export(plain, tmp_path / "plain.sluice", images)  # compares the engine with torch
 
 
 def _check_files(plain: torch.fx.GraphModule, images: torch.Tensor, expected: torch.Tensor, folder: Path) -> None:

@@ -85,13 +85,20 @@ def test_copies_and_pickles(case: str) -> None:
             _same(copy.deepcopy(net)(x), expected)
 
 
-@pytest.mark.parametrize("case", ["channels", "kept open", "joint"])
+@pytest.mark.parametrize("case", ["channels", "kept open", "joint", "everywhere"])
 def test_the_engine_runs_what_is_left(case: str) -> None:
     """Outputs, decisions and MACs of the engine are those of torch, with gates on some channels of a value alone."""
     x = _images(0, 4)
     gated = next(net for net in map(partial(_gated, case), range(20)) if _conditional(net, x))
     smaller = sg.prune_settled(gated, x)
     verify_lowered(smaller, lower(smaller), x)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_engine_runs_a_plain_network(case: str) -> None:
+    x = _images(0, 4)
+    plain = sg.prune(_gated(case, seed=0), x, share=0.5)
+    verify_lowered(plain, lower(plain, x[:1]), x)
 
 
 def _gated(case: str, seed: int) -> sg.GatedModel:

@@ -1,4 +1,4 @@
-"""concat, slice, shuffle and reshape: what moves channels, and their flags with them."""
+"""concat, slice, shuffle, index_select and reshape: what moves channels, and their flags with them."""
 
 from typing import Any
 
@@ -80,6 +80,28 @@ def test_flags_are_shuffled_with_their_channels():
         run_op("shuffle", np.arange(1.0, 7), flags=FLAGS, reads=reads, writes=reads, groups=2)
     with pytest.raises(InputError, match="6 channels are no multiple of 4 groups"):
         run_op("shuffle", random(6), groups=4)
+
+
+@pytest.mark.parametrize("index", [[2, 0, -1, 2], list(range(20)), [19, -1], [-1], [*range(19, -1, -1), *range(20)]])
+def test_index_select(index):
+    x = random(20, 2, 3)
+    expected = np.concatenate([x, np.zeros((1, 2, 3))])[index]
+    assert np.array_equal(run_op("index_select", x, tensors={"weight": np.array(index)}).output[0], expected)
+
+
+def test_flags_are_picked_with_their_channels():
+    tensors = {"weight": np.array([5, -1, 1, 0])}
+    options: dict[str, Any] = {"flags": FLAGS, "reads": alternating(6), "tensors": tensors}
+    writes = [("g", 2), None, ("g", 1), ("g", 0)]
+    assert run_op("index_select", np.arange(1.0, 7), writes=writes, **options).output[0].tolist() == [6, 0, 0, 1]
+    with pytest.raises(InputError, match="channel 0 of its output"):
+        run_op("index_select", np.arange(1.0, 7), writes=alternating(4), **options)
+
+
+@pytest.mark.parametrize("index", [[6], [-2], [0.5], [np.nan]])
+def test_what_is_picked_is_a_channel(index):
+    with pytest.raises(InputError, match=r"index .* is none of -1 to 5|finite"):
+        run_op("index_select", random(6), tensors={"weight": np.array(index)})
 
 
 @pytest.mark.parametrize("shape", [(24,), (2, 3, 4), (4, 1, 6), (24, 1, 1), (1, 4, 6)])

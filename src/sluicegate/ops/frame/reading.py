@@ -84,14 +84,15 @@ def is_read(net: nn.Module) -> bool:
 
 
 def read_copy(graph_module: fx.GraphModule, examples: Iterable[Tensor]) -> None:
-    """Read a graph that is a copy of one that was read: what its nodes know is of the other graph, or is lost.
+    """Read a graph that was made of one that was read: what its nodes know is of the other graph, or is lost.
 
     Args:
-        graph_module: the copy, or what pickle made of it.
+        graph_module: a copy, what pickle made of one, or a smaller graph.
         examples: of its inputs, which matter where their shapes are lost.
     """
     if not all(shape(node) for node in graph_module.graph.nodes if node.op == "placeholder"):
         note_values(graph_module, examples)
+    spell_out(graph_module)
     read_again(graph_module)
     graph_module.meta[_READ] = True
 

@@ -3,6 +3,7 @@
     x - y                                   x + (-y)
     add(x, y, alpha=a), less too            x + a y
     addcmul(x, y, z, value=a)               x + a (y z)
+    x.index_add(1, numbers, y)              x + (y, each channel at its number, among zeros)
     x ** 2, square(x)                       x x
     x [N, C, 1, 1] times y [N, 1, H, W]     x at the size of y, times y
     views that make channels of pixels      pixel_unshuffle, and a channel shuffle
@@ -12,13 +13,14 @@ In the normal form of a network there is one way to say a thing, so that rooms n
 """
 
 import operator
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from sluicegate.graph import IMAGES, is_constant, is_hooked, note_constant, shape
+from sluicegate.graph import IMAGES, constant_value, is_constant, is_hooked, note_constant, shape
 
 _LESS = (operator.sub, torch.sub, "sub")
 _SUMS = (torch.add, "add", torch.sub, "sub")
@@ -27,6 +29,7 @@ _VIEWS = ("view", "reshape", "permute", "transpose", "contiguous")
 _POWERS = (operator.pow, torch.pow, "pow")
 _SQUARES = (torch.square, "square")
 _PRODUCTS = (torch.addcmul, "addcmul")
+_INDEX_SUMS = (torch.index_add, "index_add")
 
 
 def spell_out(graph_module: fx.GraphModule) -> None:
@@ -36,8 +39,9 @@ def spell_out(graph_module: fx.GraphModule) -> None:
         if node.op.startswith("call_"):
             changed |= _crop_first(graph_module, node)
         if node.op in ("call_function", "call_method"):
-            sums = ((operator.add, _summands(node)), (operator.mul, _factors(node) or _outer_factors(node)))
-            for operation, parts in sums:
+            summands = _summands(node) or _summands_by_index(graph_module, node)
+            factors = _factors(node) or _outer_factors(node)
+            for operation, parts in ((operator.add, summands), (operator.mul, factors)):
                 if parts:
                     node.op, node.target, node.args, node.kwargs = "call_function", operation, parts, {}
                     changed = True
@@ -59,6 +63,29 @@ def _summands(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
         value = node.kwargs.get("value", 1)
         return node.args[0], product if value == 1 else _times(node, product, value)  # type: ignore[return-value]
     return None
+
+
+def placed(x: Tensor, dim: int, index: Sequence[int]) -> Tensor:
+    """Side `dim` of x by number: place i holds x[index[i]], or zeros where that is -1."""
+    dim %= x.dim()
+    padded = F.pad(x, [0, 0] * (x.dim() - 1 - dim) + [0, 1])
+    return padded.index_select(dim, torch.tensor(index, device=x.device) % padded.shape[dim])
+
+
+def _summands_by_index(graph_module: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
+    """Of a sum with some channels, whose numbers are known and differ."""
+    if node.target not in _INDEX_SUMS or len(node.args) != 4 or node.kwargs:
+        return None
+    x, dim, index, y = node.args
+    if not isinstance(x, fx.Node) or not isinstance(index, fx.Node) or not is_constant(index):
+        return None
+    numbers = constant_value(graph_module, index).tolist()
+    if len(set(numbers)) < len(numbers):
+        return None
+    places = [-1] * shape(x)[dim]  # type: ignore[index]
+    for place, number in enumerate(numbers):
+        places[number] = place
+    return x, _new(node, placed, y, dim, tuple(places))  # type: ignore[arg-type]
 
 
 def _factors(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
