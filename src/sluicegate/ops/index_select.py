@@ -45,6 +45,8 @@ def _lower(lowering: Any, node: fx.Node, call: Call) -> None:
 class Picked(nn.Module):
     """[N, C, ...] -> [N, O, ...], zeros where the number is -1."""
 
+    index: Tensor
+
     def __init__(self, op: Written) -> None:
         super().__init__()
         self.sides = 2 * (len(op.read) - 1)
