@@ -167,6 +167,8 @@ class Metrics(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         self.rows.append(_row(trainer, pl_module, time.perf_counter() - self.started))
+        for logger in trainer.loggers:
+            logger.log_metrics({f"epoch/{name}": value for name, value in self.rows[-1].items()}, trainer.global_step)
         if trainer.is_global_zero:
             write_text(self.path, _csv(self.rows))
 

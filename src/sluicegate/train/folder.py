@@ -9,6 +9,7 @@ measures on it.
     final.safetensors  the weights of the last epoch
     result.json        what the final weights do, and where the numbers come from
     model.sluice       the network for the engine, where the engine has all of its ops
+    logs/              of every 50th step, where the recipe has a `logger`
 
 `result.json` speaks of the final weights: to choose an epoch by its test accuracy would flatter the number.
 """

@@ -130,7 +130,8 @@ class Recipe:
     `start`: a file of the whole network's weights, gates included, to start from; `net.weights` are those of the plain
     network. `recalibration`: batches that renew the statistics of batch norms after the last step
     (`train/recalibrate.py`). `average`: the decay of a moving average of the weights, such as 0.999, which is measured
-    and kept in place of the weights (`train/averaging.py`); 0 means none.
+    and kept in place of the weights (`train/averaging.py`); 0 means none. `logger`: a log of every 50th step beside
+    `metrics.csv`, by Lightning, in the folder `logs` of the run.
 
     Raises:
         InputError: a value outside its range; the message names it.
@@ -159,6 +160,7 @@ class Recipe:
     average: float = 0.0
     stages: tuple[StageRecipe, ...] = ()
     task: TaskRecipe = field(default_factory=TaskRecipe)
+    logger: Literal["none", "csv", "tensorboard"] = "none"
 
     def __post_init__(self) -> None:
         at_least("epochs", self.epochs, 1)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import nn
 
 from sluicegate.data import DataSpec, worker_errors
@@ -159,7 +160,7 @@ def _trainer(recipe: Recipe, folder: Path, run_callbacks: list[Any]) -> Trainer:
             callbacks=run_callbacks,
             plugins=[WholeCheckpoints()],
             default_root_dir=folder,
-            logger=False,
+            logger=_logger(recipe, folder),
             use_distributed_sampler=False,  # `Batches` gives each process its rows
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -168,6 +169,18 @@ def _trainer(recipe: Recipe, folder: Path, run_callbacks: list[Any]) -> Trainer:
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
         asked = ", ".join(f"{name}={getattr(recipe, name)}" for name in _FOR_LIGHTNING)
         raise InputError(f"recipe: this machine cannot train with {asked}: {one_line(error)}") from error
+
+
+def _logger(recipe: Recipe, folder: Path) -> Logger | bool:
+    """A log of its own for each time that a run goes on, so that none is written over."""
+    if recipe.logger == "csv":
+        return CSVLogger(folder / "logs", name=None)
+    if recipe.logger == "none":
+        return False
+    try:
+        return TensorBoardLogger(folder / "logs", name=None)
+    except ModuleNotFoundError as error:
+        raise InputError("logger: tensorboard needs the package tensorboardX or tensorboard") from error
 
 
 @contextmanager
