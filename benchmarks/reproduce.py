@@ -34,7 +34,10 @@ def page(results: Path) -> str:
 
 def _table_1(found: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     yield "## DLCG, Table 1: ResNet-20 on CIFAR-10, from scratch\n"
-    yield "The paper trains for 400 epochs. Our rows with fewer epochs do not reproduce the paper; they show what these epochs reach.\n"
+    yield (
+        "The paper trains for 400 epochs. Our rows with fewer epochs do not reproduce the paper; they show what these "
+        "epochs reach.\n"
+    )
     yield from _header(
         "row", "paper", "million MACs", "ours", "million MACs", "difference", "epochs", "seeds", "command"
     )
