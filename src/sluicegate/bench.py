@@ -54,7 +54,7 @@ class Timing:
         median_ms, best_ms: milliseconds of a call.
         over_fastest_peer: median over that of the fastest float32 peer.
         macs: of an image, the mean.
-        realised_saving: of the gated network; None where gates save no MACs.
+        realised_saving: of the gated network; None if gates save no MACs.
         error: largest difference from PyTorch's outputs over the largest of these; None for the gated network, which
             computes something else.
     """

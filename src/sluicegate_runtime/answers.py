@@ -28,7 +28,7 @@ class Answer(ABC):
 
     @abstractmethod
     def accept(self, path: str | os.PathLike[str]) -> None:
-        """See that the answer to an image can be given. InputError where it cannot."""
+        """See that the answer to an image can be given. InputError if it cannot."""
 
     @abstractmethod
     def tell(self, output: np.ndarray, path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Mask(Answer):
 
 
 def answer_of(program: Program, masks: str | os.PathLike[str]) -> Answer:
-    """What a program's output means. InputError where it is neither scores [K] nor maps of scores [K, h, w]."""
+    """What a program's output means. InputError if it is neither scores [K] nor maps of scores [K, h, w]."""
     shapes = [program.shape(output) for output in program.outputs.values()]
     if len(shapes) == 1 and len(shapes[0]) == 1:
         return OneClass(program)

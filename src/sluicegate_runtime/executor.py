@@ -17,7 +17,7 @@ class Executor(Protocol):
         ...
 
     def run(self, images: np.ndarray, threshold: float | None) -> Result:
-        """[N, C, H, W] float32; `threshold`, a logit, in place of every gate's own. RunError where memory runs out."""
+        """[N, C, H, W] float32; `threshold`, a logit, in place of every gate's own. RunError if memory runs out."""
         ...
 
     def profile(

@@ -15,7 +15,7 @@ from .errors import InputError
 @contextmanager
 def whole_file(path: str | os.PathLike[str], folders: bool = False) -> Iterator[Path]:
     """A place beside `path` to write to; what is there in the end becomes `path` in one step. `folders`: make those
-    that it lies in. InputError where nothing can be written; before the work within begins, if it can be known."""
+    that it lies in. InputError if nothing can be written; before the work within begins, if it can be known."""
     path = Path(path)
     part = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}.part"
     try:

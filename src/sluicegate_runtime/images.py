@@ -33,7 +33,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def decode_image(content: bytes) -> np.ndarray:
-    """The pixels of a file's bytes, uint8 [H, W, C]. InputError where they are no image that can be read here; its text
+    """The pixels of a file's bytes, uint8 [H, W, C]. InputError if they are no image that can be read here; its text
     goes on where a name was said: "is not ..."."""
     if content.startswith(b"\x93NUMPY"):
         return _from_npy(content)

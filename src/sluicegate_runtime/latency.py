@@ -87,7 +87,7 @@ class LatencyTable:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "LatencyTable":
-        """The table in a file. InputError where it cannot be read, or holds no latency table."""
+        """The table in a file. InputError if it cannot be read, or holds no latency table."""
         try:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
             if document.pop("format", None) != FORMAT:

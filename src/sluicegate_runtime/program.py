@@ -81,7 +81,7 @@ class Program:
         outputs: what the network calls its outputs -> the value; {"output": ...} where there is one without a name.
         values: in the order in which flags are numbered.
         ops: in the order in which they run.
-        preprocessing: from an image file to the input; None where nobody has said.
+        preprocessing: from an image file to the input; None if nobody has said.
         classes: names of the scores, where the one output is a vector of them, or a map.
     """
 
@@ -107,7 +107,7 @@ class Program:
 
     @staticmethod
     def from_json(text: str) -> "Program":
-        """The program in `text`. InputError where it is not JSON, or not of a program's form; what the
+        """The program in `text`. InputError if it is not JSON, or not of a program's form; what the
         program means is checked by `spec.verify_program`, not here."""
         try:
             document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)

@@ -64,7 +64,7 @@ def probability_histogram(seen: Observed) -> pd.DataFrame:
 
 def polarisation(seen: Observed) -> float | None:
     """Mean of 4 p (1 - p) over (image, gate) pairs: 0 where every gate is sure, 1 where all toss a coin (stochastic
-    gates, section 3.1). p is read from bins. None where no probability is known."""
+    gates, section 3.1). p is read from bins. None if no probability is known."""
     table = probability_histogram(seen)
     if table.empty:
         return None

@@ -61,7 +61,7 @@ class Observed:
         dense_macs: of any image, with no gates in the network.
         predicted: [N] int64; of a network that answers for each pixel, what most pixels of the image are called.
         confidence: [N] float32, probability of the predicted class; the mean over pixels.
-        labels: [N] int64, or None where images have none, or masks.
+        labels: [N] int64, or None if images have none, or masks.
         loss: [N] float32, or None without labels or masks.
         dense_predicted, dense_loss: the same with every gate open.
         probabilities: site -> [gates, B] int64, how many images gave a gate a probability in each bin of [0, 1]; of

@@ -2,9 +2,8 @@
 
 Legend: C channels, G gates of a site. A flag is one gate's decision; the flags of all channel gates have numbers.
 
-    zero     the flag that makes a channel of a value zero if closed  (forward: from a mask, through ops that keep
-    zeros) unread   the flag that leaves a channel without readers if closed (backward: from a mask, or a product with
-    zero)
+    zero     the flag that, if closed, makes a channel of a value zero (forward: from a mask, where ops keep zeros)
+    unread   the flag that, if closed, leaves a channel without readers (backward: from a mask, or a product with zero)
     maps     the flag that closes a channel: then it is zero or unread, and it is not computed
     when     the layer gates and exits that must be open for an op to run (backward: those on every path to the output)
     unless   the exit whose classifier an op belongs to; the op runs if that gate is closed

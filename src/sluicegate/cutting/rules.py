@@ -3,7 +3,7 @@
 Legend: C channels.
 
 A rule is given a node, its call and the channels that are kept of what it makes, [C] bool. It returns the new value, or
-None where the node is spelled in a way that it does not know: then, and for kinds that are not here, the op is made
+None if the node is spelled in a way that it does not know: then, and for kinds that are not here, the op is made
 whole.
 """
 
