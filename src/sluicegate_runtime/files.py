@@ -1,6 +1,6 @@
-"""Files that are whole or absent: each is written beside its place and then renamed.
+"""Files that are complete or absent: each is written under a temporary name in its folder and then renamed.
 
-A process killed while it writes leaves the file of before.
+If a process is killed while it writes, the previous file stays.
 """
 
 import os

@@ -31,8 +31,7 @@ def batch_shaping(x: Tensor, prior: Distribution) -> Tensor:
     """How far each feature of a batch is from a distribution (eq. 2 with lambda = 1).
 
     It works for any feature of any network: each row is a sample, and each column is a feature. To treat the pixels of
-        a
-    map as samples of its channel: `x.movedim(1, -1).flatten(0, -2)`.
+    a map as samples of its channel: `x.movedim(1, -1).flatten(0, -2)`.
 
     Args:
         x: [N, ...], floating; with several processes the rows of all of them are the batch.

@@ -1,8 +1,8 @@
-"""A room: all that there is to know of one kind of op, whoever runs it.
+"""A room: everything about one kind of op, for every engine.
 
-`spec.py` asks for the rule (`shape` and `channels`), `reference.py` for the NumPy definition (`run`), both with what
-they know of one op: `Given` and `Call`. What else differs from kind to kind is a field here, so that nobody outside of
-a room asks for a kind by its name.
+`spec.py` uses the rule (`shape` and `channels`), `reference.py` the NumPy definition (`run`). They describe an op by
+`Given` and `Call`. Everything else that differs between kinds is a field here, so code outside of a room never checks
+the name of a kind.
 
 C channels, H height, W width, F features, G gates.
 """
