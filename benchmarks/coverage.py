@@ -214,21 +214,21 @@ _INTRODUCTION = """Written by
 
     python benchmarks/coverage.py --side 96 --json results/coverage.json --markdown docs/coverage.md
 
-Each network has random weights, channel gates `at="all"` (outside of branches one of each site is kept open), and
-layer gates where it has residual branches. It is counted, lowered and run in the engine beside torch, gates as they
-decide, all open, half closed and all closed: outputs agree to 1e-4 of the largest, decisions and MACs exactly. Images
-are small, so that all networks can be run in an hour; at 224 pixels the share that can be closed is a little another.
+Each network has random weights, channel gates `at="all"` (outside of branches one gate of each site is kept open), and
+layer gates if it has residual branches. Its MACs are counted; it is exported and run in the engine and in torch, with
+gates as they decide, all open, half closed and all closed. Outputs agree to 1e-4 of the largest, decisions and MACs
+exactly. Images are small, so that all networks run in an hour; at 224 pixels the closable share is slightly different.
 
-"Closable" is the share of the network's MACs that is gone when all channel gates close that may, first with all layer
-gates open, then closed. Seconds are those of everything, on one core of a loaded machine."""
+"Closable" is the share of the network's MACs that is saved if all channel gates close that can. The first figure is
+with all layer gates open, the second with all closed. Seconds include everything, on one core of a busy machine."""
 
 
 def _rounding(rows: list[Row]) -> str:
     """Where the engine is held to another tolerance."""
     named = ", ".join(f"{row.name} ({row.rounding:.0e})" for row in rows)
     return (
-        "Random weights make some networks enlarge rounding: torch in float32 is further off torch in float64 than a "
-        f"quarter of the tolerance. There outputs agree to four times that: {named}."
+        "With random weights some networks amplify rounding errors: torch in float32 differs from torch in float64 by "
+        f"more than a quarter of the tolerance. Their outputs agree to four times that difference: {named}."
     )
 
 

@@ -34,7 +34,10 @@ def page(results: Path) -> str:
 
 def _table_1(found: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     yield "## DLCG, Table 1: ResNet-20 on CIFAR-10, from scratch\n"
-    yield "The paper trains for 400 epochs. A row of ours that took fewer shows how far these came, and no more.\n"
+    yield (
+        "The paper trains for 400 epochs. Our rows with fewer epochs do not reproduce the paper; they show what these "
+        "epochs reach.\n"
+    )
     yield from _header(
         "row", "paper", "million MACs", "ours", "million MACs", "difference", "epochs", "seeds", "command"
     )
@@ -53,7 +56,7 @@ def _ours(result: dict[str, Any], paper: float) -> tuple[Any, ...]:
 
 def _finetuned(folder: Path) -> Iterator[str]:
     yield "## Fine-tuned from published dense weights, CIFAR-10\n"
-    yield "No paper has these; the figure that they are held against is that of the network as it came.\n"
+    yield "No paper has these figures. They are compared with the network before fine-tuning.\n"
     yield from _header("result", "as it came", "gated", "difference", "share of MACs", "epochs", "seeds", "command")
     for path in sorted(folder.glob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))

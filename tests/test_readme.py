@@ -19,11 +19,11 @@ def test_the_example_on_digits_runs(tmp_path):
         [sys.executable, "-c", DIGITS], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    before, after = (float(share) for share in re.findall(r"([\d.]+)%", done.stdout))
-    dense, mean, least, most = (int(n.replace(",", "")) for n in re.findall(r"\d[\d,]{5,}", done.stdout))
-    assert before > 97 and after > before - 5
+    accuracy = float(re.findall(r"([\d.]+)%", done.stdout)[0])
+    mean, least, most, dense = (int(n.replace(",", "")) for n in re.findall(r"\d[\d,]{5,}", done.stdout))
+    assert accuracy > 93
     assert least < mean < 0.6 * dense and least < most < dense
-    assert (tmp_path / "digits.sluice").is_file()
+    assert (tmp_path / "half.sluice").is_file()
 
 
 def test_the_example_for_ones_own_network_runs(tmp_path, monkeypatch):

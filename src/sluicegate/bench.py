@@ -2,9 +2,9 @@
 
     realised saving = (1 - time / dense time) / (1 - MACs / dense MACs)
 
-where dense is the same network without its gates, in this engine, given the same images: each call has a saving of its
-own, and the median over calls is told. Other times are medians over calls in turns (`sluicegate_runtime.timing`), other
-MACs means over them.
+where dense is the same network without its gates, in this engine, on the same images. The saving is computed for each
+call, and the median over calls is reported. Other times are medians over calls in turns (`sluicegate_runtime.timing`),
+other MACs are means.
 
 Shapes: images [N, C, H, W] float32.
 """
@@ -54,9 +54,9 @@ class Timing:
         median_ms, best_ms: milliseconds of a call.
         over_fastest_peer: median over that of the fastest float32 peer.
         macs: of an image, the mean.
-        realised_saving: of the gated network; None where gates save no MACs.
-        error: largest difference from PyTorch's outputs over the largest of these; None for the gated network, which
-            computes something else.
+        realised_saving: of the gated network; None if gates save no MACs.
+        error: largest difference from PyTorch's outputs, relative to the largest output; None for the gated network,
+            whose outputs are not comparable.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Timing:
 
 
 class Comparison(NamedTuple):
-    """What was timed, and why each of the other engines that were not was left out."""
+    """The timings, and for each engine that was not timed the reason."""
 
     timings: list[Timing]
     left_out: dict[str, str]
@@ -144,15 +144,15 @@ def compare(
 
     Args:
         file: a `.sluice` file.
-        images: what to run, `batch_size` at a time, and from the first again when they are through; int8 is
-            calibrated on them.
-        threads: of each contender.
-        batch_size: images at a call.
-        repeats: timed calls of each contender.
+        images: images to run, `batch_size` at a time, starting again from the first at the end; int8 is calibrated on
+            them.
+        threads: of each engine.
+        batch_size: images in one call.
+        repeats: timed calls of each engine.
         tune: see `Session`.
 
     Raises:
-        InputError: the file cannot be read, or there are fewer images than a call takes.
+        InputError: the file cannot be read, or there are fewer images than `batch_size`.
     """
     if not 1 <= batch_size <= len(images):
         raise InputError(f"batch_size: {batch_size} is not in 1..{len(images)}, of which there are so many")
@@ -196,7 +196,7 @@ def of_calls(batches: Sequence[float], calls: int) -> list[float]:
 
 
 def predicted(file: Path, images: np.ndarray, table: LatencyTable, threads: int = 2, tune: bool = False) -> float:
-    """What a latency table makes of a file's gates on these images: milliseconds of one image, the median.
+    """The time that a latency table predicts for a file on these images: milliseconds of one image, the median.
 
     Raises:
         InputError: the table is of another program, machine or number of threads.

@@ -90,18 +90,18 @@ def export(config: jsonargparse.Namespace) -> None:
 
 
 def release(config: jsonargparse.Namespace) -> None:
-    """Write a finished run as a folder that others can use, with a card."""
+    """Write a finished run as a folder to share: weights, recipe, and a card with its results."""
     folder = release_run(config.run, config.output, config.licence, config.data_dir)
     show(config.json, {"folder": str(folder)}, f"folder: {folder}")
 
 
 def predict(config: jsonargparse.Namespace) -> int:
-    """Say what an exported network sees in image files, as JSON lines; one that classifies pixels writes masks."""
+    """Classify image files with an exported network, as JSON lines; a segmentation network writes masks."""
     return prediction.command(config)
 
 
 def profile(config: jsonargparse.Namespace) -> None:
-    """Measure a network's latency table: milliseconds by what its gates leave open, to train towards."""
+    """Measure a latency table: milliseconds of each op by the share of open channels, to train to a time."""
     with tempfile.TemporaryDirectory() as scratch:
         file, _ = as_file(config.model, Path(scratch), config.data_dir)
         table = save_latency_table(file, config.output, config.threads, config.tune)
@@ -149,7 +149,7 @@ def frontier(config: jsonargparse.Namespace) -> None:
 
 
 def report(config: jsonargparse.Namespace) -> None:
-    """Write what a network's gates do as one HTML file: accuracy, work, time, classes, images."""
+    """Write one HTML page on a network and its gates: accuracy, work, time, classes, images."""
     from sluicegate.reporting import report as write  # late, as in `demo`: pandas and Altair take a second
 
     write(config)
@@ -206,7 +206,7 @@ def _train_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="a recipe's name, or a YAML file")
     parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="e.g. epochs=3 optimizer.lr=0.05")
     parser.add_argument("-o", "--out", type=Path | None, help="run folder; runs/NAME if left out")
-    parser.add_argument("--resume", action="store_true", help="go on where the run stopped; epochs may grow")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run; epochs may be raised")
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
 
 
@@ -214,25 +214,33 @@ def _export_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("-o", "--output", type=Path, default=Path("model.sluice"), help="the file to write")
     parser.add_argument("--weights", type=Path | None, help="safetensors file; the run's last weights if left out")
-    parser.add_argument("--threshold", type=float | None, help="of the file's gates, a probability; 0.5 if left out")
+    parser.add_argument("--threshold", type=float | None, help="probability above which a gate is open; default 0.5")
 
 
 def _release_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="the folder to write; its name is the network's"
+        "-o", "--output", type=Path, required=True, help="the folder to write; the network gets its name"
     )
-    parser.add_argument("--licence", required=True, help="of the weights, and where those they began with came from")
+    parser.add_argument(
+        "--licence", required=True, help="licence of the weights, and source of the weights that training started from"
+    )
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
 
 
 def _bench_arguments(parser: jsonargparse.ArgumentParser) -> None:
     _model_arguments(parser)
-    parser.add_argument("files", nargs="*", type=Path, default=[], metavar="IMAGE", help="images to time it on")
-    parser.add_argument("--batch-size", type=int, default=1, help="images at a call")
+    parser.add_argument(
+        "files", nargs="*", type=Path, default=[], metavar="IMAGE", help="images to time the network on"
+    )
+    parser.add_argument("--batch-size", type=int, default=1, help="images in one call")
     parser.add_argument("--repeats", type=int, default=100, help="timed calls of each engine")
-    parser.add_argument("--latency", type=Path | None, metavar="TABLE", help="say what this latency table predicts")
-    parser.add_argument("--preprocessing", type=str | None, help="of IMAGE: none, imagenet or MEAN/STD; see predict")
+    parser.add_argument(
+        "--latency", type=Path | None, metavar="TABLE", help="also print the time that this latency table predicts"
+    )
+    parser.add_argument(
+        "--preprocessing", type=str | None, help="how to normalise IMAGE: none, imagenet or MEAN/STD; see predict"
+    )
 
 
 def _profile_arguments(parser: jsonargparse.ArgumentParser) -> None:
@@ -242,18 +250,22 @@ def _profile_arguments(parser: jsonargparse.ArgumentParser) -> None:
 
 def _model_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL|RUN|RECIPE", help=".sluice file, run folder, or recipe (untrained)")
-    parser.add_argument("--threads", type=int, default=2, help="of each engine")
-    parser.add_argument("--tune", action="store_true", help="measure the fastest algorithms first, once a machine")
-    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set of a run or recipe")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each engine")
+    parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="first measure which algorithms are fastest on this machine; the result is kept",
+    )
+    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set, for a run or recipe")
 
 
 def _frontier_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
     parser.add_argument("-o", "--output", type=Path, default=Path("frontier.png"), help="PNG and SVG, or a .html page")
-    parser.add_argument("--paper", type=str | None, help="draw a paper's numbers too: dlcg")
-    parser.add_argument("--title", type=str, default="")
-    parser.add_argument("--in", dest="unit", choices=["macs", "ms"], default="macs", help="what an image costs")
-    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set, whose images --in ms times")
+    parser.add_argument("--paper", type=str | None, help="also draw the numbers of a paper: dlcg")
+    parser.add_argument("--title", type=str, default="", help="title of the figure")
+    parser.add_argument("--in", dest="unit", choices=["macs", "ms"], default="macs", help="cost on the horizontal axis")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set; --in ms times its images")
 
 
 def _no_arguments(parser: jsonargparse.ArgumentParser) -> None:

@@ -71,20 +71,22 @@ def evaluate_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path | None, help="safetensors file")
     parser.add_argument("--data", type=str | None, help="data set; a run's own if left out")
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
-    parser.add_argument("--limit", type=int | None, help="measure on so many images")
+    parser.add_argument("--limit", type=int | None, help="measure on this many images")
     parser.add_argument("--size", type=int | None, help="resize and crop images to this size")
-    parser.add_argument("--normalize", type=str | None, help="'imagenet' or a data set, whose mean and std to use")
-    parser.add_argument("--strategy", choices=list(_STRATEGIES), help="threshold if left out")
+    parser.add_argument("--normalize", type=str | None, help="use the mean and std of 'imagenet' or of a data set")
+    parser.add_argument("--strategy", choices=list(_STRATEGIES), help="how gates decide; default: threshold")
     parser.add_argument(
         "--threshold",
         type=float,
         nargs="+",
-        help="above which probability gates are open; several: each in turn",
+        help="probability above which a gate is open; with several values, measure each",
     )
-    parser.add_argument("--passes", type=int | None, help="of the ensemble strategy; 5 if left out")
-    parser.add_argument("--repeats", type=int, default=1, help="measure so often; print mean and standard deviation")
-    parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--device", type=str | None, help="cpu, cuda, ...; the GPU if there is one")
+    parser.add_argument("--passes", type=int | None, help="passes of the ensemble strategy; default 5")
+    parser.add_argument(
+        "--repeats", type=int, default=1, help="number of measurements; prints mean and standard deviation"
+    )
+    parser.add_argument("--batch-size", type=int, default=256, help="images in one pass")
+    parser.add_argument("--device", type=str | None, help="cpu, cuda, ...; default: the GPU if there is one")
 
 
 def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Images]:
@@ -97,9 +99,7 @@ def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Im
         return begun.name, load_run(folder, config.weights, images.spec)[1], images
     for option in ("weights", "data"):
         if config[option] is None:
-            raise InputError(
-                f"evaluate: {config.target!r} is no run folder, and for a network --{option} must be given"
-            )
+            raise InputError(f"evaluate: {config.target!r} is not a run folder; a network needs --{option}")
     data = _data(config, DataRecipe(config.data))
     images = load_split(data, "test", config.data_dir)
     wanted = Recipe(config.target, data, NetRecipe(config.target, weights=str(config.weights)))

@@ -40,7 +40,7 @@ class Pruned:
 
 
 def prune(config: jsonargparse.Namespace) -> None:
-    """Build what a run's gates do for every image into its network; write it as a plain one, or for the engine."""
+    """Remove gates that do the same for every image; write a plain network, or a file for the engine."""
     folder = find_pretrained(str(config.run))
     net, spec = load_run(folder)[1].eval(), read_run_spec(folder)
     if not isinstance(net, GatedModel):
@@ -78,7 +78,7 @@ def prune_arguments(parser: jsonargparse.ArgumentParser) -> None:
         "with the gates that still decide by the image",
     )
     parser.add_argument(
-        "--share", type=float, default=1.0, help="of the training images for which a gate does the same"
+        "--share", type=float, default=1.0, help="share of the training images for which a gate must do the same"
     )
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
 

@@ -78,7 +78,7 @@ def _report_run(config: Any, folder: Path) -> dict[str, Any]:
 
 
 def _beside(config: Any, data: str | None) -> tuple[Series, ...]:
-    """The runs that are drawn beside; InputError where they are of another data set than `data`, if that is known."""
+    """The runs that are drawn beside; InputError if they are of another data set than `data`, if that is known."""
     sets = {read_run_recipe(folder).data.name for folder in config.beside}
     if data is not None and not Path(data).is_dir() and (other := sorted(sets - {data})):
         raise InputError(

@@ -12,7 +12,7 @@ from sluicegate.terminal import show
 
 
 def sites(config: jsonargparse.Namespace) -> None:
-    """Say what of a network can be gated, what cannot and why, and how much of its work that is."""
+    """List which layers of a network can be gated, which cannot and why, and the share of MACs that gates reach."""
     found = survey(build_net(config.net), torch.zeros(1, config.channels, config.size, config.size))
     lines = (
         f"channel gates reach {found.by_channels:.0%} of {found.macs / 1e6:.1f} million MACs",
@@ -24,5 +24,5 @@ def sites(config: jsonargparse.Namespace) -> None:
 def sites_arguments(parser: jsonargparse.ArgumentParser) -> None:
     """What `sites` takes."""
     parser.add_argument("net", help="resnet20, torchvision:resnet18, timm:resnet18, your.module:function")
-    parser.add_argument("--size", type=int, default=224, help="of its images, in pixels")
-    parser.add_argument("--channels", type=int, default=3, help="of its images")
+    parser.add_argument("--size", type=int, default=224, help="height and width of its images, in pixels")
+    parser.add_argument("--channels", type=int, default=3, help="channels of its images")

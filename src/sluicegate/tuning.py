@@ -15,7 +15,7 @@ from sluicegate.train.sweep import sweep as sweep_points
 
 
 def finetune(config: jsonargparse.Namespace) -> None:
-    """Give a trained network gates, and train it to do with less; measure it before and after."""
+    """Add gates to a trained network and fine-tune it to a target cost; measure it before and after."""
     options = ("net", "weights", "data", "target", "kind", "epochs", "size", "normalize", "teacher", "table", "workers")
     asked = {name: config[name] for name in options}
     out = config.out or Path("runs") / run_name(config.net, config.data, config.target)
@@ -30,7 +30,7 @@ def finetune(config: jsonargparse.Namespace) -> None:
 
 
 def sweep(config: jsonargparse.Namespace) -> None:
-    """Train a recipe at several values of its options, one after another or side by side."""
+    """Train a recipe once for each value of an option, one after another or in parallel."""
     wanted = override(recipe(config.recipe), config.overrides)
     out = config.out or Path("runs") / f"sweep-{wanted.name}"
     found = sweep_points(wanted, config.over or [], out, config.resume, config.data_dir, config.jobs, note)
@@ -41,21 +41,28 @@ def sweep(config: jsonargparse.Namespace) -> None:
 def finetune_arguments(parser: jsonargparse.ArgumentParser) -> None:
     """What `finetune` takes."""
     parser.add_argument("net", help="resnet20, torchvision:resnet18, timm:resnet18, your.module:function")
-    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="of the recipe, as for train")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="overrides of the recipe, as for train"
+    )
     parser.add_argument("--weights", type=str, required=True, help="a file, or 'pretrained' for the library's own")
     parser.add_argument("--data", type=str, required=True, help="a data set's name, or a folder of images")
-    parser.add_argument("--target", type=float, default=0.5, help="share of MACs, or what --kind says")
-    parser.add_argument("--kind", choices=["macs", "rate", "ms"], default="macs", help="what the target is of")
+    parser.add_argument("--target", type=float, default=0.5, help="target: a share of the MACs, or as --kind says")
+    parser.add_argument(
+        "--kind",
+        choices=["macs", "rate", "ms"],
+        default="macs",
+        help="unit of the target: share of MACs, open rate, or milliseconds",
+    )
     parser.add_argument("--table", type=str | None, help="latency table for a target in ms; measured if left out")
-    parser.add_argument("--teacher", type=str | None, help="NET=WEIGHTS, or none; the network as it came if left out")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--teacher", type=str | None, help="NET=WEIGHTS, or none; default: the original network")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of fine-tuning")
     parser.add_argument("--size", type=int | None, help="resize and crop images to this size")
-    parser.add_argument("--workers", type=int | None, help="decode images while they are used, by so many processes")
-    parser.add_argument("--normalize", type=str | None, help="'imagenet' or a data set, whose mean and std to use")
+    parser.add_argument("--workers", type=int | None, help="number of processes that decode images during training")
+    parser.add_argument("--normalize", type=str | None, help="use the mean and std of 'imagenet' or of a data set")
     parser.add_argument("-o", "--out", type=Path | None, help="run folder; runs/NAME if left out")
-    parser.add_argument("--resume", action="store_true", help="go on where the run in the folder was cut off")
-    parser.add_argument("--data-dir", type=Path | None, help="folder of a data set that is given by name")
-    parser.add_argument("--threads", type=int, default=1, help="of the engine, for milliseconds")
+    parser.add_argument("--resume", action="store_true", help="continue the interrupted run in the folder")
+    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set, if --data is a name")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the engine when it is timed")
 
 
 def sweep_arguments(parser: jsonargparse.ArgumentParser) -> None:
@@ -63,9 +70,12 @@ def sweep_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="a recipe's name, or a YAML file")
     parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="of the recipe, as for train")
     parser.add_argument(
-        "--over", action="append", metavar="key=value,value", help="what is varied; several make a grid"
+        "--over",
+        action="append",
+        metavar="key=value,value",
+        help="an option and its values; several options make a grid",
     )
     parser.add_argument("-o", "--out", type=Path | None, help="folder for the points; runs/sweep-NAME if left out")
-    parser.add_argument("--resume", action="store_true", help="go on where the sweep in the folder was cut off")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--resume", action="store_true", help="continue the interrupted sweep in the folder")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings in parallel")
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")

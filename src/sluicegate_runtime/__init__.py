@@ -1,4 +1,4 @@
-"""Runs `.sluice` files: gated networks whose closed gates are work not done. Needs NumPy, never torch."""
+"""Runs `.sluice` files: gated networks whose closed channels and layers are skipped. Needs NumPy, never torch."""
 
 from .artifact import Artifact as Artifact
 from .artifact import load_program as load_program

@@ -1,4 +1,4 @@
-"""What a program's output says of an image: a class, or a class for each pixel.
+"""From a program's output to an answer: a class, or a class for each pixel.
 
 Legend: K classes, h w pixels of the program's input.
 """
@@ -16,7 +16,7 @@ from .program import Program
 
 
 class Answer(ABC):
-    """Turns an output into what is told of the image.
+    """Turns an output into the answer for an image.
 
     Args:
         program: ends in scores; names its classes, or they are numbered.
@@ -28,11 +28,11 @@ class Answer(ABC):
 
     @abstractmethod
     def accept(self, path: str | os.PathLike[str]) -> None:
-        """See that the answer to an image can be given. InputError where it cannot."""
+        """Check that the answer for an image can be written. InputError if not."""
 
     @abstractmethod
     def tell(self, output: np.ndarray, path: str | os.PathLike[str]) -> dict[str, Any]:
-        """What is said of the image at `path`, in plain values."""
+        """The answer for the image at `path`, as plain values."""
 
 
 class OneClass(Answer):
@@ -81,7 +81,7 @@ class Mask(Answer):
 
 
 def answer_of(program: Program, masks: str | os.PathLike[str]) -> Answer:
-    """What a program's output means. InputError where it is neither scores [K] nor maps of scores [K, h, w]."""
+    """What a program's output means. InputError if it is neither scores [K] nor maps of scores [K, h, w]."""
     shapes = [program.shape(output) for output in program.outputs.values()]
     if len(shapes) == 1 and len(shapes[0]) == 1:
         return OneClass(program)

@@ -4,11 +4,11 @@
     L bytes      JSON: tensor name -> dtype, shape, [begin, end) into the data; "__metadata__" -> texts
     the rest     the tensors, float32, little-endian, without gaps, in the order of the header
 
-The metadata holds `format` ("sluice"), `version`, `program` (JSON, see `program.py`) and `sha256` over the
-data. The reader takes nothing on trust: lengths, order, names and the checksum are checked before a tensor is
-made, and the program is verified before it is returned. Nothing in the file is executed.
+The metadata has `format` ("sluice"), `version`, `program` (JSON, see `program.py`) and `sha256` of the data. The reader
+trusts nothing: it checks lengths, order, names and the checksum before it makes a tensor, and verifies the program
+before it returns it. Nothing in the file is executed.
 
-Format: https://huggingface.co/docs/safetensors. Written out here because the runtime needs nothing but NumPy.
+Format: https://huggingface.co/docs/safetensors. It is implemented here because the runtime needs only NumPy.
 """
 
 import hashlib

@@ -1,9 +1,9 @@
-"""Which algorithm at which open rate: measured on the machine at hand, layer by layer.
+"""The fastest algorithm for each layer at each open rate, measured on this machine.
 
-A 3x3 convolution can be computed directly, in time proportional to what is open, or by Winograd, whose transforms do
-not shrink with the gates. Where the one overtakes the other depends on the layer, the processor and the number of
-threads. The answers are kept beside the artifact in `NAME.tuning.json`, keyed by all of these, so that only the first
-load of a file on a kind of machine pays for the measurement.
+A 3x3 convolution can be computed directly, in time proportional to the open channels, or by Winograd, whose transforms
+do not get cheaper when gates close. Which is faster depends on the open rate, the layer, the processor and the number
+of threads. The choices are stored beside the artifact in `NAME.tuning.json`, with all of these as keys. So only the
+first load of a file on a kind of machine takes time to measure.
 """
 
 import hashlib
@@ -49,8 +49,8 @@ def autotune(engine: Any, program: Program, threads: int, path: Path | None) -> 
 
 
 def measure(engine: Any, program: Program) -> Picks:
-    """Times the whole program once per candidate and share of open gates, so that an op finds the caches as it will in
-    use: by itself, again and again, it would find its weights there, which in truth come from memory."""
+    """Times the whole program once for each candidate and share of open gates, so that caches are as in real use. An op
+    timed alone, again and again, would find its weights in the cache, but in real use they come from memory."""
     counts = {i: engine.candidates(i) for i in range(len(program.ops)) if engine.candidates(i) > 1}
     most = max(counts.values(), default=0)
     times = np.array([_times(engine, program, c, counts) for c in range(most)])  # [candidates, shares, ops]
@@ -111,7 +111,7 @@ def processor() -> str:
 
 
 def digest(program: Program) -> str:
-    """Shapes decide how long a layer takes; weights, preprocessing, names of classes and thresholds do not."""
+    """Of what a layer's time depends on: shapes, not weights, preprocessing, names of classes or thresholds."""
     ops = tuple(replace(op, attributes=_lasting(op)) for op in program.ops)
     bare = replace(program, ops=ops, preprocessing=None, classes=())
     return hashlib.sha256(bare.to_json().encode()).hexdigest()[:16]
@@ -123,7 +123,7 @@ def _lasting(op: Op) -> dict[str, Attribute]:
 
 
 def _fits(picks: Any, choices: Mapping[str, int]) -> bool:
-    """True where a file says exactly what this engine wants to know; it may be old, or edited."""
+    """Whether a file has exactly the choices that this engine needs; the file may be old, or edited."""
     if not isinstance(picks, dict) or picks.keys() != choices.keys():
         return False
     return all(
@@ -141,7 +141,7 @@ def _read(path: Path | None) -> dict[str, Any]:
 
 
 def _write(path: Path | None, known: dict[str, Any]) -> None:
-    """A folder that cannot be written to costs the cache, nothing else."""
+    """If the folder cannot be written to, the choices are not stored; nothing else fails."""
     if path is not None:
         with suppress(InputError), whole_file(path) as part:
             part.write_text(json.dumps(known, indent=1), encoding="utf-8")

@@ -16,7 +16,7 @@ import numpy as np
 
 OPEN = -1  # the flag number of a channel that no gate closes
 
-Owner = tuple[str, int] | None  # gate and flag that close a channel; None where it is always open
+Owner = tuple[str, int] | None  # gate and flag that close a channel; None if it is always open
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def channel_runs(owners: Sequence[Owner]) -> tuple[ChannelRun, ...]:
     """The shortest runs of a map.
 
     Args:
-        owners: for each channel the (gate, flag) that closes it, or None where it is always open.
+        owners: for each channel the (gate, flag) that closes it, or None if it is always open.
 
     Returns:
         As few runs as can say the same; none at all where every channel is always open.

@@ -1,4 +1,4 @@
-"""How a command ends: with its exit status and, where it is not 0, one line on standard error."""
+"""How a command ends: with an exit status and, if it is not 0, one line on standard error."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ INTERRUPTED = 130  # 128 and the number of the signal, as shells count
 
 
 def exit_status(command: Callable[[], int | None]) -> int:
-    """Run a command; what it returns (None is 0), 2 where its input is refused, 1 where it failed."""
+    """Run a command. Returns its own status (None is 0), 2 if its input is refused, or 1 if it failed."""
     try:
         status = command()
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What can go wrong, in two kinds: the caller's input, or the run itself.
+"""Two kinds of errors: in the caller's input, or in the run itself.
 
 Every message is one line that names the argument, its value and the rule it breaks.
 """
@@ -13,10 +13,10 @@ class InputError(SluicegateError, ValueError):
 
 
 class RunError(SluicegateError, RuntimeError):
-    """A run could not go on: the engine is missing, memory ran out."""
+    """A run cannot continue, for example because the engine is missing or memory ran out."""
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """What another library's error says, on one line, cut where it runs on."""
+    """The message of another library's error, on one line, cut if it is long."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 3] + "..."

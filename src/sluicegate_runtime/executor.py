@@ -1,4 +1,4 @@
-"""What a session asks of whoever runs its program."""
+"""The interface of an engine that runs a session's program."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -9,7 +9,7 @@ from .result import Result
 
 
 class Executor(Protocol):
-    """Runs one program. What it is given has been checked."""
+    """Runs one program. Its arguments have been checked."""
 
     @property
     def isa(self) -> str:
@@ -17,7 +17,7 @@ class Executor(Protocol):
         ...
 
     def run(self, images: np.ndarray, threshold: float | None) -> Result:
-        """[N, C, H, W] float32; `threshold`, a logit, in place of every gate's own. RunError where memory runs out."""
+        """[N, C, H, W] float32; `threshold`, a logit, in place of every gate's own. RunError if memory runs out."""
         ...
 
     def profile(

@@ -1,6 +1,6 @@
-"""Files that are whole or absent: each is written beside its place and then renamed.
+"""Files that are complete or absent: each is written under a temporary name in its folder and then renamed.
 
-A process killed while it writes leaves the file of before.
+If a process is killed while it writes, the previous file stays.
 """
 
 import os
@@ -15,7 +15,7 @@ from .errors import InputError
 @contextmanager
 def whole_file(path: str | os.PathLike[str], folders: bool = False) -> Iterator[Path]:
     """A place beside `path` to write to; what is there in the end becomes `path` in one step. `folders`: make those
-    that it lies in. InputError where nothing can be written; before the work within begins, if it can be known."""
+    that it lies in. InputError if nothing can be written; before the work within begins, if it can be known."""
     path = Path(path)
     part = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}.part"
     try:

@@ -1,8 +1,8 @@
-"""Image files as pixels, with NumPy alone where that is possible. Training and prediction read files here, both.
+"""Image files as pixels, with NumPy alone if possible. Training and prediction both read files with this module.
 
-Pillow, where it is installed, reads what `pillow.py` lists. Without it there are `.npy`, PGM and PPM (binary, 8 bits)
-and most PNG files (see `png.py`). Pictures are turned upright as their EXIF notes say, 16 bits a channel become the
-upper 8, alpha is dropped.
+If Pillow is installed, it reads the formats that `pillow.py` lists. Without it, `.npy`, PGM and PPM (binary, 8 bits)
+and most PNG files (see `png.py`) can be read. Pictures are turned upright by their EXIF orientation, of 16-bit channels
+the upper 8 bits are kept, and alpha is dropped.
 
 H W pixels, C channels: 1 (grey) or 3 (red, green, blue); a `.npy` may have any number.
 """
@@ -33,7 +33,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def decode_image(content: bytes) -> np.ndarray:
-    """The pixels of a file's bytes, uint8 [H, W, C]. InputError where they are no image that can be read here; its text
+    """The pixels of a file's bytes, uint8 [H, W, C]. InputError if they are no image that can be read here; its text
     goes on where a name was said: "is not ..."."""
     if content.startswith(b"\x93NUMPY"):
         return _from_npy(content)

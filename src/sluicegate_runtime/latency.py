@@ -1,11 +1,11 @@
-"""Milliseconds of a program as a function of what its gates leave open.
+"""Milliseconds of a program as a function of the open gates.
 
-    ms = overhead + sum over ops of   0                where the image has left at an exit before the op,
-                                      closed           where its gates do not let it run,
-                                      open[in, out]    else
+    ms = overhead + sum over ops of   0                if the image has left at an exit before the op,
+                                      closed           if the op's gates skip it,
+                                      open[in, out]    otherwise
 
-in is the share of open channels of what an op reads, out that of what it writes, of those channels that a gate may
-close; `open` is known at a grid of shares and bilinear in between. `measure.py` measures such a table.
+in is the share of open channels in the op's input, out in its output; only channels that a gate can close are counted.
+`open` is measured on a grid of shares and is bilinear in between. `measure.py` measures such a table.
 
 Legend: N images, G gates of a site.
 """
@@ -37,14 +37,14 @@ class OpLatency:
     """Milliseconds of one op.
 
     Attributes:
-        reads: of the channels that it reads and a gate may close, the share of each gate; empty where there are none.
-        writes: of those that it writes, likewise; empty, too, where they are those that it reads.
-        open: by open share of what it reads, by open share of what it writes; one row, or one column, where no gate has
-            a say.
-        closed: where its gates do not let it run.
-        layers: the gates that must all be open for it to run.
-        unless: the gates that must all be closed for it to run.
-        exits: the gates of the exits before it, all of which must be open for it to be reached.
+        reads: the share of each gate in the gated channels of its input; empty if it has none.
+        writes: the same for its output; also empty if these are the channels of its input.
+        open: milliseconds by open share of the input (rows) and of the output (columns); a single row or column if no
+            gate acts on that side.
+        closed: milliseconds if its gates skip it.
+        layers: gates that must all be open for it to run.
+        unless: gates that must all be closed for it to run.
+        exits: gates of the exits before it; all must be open for the image to reach it.
     """
 
     reads: Weights
@@ -61,12 +61,12 @@ class LatencyTable:
     """A program's milliseconds for one image, on one machine.
 
     Attributes:
-        program: digest of the program, whatever its weights and thresholds.
-        machine, isa, threads: what it was measured on, and how.
+        program: digest of the program; weights and thresholds do not matter.
+        machine, isa, threads: of the measurement.
         gates: gate -> G.
-        macs: of an image for which every gate is open.
+        macs: of an image with every gate open.
         dense: milliseconds of the same network without its gates.
-        overhead: milliseconds of a run that are no op's.
+        overhead: milliseconds of a run outside of its ops.
         ops: by name, in the order of the program.
         came_from: command and versions.
 
@@ -87,7 +87,7 @@ class LatencyTable:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "LatencyTable":
-        """The table in a file. InputError where it cannot be read, or holds no latency table."""
+        """The table in a file. InputError if it cannot be read, or holds no latency table."""
         try:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
             if document.pop("format", None) != FORMAT:
@@ -108,7 +108,7 @@ class LatencyTable:
         return total
 
     def check(self, session: Session) -> None:
-        """InputError unless the table is of this session: its program, machine, instruction set and threads."""
+        """InputError unless the table fits this session: program, machine, instruction set and threads."""
         here = {
             "program": digest(session.program),
             "machine": processor(),

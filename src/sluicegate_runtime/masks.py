@@ -32,13 +32,13 @@ def palette(count: int = MAX_CLASSES) -> np.ndarray:
 
 
 def save_mask(path: str | os.PathLike[str], mask: np.ndarray) -> None:
-    """Write a mask, integers [H, W] in 0..255, whole or not at all. InputError where nothing can be written there."""
+    """Write a mask, integers [H, W] in 0..255, whole or not at all. InputError if nothing can be written there."""
     with whole_file(path, folders=True) as part:
         part.write_bytes(encode_mask(mask))
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
-    """The bytes of a PNG file. InputError where the mask is no [H, W] of integers in 0..255."""
+    """The bytes of a PNG file. InputError if the mask is no [H, W] of integers in 0..255."""
     if mask.ndim != 2 or not mask.size or mask.min() < 0 or mask.max() >= MAX_CLASSES:
         raise InputError(f"mask: {mask.dtype} {mask.shape} must be [H, W] with classes in 0..{MAX_CLASSES - 1}")
     height, width = mask.shape

@@ -1,13 +1,14 @@
 """Measures a program's latency table on the machine at hand.
 
-Ops are timed in the running program, where caches and threads are as they are in use; what the gates decide is
-replaced. Exits are taken out, and a gate that lets ops run where it is closed, as an exit's lets its classifier, stays
-closed. With n shares, n prime, pass (i, j) opens a gate of colour c to share number (i + c j) mod n: of two gates of
-different colours every pair of shares comes up once in the n^2 passes (Bose's orthogonal array). Gates are coloured so
-that the two sides of an op differ. From the n-th on a colour adds a multiple of j^2, which meets others unevenly. Where
-that is so, or where a side of an op mixes several gates, not every cell of its grid comes up; then
-a + b in + c out + d in out is fitted to what did. The overhead is what a run takes beyond its ops where next to nothing
-is open: a difference of small numbers.
+Ops are timed in the running program, so that caches and threads are as in real use; the decisions of the gates are
+replaced. Exits are taken out. A gate with ops that run if it is closed, such as an exit's classifier, stays closed.
+
+With n shares, n prime, pass (i, j) opens a gate of colour c to share number (i + c j) mod n. For two gates of different
+colours every pair of shares occurs once in the n^2 passes (Bose's orthogonal array). Gates are coloured so that the two
+sides of an op differ. Colours from the n-th on add a multiple of j^2, and then pairs do not occur equally often. In
+that case, or if a side of an op mixes several gates, some cells of the grid are not measured; then
+a + b in + c out + d in out is fitted to the others. The overhead is the time of a run minus that of its ops, with
+almost nothing open: a difference of small numbers.
 
 Legend: N images, G gates of a site, n shares, P passes.
 """
@@ -41,7 +42,7 @@ Pass = Mapping[str, int]  # gate -> the number of its share
 
 
 def measure_latency(artifact: Artifact, threads: int = 2, tune: bool = False) -> LatencyTable:
-    """Measure a program's table; takes some hundred runs of it.
+    """Measure a program's table, in some hundred runs of the program.
 
     Raises:
         InputError: it has no gates, or an op that needs some gates open and others closed that elsewhere must be open.

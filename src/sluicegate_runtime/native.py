@@ -19,7 +19,7 @@ Run = tuple[int, int, int, int]  # gate or -1, first, count, repeat
 
 class NativeExecutor:
     """The C++ engine. `tune` measures which algorithm suits which op; the answers are kept at `tuning`, if that is a
-    path. RunError where there is no engine, no memory or no thread left."""
+    path. RunError if there is no engine, no memory or no thread left."""
 
     def __init__(self, artifact: Artifact, threads: int, tune: bool, winograd: bool, tuning: Path | None) -> None:
         program = artifact.program

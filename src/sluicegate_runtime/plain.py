@@ -1,4 +1,4 @@
-"""A gated program without its gates: what the same network costs when nothing is skipped."""
+"""A gated program without its gates, to measure what the same network costs if nothing is skipped."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -11,9 +11,9 @@ from .program import Op
 def without_gates(artifact: Artifact) -> Artifact:
     """The plain network in a gated program.
 
-    Gates are gone with all that only they look at, and so are exits, regions and channel maps; what selects channels
-    hands on its input, and so does what multiplies by the numbers that a gate decides by. The outputs are those of the
-    gated program with every gate open, but for that product (feature boosting): the plain network does not have it.
+    Removed are gates and everything that only gates read, exits, regions and channel maps. Ops that select channels
+    pass on their input; so do products with a gate's logits (feature boosting), which the plain network does not have.
+    Apart from these products the outputs are those of the gated program with every gate open.
 
         dense = without_gates(load_program("net.sluice"))
     """

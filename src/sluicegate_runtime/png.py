@@ -26,7 +26,7 @@ CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # by colour type: grey, colour, grey with a
 
 
 def decode_png(content: bytes) -> np.ndarray:
-    """uint8 [H, W, C] with C = 1 or 3: alpha is dropped. InputError where the file is damaged or of another kind."""
+    """uint8 [H, W, C] with C = 1 or 3: alpha is dropped. InputError if the file is damaged or of another kind."""
     chunks = list(_chunks(content))
     if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         raise InputError("is a damaged PNG file: it does not begin with its header")

@@ -6,9 +6,9 @@ of a program that gives each pixel a class:
 
     {"file": "street.png", "mask": "masks/street.png", "classes": {"road": 0.43, "sky": 0.3}, "macs": ...}
 
-An image is all it needs: preprocessing and class names travel in the file. A file that does not say how its images are
-prepared is refused, unless the caller says it: raw pixels would give an answer, and a wrong one. An image that cannot
-be read is named on standard error, and the rest are answered.
+The file has the preprocessing and the class names, so an image is enough. A file without preprocessing is refused
+unless the caller gives one, because raw pixels would silently give wrong answers. An image that cannot be read is named
+on standard error, and the others are answered.
 """
 
 import argparse
@@ -40,24 +40,25 @@ def predict(
     on_refusal: Callable[[InputError], None] | None = None,
     masks: str | os.PathLike[str] = "masks",
 ) -> Iterator[dict[str, Any]]:
-    """What a classifier, of images or of pixels, says of image files, one after another.
+    """Classify image files, or their pixels, one after another.
 
     Args:
         session: its program ends in one score per class, [K], or in a map of them, [K, h, w].
         images: paths; see `images.read_image` for what is read.
         threshold: see `Session.run`.
         preprocessing: what is done to pixels; what the file says if None.
-        on_refusal: told of each image that cannot be read, which is then passed over; if None, the first ends it all.
+        on_refusal: called with the error of each image that cannot be read, which is then skipped; None: the first
+            error is raised.
         masks: the folder that masks are written to, as PNG files with a palette, in the size of the program's input.
 
     Returns:
-        For each image `file`, what its scores say (`class`, by its name, or its number as text where the program names
-        none, and `probability`; or `mask`, the file, and `classes`, the share of pixels by class), `macs` (executed),
-        `ms` (in the engine, without reading and preparing) and `open_rate` (share of all gates that were open; None
-        where there are none).
+        For each image a dictionary with `file`, `macs` (executed), `ms` (in the engine, without reading and preparing)
+        and `open_rate` (share of all gates that were open; None without gates). A classifier adds `class` (the name, or
+        the number as text if the program has no names) and `probability`. A segmentation network adds `mask` (the file)
+        and `classes` (share of pixels by class).
 
     Raises:
-        InputError: the program is neither, does not say how images are prepared, or a file is no image.
+        InputError: the program is no classifier, it has no preprocessing, or a file is not an image.
         RunError: the scores of an image are not finite.
 
     Example:
@@ -111,12 +112,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("model", type=Path, metavar="MODEL|RUN", help=".sluice file, or a run folder that holds one")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
-    parser.add_argument("--threads", type=int, default=2, help="of the engine")
-    parser.add_argument("--threshold", type=float, help="a gate is open where its probability is above; in [0, 1]")
-    parser.add_argument("--masks", type=Path, default=Path("masks"), help="folder for masks, of a model of pixels")
-    parser.add_argument("--preprocessing", help="none, imagenet or MEAN/STD; what the file says if left out")
-    parser.add_argument("--tune", action="store_true", help="measure the fastest algorithms first, once a machine")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, which is what is printed anyway")
+    parser.add_argument("--threads", type=int, default=2, help="threads of the engine")
+    parser.add_argument(
+        "--threshold", type=float, help="probability in [0, 1] above which a gate is open; default: as in the file"
+    )
+    parser.add_argument(
+        "--masks", type=Path, default=Path("masks"), help="folder for the masks of a segmentation network"
+    )
+    parser.add_argument("--preprocessing", help="none, imagenet or MEAN/STD; default: as the file says")
+    parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="first measure which algorithms are fastest on this machine; the result is kept",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="has no effect: the output is always one JSON object a line"
+    )
 
 
 def _file(model: Path) -> Path:

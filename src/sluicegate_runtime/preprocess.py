@@ -27,7 +27,7 @@ _GREY = np.array([19595, 38470, 7471])  # ITU-R 601 in 16 bits, as Pillow has it
 
 
 def preprocessing_of(program: Program, given: Preprocessing | None = None) -> Preprocessing:
-    """How images become the program's input: as `given`, else as the program says. InputError where neither is known,
+    """How images become the program's input: as `given`, else as the program says. InputError if neither is known,
     or where the figures are not one a channel."""
     how = program.preprocessing if given is None else given
     if how is None:
@@ -72,7 +72,7 @@ def prepare(pixels: np.ndarray, program: Program, preprocessing: Preprocessing |
 
 
 def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """[H, W, C] -> [H, W, channels]: grey becomes colour, and colour grey. InputError where it is neither."""
+    """[H, W, C] -> [H, W, channels]: grey becomes colour, and colour grey. InputError if it is neither."""
     has = pixels.shape[2]
     if has == 1:
         return np.repeat(pixels, channels, axis=2)

@@ -1,18 +1,17 @@
-"""A program: what is left of a gated network once it is only to be run.
+"""A program: a gated network in the form in which it is run.
 
 A program is a list of ops over named values whose shapes are static except for the batch. Two kinds of value:
 
 - a **tensor** of shape `(C, H, W)` or `(F,)`. Its channel map says which flag of which gate closes a channel
-  (`channels.py`). A closed channel counts as zero, and an executor may leave it out altogether. That is where the
-  saving comes from: an op that writes such a value computes the open channels only, an op that reads it reads the
-  open channels only.
+  (`channels.py`). A closed channel counts as zero, and an executor may skip it. This is how gates save time: an op
+  that writes such a value computes only the open channels, and an op that reads it reads only the open channels.
 - a **gate** of shape `(G,)`: G flags per sample.
 
-An op runs where all gates of `Op.when` are open and all of `Op.unless` are closed; each is a gate of one flag. A gate
-that was not evaluated is closed. Where an op is not run its output is absent; only `add` may look across (an absent
-value adds nothing), and a `conv` with a residual hands that on instead.
+An op runs if all gates of `Op.when` are open and all of `Op.unless` are closed; each is a gate with one flag. A gate
+that was not evaluated is closed. If an op is not run, its output is absent. Only `add` may read an absent value, which
+adds nothing; a skipped `conv` with a residual passes on the residual.
 
-An exit's gate is open when the image goes on. So every kind of gate means more work where it is open.
+An exit's gate is open if the image goes on. So an open gate means more work, for every kind of gate.
 
 `spec.py` holds the rules, `ops/` a room for each kind of op, `reference.py` the walk that gives a program its meaning.
 """
@@ -62,9 +61,9 @@ class Op:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From an image to the program's input: what the shorter side is resized to and what is cropped of its centre
-    (both in pixels; left out, nothing is cut off but what another aspect sticks out), then pixels in [0, 1] minus
-    `mean`, over `std` (one figure per channel). `preprocess.py` says it exactly."""
+    """From an image to the program's input: the shorter side is resized to `resize` and the centre is cropped to
+    `crop`, both in pixels; without them only the excess of a different aspect ratio is cut off. Then come pixels in
+    [0, 1] minus `mean`, over `std` (one number for each channel). `preprocess.py` defines it exactly."""
 
     resize: int | None = None
     crop: int | None = None
@@ -81,7 +80,7 @@ class Program:
         outputs: what the network calls its outputs -> the value; {"output": ...} where there is one without a name.
         values: in the order in which flags are numbered.
         ops: in the order in which they run.
-        preprocessing: from an image file to the input; None where nobody has said.
+        preprocessing: from an image file to the input; None if unknown.
         classes: names of the scores, where the one output is a vector of them, or a map.
     """
 
@@ -107,7 +106,7 @@ class Program:
 
     @staticmethod
     def from_json(text: str) -> "Program":
-        """The program in `text`. InputError where it is not JSON, or not of a program's form; what the
+        """The program in `text`. InputError if it is not JSON, or not of a program's form; what the
         program means is checked by `spec.verify_program`, not here."""
         try:
             document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)

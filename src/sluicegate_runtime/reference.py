@@ -1,4 +1,4 @@
-"""The definition of a program: a slow walk in NumPy to which each faster executor answers.
+"""The definition of a program: a slow walk in NumPy. Every faster executor must agree with it.
 
 Everything is computed in float64, one sample at a time, by the definitions in `ops/`. Channels that a gate closed are
 set to zero after the op that writes them. Multiply-adds are counted as executed; each room says how, and an op that was
@@ -50,7 +50,7 @@ def run_reference(
 
 
 class ReferenceExecutor:
-    """The definition as an executor. Slow: for tests, and where there is no engine."""
+    """The definition as an executor. It is slow: for tests, or without the native engine."""
 
     isa = "numpy"
 

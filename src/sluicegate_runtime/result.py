@@ -1,4 +1,4 @@
-"""What a run of a program gives back."""
+"""The result of running a program."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Result:
     Attributes:
         outputs: name -> [N, ...] float32, what the network returns, in its order.
         macs: [N] int64, multiply-adds that were executed.
-        exits: [N] int64, the exit that ended the sample, counted from 0 in program order; -1 where none did.
+        exits: [N] int64, the exit at which the sample left, counted from 0 in program order; -1 if it did not leave.
         gates: name -> [N, G] bool, what each gate decided; a gate that was not evaluated counts as closed.
     """
 

@@ -1,4 +1,4 @@
-"""Runs a program: the one way in, whichever engine does the work."""
+"""Session: runs a program with any engine."""
 
 import os
 from collections.abc import Mapping
@@ -21,18 +21,18 @@ ENGINES = ("native", "reference")
 class Session:
     """A loaded program, ready to run.
 
-    Python threads may share a session: a run releases the GIL, and runs of one session queue up.
+    Python threads may share a session: a run releases the GIL, and runs of one session wait for each other.
 
     Args:
         source: the path of a `.sluice` file, its bytes, or an `Artifact`.
-        threads: of the native engine, 1 to 1024, the calling one included; None measures once how many are fastest.
-        tune: measure which algorithm suits which layer at which open rate; the answers are kept beside a file.
+        threads: of the native engine, 1 to 1024, the calling one included; None: measure once which number is fastest.
+        tune: measure the fastest algorithm for each layer at each open rate; the choices are stored beside the file.
         winograd: False computes every layer directly: slower, but each product is rounded once.
         engine: "native", or "reference", the slow NumPy definition.
 
     Raises:
         InputError: the file, the program or an argument is refused.
-        RunError: there is no engine, no memory or no thread left.
+        RunError: the engine is missing, or there is not enough memory or threads.
 
         session = Session("net.sluice", threads=2)
         result = session.run(images)  # float32 [N, C, H, W]
@@ -75,17 +75,16 @@ class Session:
         """Run images, each with gates of its own.
 
         Args:
-            images: [N, C, H, W] float32. NaN in an image stays with that image.
-            threshold: in [0, 1]; moves the operating point: a gate is open where sigmoid(logit) > threshold, instead of
-                at the threshold that it was exported with. One that opens its k largest does so still, and flags that
-                are kept open stay open.
+            images: [N, C, H, W] float32. NaN in an image affects only that image.
+            threshold: in [0, 1]; replaces the threshold of the file: a gate is open if sigmoid(logit) > threshold. It
+                does not affect gates that open their k largest logits, and gates that are always kept open.
 
         Returns:
             Outputs, executed multiply-adds, exits and decisions, a row for each image.
 
         Raises:
             InputError: dtype, shape or threshold is refused.
-            RunError: there is no memory for so many images.
+            RunError: there is not enough memory for so many images.
         """
         check_images(self.program, images)
         return self._executor.run(images, None if threshold is None else logit_of(threshold))
@@ -98,13 +97,13 @@ class Session:
         Args:
             image: [C, H, W] float32.
             repeats: how often it is run.
-            gates: name -> [G] bool for every gate of the program: what is open, in place of what the gates decide;
-                their time is spent all the same.
+            gates: name -> [G] bool for every gate of the program: use these decisions instead of the gates' own. The
+                gates are still evaluated.
 
         Returns:
-            Op -> (milliseconds, executed MACs), the time a mean over `repeats`. An op that is skipped or lies behind an
-            exit counts as run in next to no time, and so does one that is run strip by strip with others before it:
-            their first has the time of all.
+            Op -> (milliseconds, executed MACs); milliseconds are a mean over `repeats`. An op that is skipped, or comes
+            after the image's exit, has a time of nearly 0. For ops that are run together strip by strip, the first op
+            has the time of all of them.
 
         Raises:
             InputError: the image, `repeats` or `gates` is refused.

@@ -1,12 +1,12 @@
-"""The rules of a program: `verify_program` accepts exactly what every executor can run, if it has the memory.
+"""The rules of a program: `verify_program` accepts exactly the programs that every executor can run, given the memory.
 
-What holds for every op is here: a value is written once and before it is read, channel maps name flags that are decided
-by then, and nothing looks into a region that may have been skipped, but for those that may. What holds for a kind of op
-is in its room (`ops/`).
+Rules for all ops are here: a value is written once, before it is read; channel maps use flags that are already decided;
+and no op reads a value from a region that may have been skipped, unless its kind allows it. Rules for one kind of op
+are in its room (`ops/`).
 
-A region is a set of literals (gate, whether open): an op is run where all of them are true. Its literals are its own
-`when` and `unless`, and those under which the gates of `when` were made: a gate that was not evaluated is closed. So
-`unless` may name gates only that are always evaluated.
+A region is a set of literals (gate, whether open). An op is run if all literals are true. They are its own `when` and
+`unless`, and those under which the gates of `when` were made, because a gate that was not evaluated is closed. So
+`unless` may only name gates that are always evaluated.
 """
 
 from collections.abc import Iterable, Mapping

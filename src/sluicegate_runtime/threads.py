@@ -1,5 +1,5 @@
-"""How many threads suit a program on this machine. It is measured: two virtual cores may be one physical core, and a
-small network takes longer on two threads than on one."""
+"""The best number of threads for a program on this machine. It is measured, because two virtual cores may be one
+physical core, and a small network may be slower on two threads than on one."""
 
 import os
 import statistics

@@ -1,4 +1,4 @@
-"""How long things take for the same images, side by side."""
+"""Time several functions on the same images, in turns."""
 
 import itertools
 import statistics
@@ -24,11 +24,11 @@ def benchmark(
     repeats: int,
     pause: float = PAUSE,
 ) -> dict[str, list[float]]:
-    """Seconds of `repeats` calls of each contender, or of a few more that make whole turns, by its name.
+    """Seconds of each of `repeats` calls of each contender, by its name; a few more calls if needed for whole turns.
 
-    Contenders take turns of a few calls, so a machine that slows down slows all of them. Each turn begins with calls
-    that are not counted, at least one, until threads and caches are its own. Call i of every contender is given
-    `batches[i]` (and from the first again when they are through), so the lists may be compared pair by pair.
+    Contenders take turns of a few calls, so a machine that slows down slows all of them. Each turn begins with at least
+    one call that is not counted, to warm up threads and caches. Call i of every contender gets `batches[i]` (and starts
+    again from the first batch at the end), so the lists can be compared pair by pair.
 
     Raises:
         InputError: there are no batches, or `repeats` is below 1.

@@ -1,7 +1,7 @@
 """What trained gates did: statistics as arrays and data frames, and their figures.
 
-The public names are listed in `__init__.pyi`, and each is imported when it is first asked for: pandas and Altair take a
-second, and most commands need neither.
+The public names are listed in `__init__.pyi`. Each is imported at first use, because pandas and Altair take a second to
+import, and most commands need neither.
 """
 
 import lazy_loader

@@ -1,7 +1,7 @@
 """Where the time goes: milliseconds and MACs of each block of a network in the engine, with its gates and without.
 
-A block is what the names of ops have in common: `layer1_0_relu1` and `layer1_0_relu2` are of `layer1_0`. What the gated
-network runs and the plain one does not is what its gates need to decide.
+Ops whose names begin alike form a block: `layer1_0_relu1` and `layer1_0_relu2` belong to `layer1_0`. Ops that only the
+gated network has are the work of its gates.
 
 Legend: n images.
 """
@@ -36,7 +36,7 @@ def _said(op: Op) -> str:
 
 
 def blocks(ops: Sequence[str]) -> dict[str, str]:
-    """Op -> the block that it is of: its name without so many of its last parts that there are at most `MOST` blocks.
+    """Op -> its block: the name, shortened from the end until there are at most `MOST` blocks.
 
     Example:
         >>> blocks(["conv1", "layer1_0_relu1", "layer1_0_relu2"])
@@ -51,7 +51,7 @@ def blocks(ops: Sequence[str]) -> dict[str, str]:
 
 
 def _profile(session: Session, images: np.ndarray, repeats: int) -> Mapping[str, tuple[float, float]]:
-    """Op -> median milliseconds, mean MACs: on a machine that others use a mean time would be theirs."""
+    """Op -> median milliseconds, mean MACs. On a shared machine a mean time would include the work of others."""
     runs = [session.profile(image, 1) for _ in range(repeats) for image in images]
     found = {op: np.array([run[op] for run in runs]) for op in runs[0]}
     return {op: (float(np.median(rows[:, 0])), float(rows[:, 1].mean())) for op, rows in found.items()}

@@ -1,4 +1,4 @@
-"""Classes and gates: which gates fire for which class, what a class costs, which classes are taken for others.
+"""Classes and gates: which gates fire for which class, the cost of a class, and which classes are confused.
 
 Legend: K classes, G gates of all sites, N images.
 """
@@ -57,7 +57,7 @@ def specialists(seen: Observed, gates: pd.DataFrame, most: int | None = None) ->
     Args:
         seen: what was observed.
         gates: its `gate_table`.
-        most: so many rows at most.
+        most: the largest number of rows.
 
     Returns:
         The gate's row with `label` and `name`, the class that opens it most often; `share` of its openings that are of
@@ -82,7 +82,7 @@ def specialists(seen: Observed, gates: pd.DataFrame, most: int | None = None) ->
 
 
 def confusions(seen: Observed, most: int = 12) -> pd.DataFrame:
-    """Where it is wrong: pairs of `label` and `predicted` (names), how many `images`, most frequent first.
+    """The mistakes: pairs of `label` and `predicted` (names) and their number of `images`, most frequent first.
 
     Raises:
         InputError: there are no labels.

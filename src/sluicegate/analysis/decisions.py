@@ -29,7 +29,7 @@ class Decisions:
         self._parts: list[np.ndarray] = []
 
     def append(self, rows: np.ndarray) -> None:
-        """Add images, [n, G] bool. InputError where they are of another number of gates."""
+        """Add images, [n, G] bool. InputError if they are of another number of gates."""
         if rows.ndim != 2 or rows.shape[1] != self.gates:
             raise InputError(f"rows: shape {rows.shape} is not (n, {self.gates})")
         self._parts.append(np.packbits(rows, axis=1))

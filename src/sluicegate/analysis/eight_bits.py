@@ -1,6 +1,6 @@
 """Other engines with weights and activations of eight bits, calibrated on images after training.
 
-Whoever wants speed tries this first, so a network with gates is to be seen beside it, with the accuracy of both.
+Eight bits are the first thing to try for speed. So a network with gates is compared with them, in time and accuracy.
 
 Shapes: images [N, C, H, W] float32; a calibration image is one of them, [1, C, H, W].
 """

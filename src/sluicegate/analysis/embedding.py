@@ -17,11 +17,11 @@ def gate_map(seen: Observed, most: int = 2000, seed: int = 0) -> pd.DataFrame:
 
     Args:
         seen: what was observed.
-        most: so many images, at equal distances; t-SNE takes seconds for 2,000.
+        most: the largest number of images, taken at equal distances; t-SNE takes seconds for 2,000.
         seed: of t-SNE.
 
     Returns:
-        An empty frame where there are fewer than ten images, or all open the same gates.
+        A data frame; empty if there are fewer than ten images, or all images open the same gates.
     """
     chosen = np.arange(min(most, len(seen))) * len(seen) // max(1, min(most, len(seen)))
     rows = seen.decisions.rows(chosen)

@@ -58,7 +58,7 @@ def accuracy_by_cost(seen: Observed) -> pd.DataFrame:
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Spearman's: 1 where both rise together, -1 where one falls as the other rises; None where one never changes."""
+    """Spearman's: 1 where both rise together, -1 where one falls as the other rises; None if one never changes."""
     ranks = [pd.Series(values).rank().to_numpy() for values in (first, second)]
     if any(np.ptp(rank) == 0 for rank in ranks):
         return None

@@ -1,4 +1,4 @@
-"""All that a report says of one network, measured on its images.
+"""Everything that a report shows of one network, measured on its images.
 
     found = analyse(load_program("net.sluice"), find_images(folder, program), "net")
     found.seen.accuracy, found.gates, found.by_cost
@@ -47,15 +47,15 @@ Masks = tuple[np.ndarray | None, np.ndarray]
 
 @dataclass(frozen=True)
 class Context:
-    """What is known of a network beside its file.
+    """What is known of a network in addition to its file.
 
     Attributes:
         name: of the network.
-        data: what the images are, in words.
+        data: a description of the images.
         history: a run's `metrics.csv`, or None.
-        accuracy_before: of the network before it had gates, or None.
-        prior: a and b of the Beta prior that its gates were trained towards, or None.
-        beside: other networks, to be drawn in one frontier with this one.
+        accuracy_before: accuracy of the network without gates, or None.
+        prior: a and b of the Beta prior of its training, or None.
+        beside: other networks to draw in the same frontier.
     """
 
     name: str
@@ -68,13 +68,13 @@ class Context:
 
 @dataclass(frozen=True)
 class Findings:
-    """See the file's head. Without labels `classes`, `confusions`, `special` and `rates` are empty.
+    """See the top of the file. Without labels, `classes`, `confusions`, `special` and `rates` are empty.
 
     Attributes:
-        context: what is known beside the file.
-        seen: every image, once.
+        context: what is known in addition to the file.
+        seen: the pass over all images.
         speed: milliseconds in the engine.
-        points: at other thresholds; none where no threshold moves the gates.
+        points: results at other thresholds; empty if thresholds have no effect on the gates.
         own: the threshold of the file, or None.
         gates, layers, blocks, by_cost, classes, confusions, special, map: see `gate_table`, `layer_table`,
             `block_table`, `accuracy_by_cost`, `class_table`, `confusions`, `specialists`, `gate_map`. A special gate's
@@ -83,9 +83,9 @@ class Findings:
         agreeing: groups of gates that always agree, by their numbers.
         correlation: rank correlation of MACs with the loss with every gate open, or None.
         hardest, easiest: numbers of images.
-        pictures: number of an image -> its input, [C, H, W], of all images that are shown.
+        pictures: number of an image -> its input, [C, H, W], for all images that the page shows.
         ious: see `iou_table`; empty without masks.
-        masks: number of an image -> its mask, or None, and the answer, both [H, W]; where a network answers for pixels.
+        masks: number of an image -> its mask, or None, and the answer, both [H, W]; for segmentation networks only.
         machine: the processor.
     """
 
@@ -115,12 +115,12 @@ class Findings:
 
     @property
     def pixelwise(self) -> bool:
-        """Whether the network answers for each pixel."""
+        """Whether the network classifies each pixel."""
         return bool(self.masks)
 
     @property
     def prior(self) -> tuple[float, float]:
-        """The Beta prior that gates are drawn beside: the network's own, or the paper's."""
+        """The Beta prior that is drawn with the gates: the network's own, or the paper's."""
         return self.context.prior or PRIOR
 
 
@@ -134,16 +134,16 @@ def analyse(
     workers: int = 2,
     progress: Progress = lambda what, done, of: None,
 ) -> Findings:
-    """Measure all that a report says.
+    """Measure everything that a report shows.
 
     Args:
         artifact: the network.
         images: what to measure it on.
         context: what else is known.
-        thresholds: other operating points to try.
-        threads: of the engine, for times.
-        workers: of the engine, for all else.
-        progress: is told what is being done.
+        thresholds: other thresholds to measure.
+        threads: threads of the engine when it is timed.
+        workers: threads of the engine for everything else.
+        progress: called with what is being done.
 
     Raises:
         InputError, RunError: see `observe`.

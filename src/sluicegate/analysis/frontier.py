@@ -1,7 +1,7 @@
-"""The frontier: accuracy against what an image costs, one point a trained network; `figures/frontier.py` draws it.
+"""The frontier: accuracy against the cost of an image, one point for each trained network (`figures/frontier.py`).
 
-A gated network spends a different number of multiply-adds on each image, so a point is the mean and its whisker runs
-from the cheapest image to the dearest. A paper's numbers are grey and labelled "paper: ...".
+A gated network uses a different number of multiply-adds for each image. So a point is the mean, and its whisker runs
+from the cheapest image to the most expensive one. A paper's numbers are grey and labelled "paper: ...".
 """
 
 import os
@@ -39,7 +39,7 @@ class Series:
 
 
 def pareto(points: Iterable[Point]) -> tuple[Point, ...]:
-    """The points that no other beats (as cheap and more accurate, or cheaper and as accurate), by rising MACs."""
+    """The points that no other point dominates (cheaper or more accurate, and not worse in the other), by MACs."""
     best: list[Point] = []
     for point in sorted(points, key=lambda point: (point.macs, -point.accuracy)):
         if not best or point.accuracy > best[-1].accuracy:

@@ -40,7 +40,7 @@ def layer_table(gates: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreeing_gates(seen: Observed, gates: pd.DataFrame) -> list[list[int]]:
-    """Groups of conditional gates that decide alike for every image, by their numbers: one of each would do.
+    """Groups of conditional gates, by number, that decide alike for every image; one gate of each would be enough.
 
     Args:
         seen: what was observed.
@@ -63,8 +63,8 @@ def probability_histogram(seen: Observed) -> pd.DataFrame:
 
 
 def polarisation(seen: Observed) -> float | None:
-    """Mean of 4 p (1 - p) over (image, gate) pairs: 0 where every gate is sure, 1 where all toss a coin (stochastic
-    gates, section 3.1). p is read from bins. None where no probability is known."""
+    """Mean of 4 p (1 - p) over (image, gate) pairs: 0 if every gate is certain, 1 if every p is one half (stochastic
+    gates, section 3.1). p is the middle of its bin. None if no probability is known."""
     table = probability_histogram(seen)
     if table.empty:
         return None

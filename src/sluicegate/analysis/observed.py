@@ -1,8 +1,8 @@
-"""One pass over images: what the engine answered, what it cost, what each gate decided.
+"""One pass over images: the answers of the engine, their MACs, and the decisions of each gate.
 
     loss of an image = log(sum of exp(scores)) - score of its label; of a mask, the mean over its pixels
 
-Memory does not grow with N x G floats: decisions are kept as bits, gate probabilities as histograms.
+To save memory, decisions are stored as bits and gate probabilities as histograms, not as N x G floats.
 
 Legend: N images, n of a batch, K classes, H W pixels, S sites, G gates of all sites, B bins of a histogram.
 """
@@ -58,15 +58,15 @@ class Observed:
         sites: in the order of the program.
         decisions: [N, G]; a gate that was not evaluated counts as closed.
         macs: [N] int64.
-        dense_macs: of any image, with no gates in the network.
-        predicted: [N] int64; of a network that answers for each pixel, what most pixels of the image are called.
+        dense_macs: of any image, without gates.
+        predicted: [N] int64; for segmentation, the most frequent class of the image's pixels.
         confidence: [N] float32, probability of the predicted class; the mean over pixels.
-        labels: [N] int64, or None where images have none, or masks.
+        labels: [N] int64, or None without labels or with masks.
         loss: [N] float32, or None without labels or masks.
         dense_predicted, dense_loss: the same with every gate open.
-        probabilities: site -> [gates, B] int64, how many images gave a gate a probability in each bin of [0, 1]; of
-            sites only whose gates always decide, by a threshold.
-        pixels: what is right of images with masks, or None.
+        probabilities: site -> [gates, B] int64, the number of images with a gate's probability in each bin of [0, 1];
+            only for sites whose gates are always evaluated and decide by a threshold.
+        pixels: the correct pixels of images with masks, or None.
     """
 
     classes: tuple[str, ...]
@@ -148,10 +148,10 @@ def observe(
         threads: of the engine.
         threshold: see `Session.run`.
         batch_size: images at a time.
-        progress: is told how many images are done.
+        progress: called with the number of images that are done.
 
     Raises:
-        InputError: the network is no classifier, there are no images, or they do not fit it.
+        InputError: the network is not a classifier, there are no images, or they do not fit the network.
         RunError: the scores of an image are not finite.
 
         seen = observe(load_program("net.sluice"), ArraySource(inputs, labels))

@@ -1,8 +1,8 @@
 """Other engines on the same network, each as a function from images to outputs.
 
-All get the same weights, the same number of threads and one shape to specialise on. They compute in float32, but for
-"OpenVINO default", which takes whatever it thinks best on the machine at hand (bfloat16 where there are instructions),
-and those of int8 (`eight_bits.py`), which use instructions for eight bits where the machine has them.
+All get the same weights, the same number of threads and one fixed input shape. They compute in float32, except
+"OpenVINO default", which chooses the precision itself (bfloat16 if the processor has instructions for it), and the int8
+engines (`eight_bits.py`), which use instructions for eight bits if the processor has them.
 
 They are optional: `pip install 'sluicegate[peers]'`.
 

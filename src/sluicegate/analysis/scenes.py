@@ -1,6 +1,6 @@
-"""Networks that answer for each pixel: how much of it is right.
+"""Measures of segmentation networks.
 
-    M_ij = pixels of class i that are called j
+    M_ij = pixels of class i that are classified as j
     IoU_i = M_ii / (sum_j M_ij + sum_j M_ji - M_ii)      mean over the classes whose union is not empty
 
 Source: Everingham et al. 2015 (PASCAL VOC), section 3.3. Legend: n images, K classes, H W pixels.

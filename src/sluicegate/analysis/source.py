@@ -1,4 +1,4 @@
-"""Images to be analysed: what an analysis asks of them, and three kinds that answer. Nothing here needs torch.
+"""Images to be analysed: the interface, and three implementations. Nothing here needs torch.
 
 Legend: N images, C channels, H W pixels.
 """
@@ -133,8 +133,8 @@ def find_images(
     Args:
         folder: where they are.
         program: the network that they are for.
-        preprocessing: what is done to pixels; what the file says if None.
-        limit: take at most so many, at equal distances.
+        preprocessing: how to prepare pixels; None: as the file says.
+        limit: take at most this many images, at equal distances.
 
     Raises:
         InputError: there are no images, or folders of other classes than the program's.

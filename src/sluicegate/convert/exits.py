@@ -4,10 +4,10 @@ Legend: N images, C channels, H W pixels, K classes, e exits in order of executi
 
     output = sum_e  (1 - z_e) prod_{e' < e} z_e'  y_e
 
-z_e is the decision of exit e's gate, open (1) where the image goes on, y_e what its classifier says; behind the last
-exit comes the network itself, z = 0. (The paper's gate is open where the image leaves: its z is 1 - z here, so that a
-higher threshold is less work for every kind of gate.) Of this sum one summand alone is not zero, the first exit that is
-closed; its gradient reaches every gate.
+z_e is the decision of exit e's gate, open (1) if the image goes on. y_e is the output of its classifier. The last term
+is the network's own output, with z = 0. (The paper's gate is open if the image leaves: its z is 1 - z here, so that a
+higher threshold means less work for every kind of gate.) Only one term of the sum is not zero, that of the first closed
+exit; its gradient reaches every gate.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,17 +50,17 @@ def exit_classifier(channels: int, classes: int, hidden: int = 128) -> nn.Module
 class ExitGating(Gating):
     """An early exit behind each stage: a gate that decides image by image whether to leave, and a classifier.
 
-    An exit's site is called after its stage, `layer1.exit`; its gate is open where the image goes on.
+    An exit's site is named after its stage, `layer1.exit`. Its gate is open if the image goes on.
 
     Args:
-        at: "stages" for the end of every stage but the last; the name of a module (or node) after which an exit stands,
+        at: "stages" for the end of every stage but the last; or the name of a module (or node) to put an exit after,
             or a list of these.
         estimator: copied for each exit.
-        head: makes the heads; "conv" for the paper's, a `ConvHead` of the size of the map at hand, whose convolutions
-            may cost more than an exit saves.
+        head: makes the heads; "conv" for the paper's, a `ConvHead` for the size of the map, whose convolutions may
+            cost more than an exit saves.
         classifier: makes the classifiers.
-        initial_open_rate: probability with which an image that comes to an exit goes on at first; no paper states one.
-            Where few stay, little trains the rest of the network.
+        initial_open_rate: probability with which an image that reaches an exit goes on at first; no paper states one.
+            If few images go on, the rest of the network gets little training.
     """
 
     at: str | Sequence[str] = "stages"

@@ -3,9 +3,9 @@
     norm -> relu -> channel mask           norm -> masked_relu
     layer mask -> + shortcut (-> relu)     masked_sum
 
-A mask by itself is a pass over a feature map, forward and backward, and one map more to keep; in one with its neighbour
-it costs little. The graph itself keeps its plain masks, which costs and export read: only the code that runs it
-differs.
+A separate mask is one more pass over a feature map, forward and backward, and one more map to keep in memory. Fused
+with its neighbour it costs little. The graph keeps its plain masks, which costs and export read; only the code that
+runs it differs.
 """
 
 from collections.abc import Callable
@@ -26,9 +26,9 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 class FusedForward:
     """Runs a gated network with its masks fused.
 
-    It follows the network: if its code or a fused module is replaced, or a hook waits on a module that the fused code
-    would not call (or whose output it would overwrite), the network is run as it stands. torch.compile fuses by
-    itself, and is given that too.
+    The network is run unfused if its code or a fused module has been replaced, or if a module has a hook and the fused
+    code would not call the module or would overwrite its output. torch.compile also gets the unfused network, because
+    it fuses by itself.
     """
 
     def __init__(self, network: fx.GraphModule) -> None:

@@ -5,8 +5,7 @@ Legend: N images, h features, b neurons of the bottleneck, c gates of all sites.
     f = E(x)     f' = FC_1(f)     g' = FC_2(ReLU(BatchNorm(f')))     g = D(f): Improved SemHash of g'    (section 3.2)
 
 with FC_1: h -> b and FC_2: b -> c. E, the gater, is any classifier without its last layer. Its nodes are copied into
-the graph, in front of the network's own: cost, training and lowering see ops like any other, read by nothing but a
-gate.
+the graph, before the network's own. Costs, training and lowering treat them like other ops; only a gate reads them.
 """
 
 import copy
@@ -35,8 +34,8 @@ class GaterGating(Gating):
         at, granularity: which channels (see `ChannelGating`); the paper gates the last convolution of every residual
             unit, filter by filter.
         bottleneck: b; 8 on CIFAR, 256 or 1024 on ImageNet (section 4.4).
-        initial_open_rate: sigmoid of the logit with which a gate starts out. The paper states none; beyond 0.92 the
-            saturating sigmoid passes no gradient but by the noise.
+        initial_open_rate: sigmoid of the logit with which a gate starts. The paper states none. Above 0.92 the
+            saturating sigmoid passes a gradient only where the noise brings it back.
         dropout: see `ImprovedSemHash`; a number, or a schedule over training.
     """
 

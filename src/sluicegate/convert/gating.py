@@ -38,7 +38,7 @@ one."""
 
 @dataclass(frozen=True)
 class Masked:
-    """A value to mask: for everybody who reads it, or for the `users` that are named."""
+    """A value to mask: for all its readers, or only for the named `users`."""
 
     value: fx.Node
     users: tuple[fx.Node, ...] | None = None
@@ -67,7 +67,7 @@ class Gating(ABC):
         may be added to its graph.
 
         Raises:
-            InputError: the network has no such place, or a gate there would be wrong.
+            InputError: the network has no such place, or a gate there would give wrong results.
         """
 
 
@@ -76,22 +76,26 @@ class ChannelGating(Gating):
     """Gates on channels, with a head of its own at each site.
 
     Args:
-        at: "mid" for the channels between two convolutions of a residual branch (masked after the activation: saves the
-            first one's outputs and the second one's inputs), "all" for every such place in a branch or out of one,
-            "out" for the end of a branch, before it is added to the shortcut (saves outputs), "inp" for what a branch
-            reads, the shortcut unmasked (saves inputs), "concat" for every concatenation, "growth" for what a dense
-            layer adds to one, but for the first layer of a block (saves outputs), the name of a module after which to
-            mask; or a list of these.
-        granularity: adjacent channels that share a gate, for all sites or by site name (1 where it is not named), which
-            must divide the channels of every site; or `MacsPerGate`.
+        at: where to put masks; one of these, or a list of them.
+            "mid": the channels between two convolutions of a residual branch, masked after the activation. Saves
+            outputs of the first convolution and inputs of the second.
+            "all": every such place, inside and outside of branches.
+            "out": the end of a branch, before the sum with the shortcut. Saves outputs.
+            "inp": the input of a branch; the shortcut is not masked. Saves inputs.
+            "concat": every concatenation.
+            "growth": the channels that a dense layer adds to a concatenation, except the first layer of a block. Saves
+            outputs.
+            The name of a module: after this module.
+        granularity: number of adjacent channels that share a gate, for all sites or by site name (default 1). It must
+            divide the channels of every site. Or `MacsPerGate`.
         estimator: copied for each site.
         head: makes the heads.
-        initial_open_rate: probability with which a gate starts out open. No paper states it; at 0.88, a common
+        initial_open_rate: probability with which a gate starts open. No paper states it. At 0.88, a common
             choice, its noise costs a quarter of the accuracy of a short training (docs/dlcg.md).
-        keep_open: gates that are always open at places outside of residual branches, where no shortcut carries what
-            closed channels leave out (stochastic gates, section 4.2).
-        where: of these places only those whose name fits a pattern, such as "layer3.*", or of which a function says
-            yes, such as `lambda channels: channels.count >= 64`.
+        keep_open: number of gates that are always open at places outside of residual branches, where no shortcut
+            replaces closed channels (stochastic gates, section 4.2).
+        where: only places whose name fits this pattern, such as "layer3.*", or for which this function returns True,
+            such as `lambda channels: channels.count >= 64`.
     """
 
     at: str | Sequence[str] = "mid"
@@ -137,12 +141,12 @@ class ChannelGating(Gating):
 class SharedGating(Gating):
     """Channel gates that identical layers share (stochastic gates, section S1.3, "locked" gates).
 
-    Of residual branches with the same convolutions on planes of the same size, channel c at the same place of each has
-    one gate. A branch of its own kind, such as the first of a stage, and places outside of branches have theirs as
-    without locks.
+    Residual branches with the same convolutions on planes of the same size are identical. Channel c at the same place
+    of each of them has one common gate. A branch without an identical one, such as the first of a stage, and places
+    outside of branches have their own gates.
 
     Args:
-        channel: which channels, and what gates them; a shared gate reads what the first of its branches reads.
+        channel: which channels, and how they are gated. A shared gate reads the input of its first branch.
     """
 
     channel: ChannelGating = field(default_factory=ChannelGating)
@@ -166,7 +170,7 @@ class LayerGating(Gating):
 
     Args:
         estimator, head, initial_open_rate: as for `ChannelGating`.
-        where: only branches whose name fits a pattern, or of which a function says yes.
+        where: only branches whose name fits this pattern, or for which this function returns True.
     """
 
     estimator: Estimator = field(default_factory=GumbelSoftmax)
@@ -202,7 +206,7 @@ class JointGating(Gating):
             outside of these branches.
         layer: the layer gate's estimator.
         head: makes the joint heads.
-        initial_open_rate: of layer and channel gates alike.
+        initial_open_rate: probability with which layer and channel gates start open.
     """
 
     channel: ChannelGating = field(default_factory=ChannelGating)

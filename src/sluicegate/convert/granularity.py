@@ -17,10 +17,11 @@ from sluicegate.sites.places import readers_of
 
 @dataclass(frozen=True)
 class MacsPerGate:
-    """The fewest adjacent channels whose MACs come to this many, for each site by itself; all of them where all do not.
+    """At each site, the smallest number of adjacent channels whose MACs reach this number; all channels if it is too
+    high.
 
-    A channel's MACs are those of the layers that make it and read it, with all else open. Many small gates decide
-    finely, but each costs logits to compute and to train; this asks of every gate that it saves enough.
+    A channel's MACs are those of the layers that make it and read it, with all other channels open. Small gates decide
+    more finely, but each costs logits to compute and to train. This makes every gate save enough.
 
     Example:
         >>> gated = sg.gate_model(net, sg.ChannelGating(granularity=sg.MacsPerGate(500_000)), images)
@@ -38,10 +39,10 @@ Granularity = int | Mapping[str, int] | MacsPerGate
 
 
 def channels_per_gate(channels: Channels, granularity: Granularity) -> int:
-    """g at one place: a divisor of C, and a multiple of what a norm between asks.
+    """g at one place: a divisor of C, and a multiple of what a norm in between requires.
 
     Raises:
-        InputError: it divides C not.
+        InputError: it does not divide C.
     """
     if isinstance(granularity, MacsPerGate):
         fitting = [g for g in range(channels.unit, channels.count + 1, channels.unit) if channels.count % g == 0]

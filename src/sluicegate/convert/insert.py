@@ -1,8 +1,8 @@
-"""gate_model(): the surgery that puts gates into a network's graph.
+"""gate_model(): puts gates into a network's graph.
 
-For each gate the graph gets the nodes of its head and a call of the gate right after the value that the head reads, and
-a mask after each value that the gate closes; what the gates decided leaves the graph beside the network's own output.
-An exit's classifier stands right behind its gate, so that whatever comes after it in the graph is work not done for an
+For each gate, the nodes of its head and a call of the gate are inserted right after the value that the head reads. A
+mask is inserted after each value that the gate closes. The graph returns the decisions of the gates together with the
+network's output. An exit's classifier comes right after its gate, so everything later in the graph is skipped for an
 image that leaves.
 """
 
@@ -46,16 +46,16 @@ def gate_model(
         net: any network that fx can trace; it is copied, not changed.
         gating: where gates go and of what kind: `ChannelGating`, `LayerGating`, `JointGating`,
             `SharedGating`, `GaterGating`, `RecurrentGating`, `ExitGating`; or several, such as channels and exits.
-        example_inputs: what the network is called with, e.g. `torch.zeros(1, 3, 224, 224)`; the gated network takes
-            inputs of this shape (with any number of images), for which its MACs are exact.
-        leaf_modules: classes of modules that tracing must not look into.
+        example_inputs: an input of the network, e.g. `torch.zeros(1, 3, 224, 224)`. The gated network takes inputs of
+            this shape, with any number of images, and its MACs are exact for this shape.
+        leaf_modules: classes of modules that tracing must keep whole.
 
     Returns:
-        The gated network; its plain modules keep their names under `.network`, its gates are in `.gates`.
+        The gated network. The original modules keep their names under `.network`; the gates are in `.gates`.
 
     Raises:
-        InputError: the network cannot be traced, or computes something else than what tracing sees of it; it has gates
-            already, or no place for such gates; or two gatings put gates of the same name.
+        InputError: the network cannot be traced, or the traced graph computes something else; the network already has
+            gates, or no place for such gates; or two gatings put gates at the same place.
     """
     if isinstance(net, GatedModel) or hasattr(net, "gates"):
         raise InputError(f"net: {type(net).__name__} already has gates (an attribute `gates`)")
@@ -90,8 +90,9 @@ def copied(net: nn.Module) -> nn.Module:
 
 
 def _placements(graph_module: fx.GraphModule, gatings: Sequence[Gating]) -> list[Placement]:
-    """Where to insert what, in order of execution. What is inserted last behind a value is executed first: an exit,
-    since the others read the value for those who stay, and then whether a branch runs, before which of its channels."""
+    """The gates to insert, in order of execution. Of gates after the same value, the one inserted last is executed
+    first. That must be the exit, because the other gates are for images that go on; then the layer gate, then channel
+    gates."""
     placements = [p for gating in gatings for p in gating.placements(graph_module)]  # may add nodes
     if not placements:
         raise InputError("gating: it is empty; a network without gates needs no gate_model")
@@ -105,7 +106,7 @@ def _placements(graph_module: fx.GraphModule, gatings: Sequence[Gating]) -> list
 
 
 def _refuse_copies(placement: Placement) -> None:
-    """A gate decides once for each image, so what it reads and closes must hold each image once."""
+    """A gate decides once for each image, so the values that it reads and closes must contain each image once."""
     for value in (placement.reads, *(place.value for places in placement.masks for place in places)):
         if (count := copies(value)) != 1:
             what = f"{count} copies of each image" if count else "not a row for each image"
@@ -117,10 +118,10 @@ class _Surgery:
     """Inserts gates one by one.
 
     Attributes:
-        masked: value -> the last mask behind it; a head that reads a gated value reads it masked, since it may not look
-            at channels that are work not done.
+        masked: value -> the last mask after it. A head that reads a gated value reads it masked, because closed
+            channels are not computed.
         records: site name -> the nodes (logits, open).
-        exits: what an exit's classifier says, and whether its gate is open.
+        exits: the output of each exit's classifier, and the decision of its gate.
     """
 
     def __init__(self, graph_module: fx.GraphModule) -> None:
@@ -228,7 +229,7 @@ class _Surgery:
 
 
 class _Names:
-    """Names of gates as attributes, which may hold no dot; two names never share one."""
+    """Names of gates as attributes, which must not contain a dot; two gates never share one."""
 
     def __init__(self) -> None:
         self._taken: dict[str, str] = {}
@@ -259,7 +260,7 @@ def _unpack(graph: fx.Graph, decisions: fx.Node, index: int, after: fx.Node) -> 
 
 
 def share_pools(graph_module: fx.GraphModule) -> None:
-    """Where several heads average the same value, let them read one average."""
+    """Let all heads that average the same value read one average."""
     first: dict[Any, fx.Node] = {}
     for node in list(graph_module.graph.nodes):
         call = call_of(node)
@@ -275,7 +276,7 @@ def share_pools(graph_module: fx.GraphModule) -> None:
 def _closed_with_layers(
     graph_module: fx.GraphModule, records: dict[str, tuple[fx.Node, fx.Node]]
 ) -> dict[str, tuple[fx.Node, fx.Node]]:
-    """Records of gates that stand in a layer, which another gate may skip: closed then, as they are not asked."""
+    """Records of gates inside a layer that another gate can skip: they are closed then, as they are not evaluated."""
     found = {}
     live = liveness(graph_module)
     for name, (logits, is_open) in records.items():
@@ -302,7 +303,7 @@ def _return_records(graph_module: fx.GraphModule, records: dict[str, tuple[fx.No
 
 
 def _return_exits(graph_module: fx.GraphModule, exits: Sequence[tuple[fx.Node, fx.Node]]) -> None:
-    """Let the output be that of the first closed exit: each one's, or what comes of the exits behind it."""
+    """Make the output that of the first closed exit, or the network's own."""
     output = output_of(graph_module.graph)
     result, records = output.args[0]  # type: ignore[misc]
     order = {node: i for i, node in enumerate(graph_module.graph.nodes)}

@@ -37,7 +37,7 @@ class GatedModel(nn.Module):
         network: the graph; the plain network's modules keep their names in it.
         gates: the gates, by the name of what they gate.
         sites: site name -> site, in the order of execution.
-        macs: what the network costs as a function of its gates.
+        macs: the MACs of the network as a function of its gates.
     """
 
     def __init__(self, network: fx.GraphModule, input_shapes: Sequence[tuple[int, ...]]) -> None:
@@ -82,13 +82,13 @@ class GatedModel(nn.Module):
             gate.strategy = strategy
 
     def set_progress(self, progress: float) -> None:
-        """Tell the gates how far training has come, in [0, 1]: scheduled temperatures move on."""
+        """Set the progress of training, in [0, 1], for scheduled temperatures and noise."""
         for gate in self.gates.values():
             for estimator in gate.estimators:
                 estimator.set_progress(progress)
 
     def gate_parameters(self) -> Iterator[nn.Parameter]:
-        """Parameters of the gates; they want no weight decay (DLCG section 4.1)."""
+        """Parameters of the gates; train them without weight decay (DLCG section 4.1)."""
         return cast(nn.Module, self.network.gates).parameters()
 
     def network_parameters(self) -> Iterator[nn.Parameter]:
@@ -100,7 +100,7 @@ class GatedModel(nn.Module):
 
         Args:
             inputs: what the plain network takes.
-            return_gates: return a `GatedOutput` instead of the bare output.
+            return_gates: return a `GatedOutput`, which has the output and the decisions, instead of the output.
 
         Raises:
             InputError: an input has another shape than the network was gated for.
@@ -137,7 +137,7 @@ class GatedModel(nn.Module):
 
 
 def returned_by(output: fx.Node) -> Any:
-    """What the network itself returns, of the node with which a gated graph, or a plain one, ends."""
+    """The network's own result, from the output node of a gated or plain graph."""
     result = output.args[0]
     gated = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict) and output.meta.get("gated")
     return result[0] if gated else result  # type: ignore[index]

@@ -29,13 +29,13 @@ from sluicegate.sites import Branch
 class RecurrentGating(Gating):
     """One gate for each residual branch but the first, all of them steps of one LSTM (SkipNet; `gates/recurrent.py`).
 
-    The gate of a branch that is skipped has been evaluated all the same, so the state goes through all gates.
+    The gate of a skipped branch is still evaluated, so the state passes through all gates.
 
     Args:
         estimator: copied for each branch; one logit a gate.
-        features: F, what each gate makes of what its branch reads.
+        features: F, numbers that each gate computes from the input of its branch.
         hidden: D, of the LSTM.
-        initial_open_rate: probability with which a gate starts out open, but for what the LSTM's first states add.
+        initial_open_rate: probability with which a gate starts open; the LSTM's initial states change it slightly.
     """
 
     estimator: Estimator = field(default_factory=StraightThrough)

@@ -1,4 +1,4 @@
-"""What of a network can be gated, and what of its work that reaches.
+"""Which layers of a network can be gated, and which share of its MACs gates reach.
 
 Legend: N images, C channels, G gates.
 """
@@ -26,11 +26,12 @@ class LayerSurvey:
 
     Attributes:
         layer: its name.
-        channels: C of what it makes.
+        channels: C of its output.
         macs: for one image.
-        place: where its channels can be gated: "mid" or "out" (the end) of a branch, "all" outside of one, "" not.
+        place: where its channels can be gated: "mid" or "out" (the end) of a branch, "all" outside of branches, "" for
+            nowhere.
         branch: the residual branch that it is part of, "" for none.
-        why_not: why its channels cannot be gated, "" where they can.
+        why_not: why its channels cannot be gated; "" if they can.
     """
 
     layer: str
@@ -43,15 +44,15 @@ class LayerSurvey:
 
 @dataclass(frozen=True)
 class Survey:
-    """A network's layers, and what gates reach.
+    """A network's layers, and the share of its MACs that gates reach.
 
     Attributes:
         layers: in order of execution.
-        branches: names of the residual branches, each of which a layer gate can close.
+        branches: names of the residual branches; a layer gate can close each of them.
         macs: of the network for one image.
-        by_channels: share of the MACs that is gone where all channel gates close (at="all"; of each place outside of a
+        by_channels: share of the MACs that is saved if all channel gates close (at="all"; at each place outside of a
             branch one gate stays open).
-        by_layers: share that is gone where all layer gates close.
+        by_layers: share that is saved if all layer gates close.
     """
 
     layers: tuple[LayerSurvey, ...]
@@ -64,7 +65,7 @@ class Survey:
 def survey(
     net: nn.Module, example_inputs: Tensor | tuple[Tensor, ...], leaf_modules: Collection[type[nn.Module]] = ()
 ) -> Survey:
-    """Say what of a network can be gated and what cannot, and why.
+    """List which layers of a network can be gated and which cannot, and why.
 
     Args:
         net, example_inputs, leaf_modules: as for `gate_model`; the network is copied, not changed.
@@ -96,7 +97,7 @@ def survey(
 
 
 def closable(gated: GatedModel, kinds: Collection[SiteKind] = ("channel", "layer")) -> float:
-    """The share of the plain network's MACs that is gone where all gates of these kinds close that may."""
+    """The share of the plain network's MACs that is saved if all gates of these kinds close that can."""
     costs, left = gated.macs, gated.macs.macs_by_module(_closed(gated, kinds))
     network = [name for name, part in costs.by_module().items() if part.kind in NETWORK]
     return 1 - sum(int(left[name]) for name in network) / costs.dense

@@ -2,12 +2,11 @@
 
     ms(image) = overhead + sum over ops of  reached (closed + runs (open[in, out] - closed))
 
-reached is 1 where every exit before the op is open, runs is 1 where every layer gate around it is open (and, of an
-exit's classifier, that exit is closed), in and out are shares of open channels, and `open` is bilinear on a grid of
-measured shares: `LatencyTable.milliseconds`, for training. All of it is differentiable in the decisions: the gradient
-of a channel is what one more open channel costs, in milliseconds, that of an exit what going on costs. Between 0 and 1
-a decision counts as the probability of one that is independent of all others, so that `reached` is the share of images
-that come so far.
+reached is 1 if every exit before the op is open. runs is 1 if every layer gate around the op is open and, for an exit's
+classifier, that exit is closed. in and out are shares of open channels, and `open` is bilinear on a grid of measured
+shares. This is `LatencyTable.milliseconds`, made differentiable in the decisions for training: the gradient of a
+channel is the cost of one more open channel in milliseconds, and that of an exit is the cost of going on. A decision
+between 0 and 1 counts as an independent probability, so `reached` is the share of images that get as far as the op.
 
 Legend: N images, G gates of a site, S sites, K ops, Q knots of a share.
 """
@@ -27,7 +26,7 @@ from sluicegate_runtime.latency import SHARES
 
 
 class Gated(Protocol):
-    """What there is to know of a gated network, such as a `GatedModel`."""
+    """What `LatencyModel` reads of a gated network, such as a `GatedModel`."""
 
     @property
     def sites(self) -> Mapping[str, GateSite]: ...
@@ -40,11 +39,12 @@ class LatencyModel(nn.Module):
 
     Args:
         gated: the network.
-        table: measured for a program of the same network, gated alike; its weights may have been others.
+        table: measured for a program of the same network with the same gates; weights may differ.
 
     Attributes:
         dense: milliseconds of the plain network.
-        closed: milliseconds with every gate closed, and leaving where that is least; no target below can be reached.
+        closed: the fewest milliseconds possible: every gate closed, at the cheapest exit. No lower target can be
+            reached.
 
     Raises:
         InputError: the table is of another network.
@@ -84,7 +84,7 @@ class LatencyModel(nn.Module):
         return dict(zip(self.ops, self.grids[:, -1, -1].tolist(), strict=True))
 
     def milliseconds(self, gates: GateRecords) -> Tensor:
-        """What each image takes in the engine.
+        """The time of each image in the engine.
 
         Args:
             gates: the records of one forward pass.

@@ -1,16 +1,17 @@
-"""What a closed gate makes superfluous, read off the gated graph.
+"""Which work a closed gate saves, computed from the gated graph.
 
-Legend: C channels, G gates of a site. A flag is one gate's decision; all channel gates' flags are numbered through.
+Legend: C channels, G gates of a site. A flag is one gate's decision; the flags of all channel gates have numbers.
 
-    zero     which flag, closed, makes a channel of a value zero      (forward: from a mask, through what keeps zeros)
-    unread   which flag, closed, leaves nobody who reads a channel    (backward: from a mask, or a product with zero)
-    maps     which flag closes a channel: it is zero then, or nobody reads it, and it is work not done
-    when     which layer gates and exits must be open for an op to run (backward: those on every way to the output)
-    unless   of which exit an op is the classifier, which runs where that gate is closed
-    deciding whether nothing but gates looks at a value               (backward: heads, a gater network's values)
+    zero     the flag that, if closed, makes a channel of a value zero (forward: from a mask, where ops keep zeros)
+    unread   the flag that, if closed, leaves a channel without readers (backward: from a mask, or a product with zero)
+    maps     the flag that closes a channel: then it is zero or unread, and it is not computed
+    when     the layer gates and exits that must be open for an op to run (backward: those on every path to the output)
+    unless   the exit whose classifier an op belongs to; the op runs if that gate is closed
+    deciding whether only gates read a value                          (backward: heads, a gater network's values)
 
-Costs and lowering both ask here, so what is counted is what is skipped. Pruning asks, too, with the gates that do the
-same for every image (`settled`): all that are closed share one flag more, `FlagNumbers.closed`.
+Costs and lowering both use these answers, so the MACs that are counted are the MACs that are executed. Pruning uses
+them too, together with the gates that do the same for every image (`settled`): all closed ones share one more flag,
+`FlagNumbers.closed`.
 """
 
 from dataclasses import dataclass, field
@@ -30,11 +31,11 @@ _ACTS_OF_GATES = ("select", "layer_mask", "exit")
 
 @dataclass(frozen=True)
 class Liveness:
-    """Answers by node; a value that is missing from `maps` lacks no channel.
+    """Answers by node. A value that is not in `maps` has all its channels.
 
     Attributes:
         masks: where a gate acts on a value.
-        exits: what an image that leaves is given.
+        exits: the output that an image gets when it leaves.
     """
 
     numbers: FlagNumbers
@@ -56,7 +57,7 @@ def liveness(graph_module: fx.GraphModule, settled: Settled | None = None) -> Li
     """Walk a gated graph (or a plain one, where every answer is empty).
 
     Args:
-        settled: what gates do for every image, of all sites; heads of those that do are then read by nobody.
+        settled: what gates do for every image, for all sites. Heads of settled gates are then unread.
     """
     masks = {n: _site(graph_module, n) for n in graph_module.graph.nodes if kind_of(n) in _ACTS_OF_GATES}
     numbers = _numbers(masks)
@@ -78,7 +79,7 @@ def liveness(graph_module: fx.GraphModule, settled: Settled | None = None) -> Li
 
 
 def _site(graph_module: fx.GraphModule, mask: fx.Node) -> GateSite:
-    """What a mask reads beside its value is part of decision i of what its gate returned."""
+    """A mask reads part of decision i of its gate, beside its value."""
     decision = mask.args[1].all_input_nodes[0]  # type: ignore[union-attr]
     gate = module_of(graph_module, decision.all_input_nodes[0])
     assert isinstance(gate, Gate)
@@ -164,7 +165,7 @@ class _Channels:
         return np.where(pushed == flags, flags, OPEN)
 
     def _known_unread(self, node: fx.Node) -> Flags:
-        """Which flag leaves a channel unread, if its gate has decided by then: one that comes later saves nothing."""
+        """The flag that leaves a channel unread. Its gate must decide before; a later gate saves nothing."""
         unread = self.unread.get(node, np.full(channel_count(node), OPEN))
         late = (unread >= 0) & (self.decided[np.maximum(unread, 0)] > self.order[node])
         return np.where(late, OPEN, unread)
@@ -204,7 +205,7 @@ class _Channels:
         return found
 
     def _opinion(self, reader: fx.Node, place: int, unread: dict[fx.Node, Flags]) -> Flags | None:
-        """What one reader says of the channels of its input at `place`, where a slice reads some alone, if known."""
+        """What one reader says about the channels of its input at `place`; a slice reads only some of them."""
         call, room = call_of(reader), room_of(reader)
         if gate := _decider(self.graph_module, reader):
             return None if self.settled is None else self._asked(gate, place)
@@ -232,7 +233,7 @@ class _Channels:
 
 
 def _readers(graph: fx.Graph) -> dict[fx.Node, list[tuple[fx.Node, int]]]:
-    """Who reads each value, and as which of its inputs; whoever is not known reads all, as input -1."""
+    """The readers of each value, and as which input they read it. An unknown reader reads everything, as input -1."""
     found: dict[fx.Node, list[tuple[fx.Node, int]]] = {}
     for node in graph.nodes:
         call = call_of(node)
@@ -264,7 +265,7 @@ def _when(
 
 @dataclass
 class _Ways:
-    """A walk backward: what must be open on every way from a value to the output."""
+    """A walk backward: the gates that must be open on every path from a value to the output."""
 
     graph_module: fx.GraphModule
     masks: dict[fx.Node, GateSite]
@@ -285,7 +286,7 @@ class _Ways:
             self.sites[name] = self.sites[name] & before if name in self.sites else before
 
     def _through(self, node: fx.Node, user: fx.Node) -> frozenset[str] | None:
-        """By way of one user; None where that is no reading."""
+        """Through one user; None if the user does not read the value."""
         if gate := _decider(self.graph_module, user):
             said = zip(gate.sites, user.args, strict=True)
             return frozenset.intersection(*(self.sites.get(site.name, NOTHING) for site, x in said if x is node))

@@ -2,16 +2,16 @@
 
 Legend: N images, G gates.
 
-One MAC is one multiply-add (formulas: the rooms of `ops/`). A channel counts as an open input where no gate made it
-zero and as an open output where somebody still reads it. Nothing inside a skipped branch counts, and neither does a
-head whose gate stands in one. Nothing behind an exit counts for an image that leaves there; the exit's gate counts for
-all that come to it, its classifier for those that leave.
+One MAC is one multiply-add (formulas: the rooms of `ops/`). A channel counts as an open input if no gate makes it
+zero, and as an open output if something still reads it. In a skipped branch nothing counts, and no head of a gate
+inside it. For an image that leaves at an exit, nothing after the exit counts. The exit's gate counts for all images
+that reach it, its classifier for those that leave there.
 
-The network's own pools, norms and additions are listed by `by_module()` and are no part of `dense` or of the count:
-norms fold into convolutions, the others multiply nothing. The same holds for a gater network, whose convolutions and
-linear layers count as work of the gates. The global pooling of gate heads does count, once where several heads average
-the same value. (DLCG leaves it out: its overhead of "less than 0.03 %" is the linear layers of the heads alone, 0.025 %
-in ResNet-20; with the pooling it is 0.27 %.)
+The network's own pools, norms and additions are listed by `by_module()`, but they are not in `dense` and not in the
+count: norms fold into convolutions, and the others multiply nothing. The same holds for a gater network; its
+convolutions and linear layers count as work of the gates. The global pooling of gate heads counts, once for all heads
+that average the same value. (DLCG leaves it out: its overhead of "less than 0.03 %" is the linear layers of the heads
+alone, 0.025 % in ResNet-20; with the pooling it is 0.27 %.)
 """
 
 from collections.abc import Collection
@@ -40,12 +40,12 @@ class MacModel:
     """The MACs of a network as a function of its gates.
 
     Args:
-        net: a plain network, or a graph that has been read (and perhaps gated).
-        example_inputs: what a plain network is called with.
+        net: a plain network, or a graph that has been read, with or without gates.
+        example_inputs: an input of a plain network.
         leaf_modules: see `read_network`.
 
     Raises:
-        InputError: the network cannot be traced, or multiplies by weights in a way that no formula covers.
+        InputError: the network cannot be traced, or has an op with weights for which there is no MAC formula.
 
     Example:
         >>> model = MacModel(net, torch.zeros(1, 3, 32, 32))
@@ -69,8 +69,8 @@ class MacModel:
         return sum(term.dense for term in self.terms if term.kind in NETWORK)
 
     def by_module(self) -> dict[str, ModuleMacs]:
-        """Every module's share with all gates open, in order of execution; pools, norms and additions apart (see
-        above)."""
+        """The MACs of every module with all gates open, in order of execution; pools, norms and additions as separate
+        rows (see above)."""
         found: dict[str, ModuleMacs] = {}
         for term in self.terms:
             before = found.get(term.module, ModuleMacs(term.kind, 0))
@@ -84,7 +84,7 @@ class MacModel:
             gates: the records of one forward pass.
 
         Returns:
-            [N]: int64, exact, where every decision is 0 or 1 and carries no gradient; else float, differentiable.
+            [N]: int64 and exact if every decision is 0 or 1 and has no gradient; otherwise float and differentiable.
 
         Raises:
             InputError: there are no records, or none for a site that the cost depends on.

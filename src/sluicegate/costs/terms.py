@@ -56,7 +56,7 @@ class Side:
         return sum(counts, start=self.fixed)
 
     def by_group(self, groups: int) -> Flags | None:
-        """[groups]: which flag closes each group as a whole; None where one closes a part of a group."""
+        """[groups]: which flag closes each group as a whole; None if one closes a part of a group."""
         grouped = self.flags.reshape(groups, -1)
         return grouped[:, 0] if (grouped == grouped[:, :1]).all() else None
 

@@ -1,11 +1,11 @@
-"""The multiply-adds of what no room knows, as torch itself counts them.
+"""The multiply-adds of ops without a room, as torch itself counts them.
 
 Legend: N images.
 
-The node is run without data, and every op of torch's own that comes of it is looked at: products of matrices and
-convolutions are counted by torch's formulas (`torch.utils.flop_counter`, two a multiply-add), what works number by
-number or moves numbers costs nothing, and anything else that reads a parameter is refused: nothing is left out in
-silence.
+The node is run without data, and each of torch's basic ops that it calls is examined. Products of matrices and
+convolutions are counted by torch's formulas (`torch.utils.flop_counter`, two FLOPs for a multiply-add). Elementwise ops
+and ops that move numbers cost nothing. Any other op that reads a parameter is refused, so that nothing is left out
+silently.
 """
 
 from typing import Any

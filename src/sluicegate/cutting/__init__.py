@@ -1,4 +1,4 @@
-"""Gated network -> smaller network: gates that have settled are cut out with all that they make superfluous."""
+"""Gated network -> smaller network: settled gates are removed, with everything that is not needed any more."""
 
 from sluicegate.cutting.pruned import prune as prune
 from sluicegate.cutting.pruned import prune_settled as prune_settled

@@ -1,11 +1,11 @@
-"""Pruning: what gates do for every image is built into the network.
+"""Pruning: decisions that are the same for every image are built into the network.
 
 Legend: N images, G gates of a site, K outputs.
 
     prune            no gate is left: a plain network of ordinary layers
-    prune_settled    gates that decide image by image stay; all others go, with their heads
+    prune_settled    gates that decide by the image stay; all others are removed, with their heads
 
-Where `share` is 1, either gives the outputs of the gated network for these images, to
+If `share` is 1, both give the outputs of the gated network for these images, up to
 rounding. Sources: stochastic gates (2019), sections 3.3 and 4.3 (data-independent gates).
 """
 
@@ -26,21 +26,21 @@ from sluicegate.ops import read_copy
 def prune(
     gated: GatedModel, images: Batches | None = None, share: float = 1.0, outputs: Sequence[int] | None = None
 ) -> fx.GraphModule:
-    """The plain network that is left when no gate changes its mind.
+    """The plain network that remains if no gate depends on the image.
 
     Args:
-        gated: a network whose gates look at no image, or whose gates settle over `images`; it is not changed.
-        images: [N, C, H, W] as the network takes them, or batches of these, over which gates are judged. None: gates
+        gated: a network whose gates ignore the image, or whose gates are settled on `images`; it is not changed.
+        images: [N, C, H, W] as the network takes them, or batches of these, on which gates are observed. None: gates
             decide by their learned logits.
         share: a gate has settled if it does the same for at least this share of the images, in [0.5, 1]; at 0.5 every
-            gate is rounded to what it does more often.
+            gate is fixed to what it does more often.
         outputs: numbers of the classes [N, K] to keep; all if None.
 
     Returns:
         A module in evaluation: an `fx.GraphModule` of torch's own layers, under the original's names and with an
-        ordinary state dict. (Not the original class with smaller layers: its `forward` may name numbers of channels,
-        and knows no sum of a value with some channels of another.) Where a sum or a mask at the end of a branch needs
-        to know which channels are there, the module keeps their numbers as a buffer.
+        ordinary state dict. It is not the original class with smaller layers, because the original `forward` may
+        contain numbers of channels, and cannot add a branch to only some channels. If a sum or a mask at the end of a
+        branch needs the numbers of its channels, the module stores them in a buffer.
 
     Raises:
         InputError: some gates decide by the image (`prune_settled` keeps them), or see `settled_gates`.
@@ -56,10 +56,10 @@ def prune(
 def prune_settled(
     gated: GatedModel, images: Batches | None = None, share: float = 1.0, outputs: Sequence[int] | None = None
 ) -> GatedModel:
-    """The network without the gates that have settled; the others stay, and go on deciding.
+    """The network without the gates that have settled; the others stay and decide as before.
 
-    Channels of gates that are always closed are gone, those of gates that are always open stay. Heads say nothing of
-    either any more, and a head of which nothing is left is gone.
+    Channels of always closed gates are removed, those of always open gates stay. Both disappear from their heads, and a
+    head without gates is removed.
 
     Args:
         gated, images, share, outputs: as for `prune`.

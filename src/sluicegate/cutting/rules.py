@@ -2,9 +2,8 @@
 
 Legend: C channels.
 
-A rule is given a node, its call and the channels that are kept of what it makes, [C] bool. It returns the new value, or
-None where the node is spelled in a way that it does not know: then, and for kinds that are not here, the op is made
-whole.
+A rule gets a node, its call and the channels to keep of its output, [C] bool. It returns the new value, or None if it
+does not support this form of the op. In that case, and for kinds without a rule, the op stays whole.
 """
 
 import operator

@@ -29,13 +29,13 @@ def settled_gates(gated: GatedModel, images: Batches | None = None, share: float
 
     Args:
         gated: its gates decide by its strategy.
-        images: to look at, as the network takes them; None: only gates that look at no image (`LearnedLogits`) count
-            as settled.
+        images: images, as the network takes them. None: only gates that ignore the image (`LearnedLogits`) count as
+            settled.
         share: a gate has settled if it does the same for at least this share of the images, in [0.5, 1].
 
     Returns:
-        Site -> [G]: `ALWAYS_CLOSED`, `ALWAYS_OPEN` or `BY_IMAGE`. A gate counts as always closed, too, where the layer
-        around it is closed; behind an exit only images that stay count.
+        Site -> [G]: `ALWAYS_CLOSED`, `ALWAYS_OPEN` or `BY_IMAGE`. A gate in a closed layer counts as closed. After an
+        exit, only images that go on count.
 
     Raises:
         InputError: `share` is out of range, there are no images, or gates decide by chance or by comparison (`TopK`).

@@ -2,8 +2,8 @@
 
 Legend: N images, K classes, G gates of a site.
 
-Gates are judged by images of the wanted classes alone, and of the result [N, K] their columns are kept, in rising order
-of class.
+Gates are observed on images of the wanted classes only. Of the result [N, K] the columns of these classes are kept, in
+rising order of class.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,14 +30,14 @@ def specialise(
 
     Args:
         gated: it is not changed.
-        data: images to judge gates by, of these classes among others; normalised by its mean and std.
+        data: images of these and other classes, on which gates are observed; normalised by its mean and std.
         classes: names or numbers of the classes to keep.
         share: a gate has settled if it does the same for at least this share of their images, in [0.5, 1].
-        plain: round gates that have not settled to what they do more often, so that none is left.
+        plain: fix gates that have not settled to what they do more often, so that no gate is left.
 
     Returns:
-        A network, in evaluation, with outputs [N, classes] in rising order of class: a `GatedModel` where gates are
-        left, else a plain `fx.GraphModule`.
+        A network in evaluation mode, with outputs [N, classes] in rising order of class: a `GatedModel` if gates are
+        left, otherwise a plain `fx.GraphModule`.
 
     Raises:
         InputError: there is no such class, or no image of them; or see `settled_gates`.
@@ -85,7 +85,8 @@ def used_only_by(rates: Mapping[str, np.ndarray], classes: Sequence[int], share:
     Args:
         rates: site -> [K, G], from `open_rates`.
         classes: numbers of the classes.
-        share: all others leave the gate closed for at least this share of their images, and one of these does not.
+        share: every other class leaves the gate closed for at least this share of its images, and one of these classes
+            does not.
     """
     inside = np.isin(np.arange(len(next(iter(rates.values())))), classes)
     rest = 1 - share

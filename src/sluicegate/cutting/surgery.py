@@ -1,4 +1,4 @@
-"""Gates that have settled taken out of a gated graph, with all that nobody needs then."""
+"""Removes settled gates from a gated graph, with everything that is not needed any more."""
 
 import copy
 import operator

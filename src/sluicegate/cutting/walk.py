@@ -2,13 +2,13 @@
 
 Legend: N images, C channels.
 
-Every value is made with some of its channels, `Made.have`; a channel that it lacks is zero, or read by nobody. The
-channel maps (`costs.liveness`, told which gates have settled) say which those are. Each op is rebuilt by the rule of
-its kind (`rules.py`); one without a rule is made whole, of whole inputs. So whoever reads a value asks for the channels
-that it needs (`with_channels`): what is too much is left out, what is missing is zero.
+A new value has only some of its channels, `Made.have`. A missing channel is zero or unread; the channel maps
+(`costs.liveness` with the settled gates) say which these are. Each op is rebuilt by the rule of its kind (`rules.py`).
+An op without a rule stays whole, with whole inputs. A reader of a value requests the channels that it needs
+(`with_channels`): others are left out, and missing ones are filled with zeros.
 
-A value of which nothing depends on the images, as behind a layer whose inputs are all closed, is one number a channel,
-`Made.constant`, and no op is left of it.
+A value that does not depend on the images, such as the output of a layer whose inputs are all closed, is one number for
+each channel, `Made.constant`; no op is left of it.
 """
 
 import operator

@@ -72,7 +72,7 @@ class Augment:
 def draw_box(
     height: int, width: int, scale: tuple[float, float], rng: np.random.Generator
 ) -> tuple[int, int, int, int] | None:
-    """Top, left, height and width of a crop; None where none was found that lies in the image."""
+    """Top, left, height and width of a crop; None if none was found that lies in the image."""
     for _ in range(TRIES):
         area = height * width * rng.uniform(scale[0], scale[1])
         aspect = math.exp(rng.uniform(math.log(ASPECT[0]), math.log(ASPECT[1])))

@@ -91,7 +91,7 @@ def read_scenes(folder: Path, split: str) -> Scenes:
 
 
 def size_of(file: Path) -> tuple[int, int]:
-    """H and W, of which only the header is read. RunError where it is no picture, or one that is to be turned: whether
+    """H and W, of which only the header is read. RunError if it is no picture, or one that is to be turned: whether
     its mask is to be turned, too, nobody says."""
     try:
         with warnings.catch_warnings(), Image.open(file) as picture:

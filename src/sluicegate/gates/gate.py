@@ -45,7 +45,7 @@ class Gate(nn.Module):
         sites: what is gated, the layer site first.
         estimators: one per site; one and the same for all of them draws once for all, e.g. half of the images soft at
             every site.
-        initial_open_rate: probability in (0, 1) with which a gate starts out open.
+        initial_open_rate: probability in (0, 1) with which a gate starts open.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ _INHERITED_FORWARDS = (
 
 
 def standard_type(module: nn.Module) -> type[nn.Module] | None:
-    """The class of torch.nn whose behaviour a module has; None where a subclass, or a hook, changes it."""
+    """The class of torch.nn whose behaviour a module has; None if a subclass, or a hook, changes it."""
     cls = _closest_standard(module)
     return cls if cls and not _changes(module, cls) and not is_hooked(module) else None
 

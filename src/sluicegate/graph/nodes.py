@@ -23,7 +23,7 @@ def shape(node: fx.Node) -> tuple[int, ...]:
 
 
 def copies(node: fx.Node) -> int | None:
-    """How many times a node's value holds each image: k where its first side is k N; None where it is not a multiple
+    """How many times a node's value holds each image: k where its first side is k N; None if it is not a multiple
     of the number of images, or another side depends on that too."""
     values = node.meta.get("values")
     if not values or not all(isinstance(value, Tensor) and value.dim() for value in values):

@@ -12,7 +12,7 @@ from sluicegate_runtime import Preprocessing, save_program
 
 
 def check_exportable(net: nn.Module, example_inputs: Tensor | None = None) -> None:
-    """Ask, before a network is trained, whether it can be exported; nothing is run or written.
+    """Check, before training, that a network can be exported. Nothing is run or written.
 
     Args:
         net: a gated network, or a plain one with `example_inputs`.
@@ -39,17 +39,18 @@ def export(
     """Write a network as a file that `sluicegate_runtime.Session` runs, without torch.
 
     Args:
-        net: a gated network, or a plain one with `example_inputs`; exported as it is in evaluation.
-        path: the file; written beside its place and renamed, so it is whole or not there.
-        example_inputs: [n, C, H, W]: for a plain network to be traced, and to check the program with; random images
-            where there are none.
-        preprocessing: from an image to the input; travels in the file. Without it `predict` refuses the file.
-        classes: names of the outputs; travel in the file.
-        verify: run the program beside the network first, gates as they decide, all open, half and all closed.
+        net: a gated network, or a plain one with `example_inputs`. It is exported in evaluation mode.
+        path: the file. It is written under a temporary name and renamed, so it is complete or absent.
+        example_inputs: [n, C, H, W]; needed to trace a plain network, and used to check the program. None: random
+            images are used for the check.
+        preprocessing: how to turn an image into the input; stored in the file. Without it `predict` refuses the file.
+        classes: names of the outputs; stored in the file.
+        verify: first compare the program with the network, with gates as they decide, all open, half closed and all
+            closed.
 
     Raises:
-        InputError: the engine has no op for a part of the network, or, by `verify`, computes something else: the line
-            names the first op that differs, and nothing is written.
+        InputError: the engine has no op for a part of the network; or `verify` found a difference: the line names the
+            first op that differs, and nothing is written.
 
     Example:
         >>> gated = sg.gate_model(net, sg.ChannelGating(), torch.zeros(1, 3, 224, 224))

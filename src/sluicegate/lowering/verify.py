@@ -3,8 +3,8 @@
 Legend: N images, G gates of a site.
 
 Both run on the same images, with gates as they decide, all open, at a threshold that closes about half, and all closed.
-Outputs, decisions and MACs must agree. A gate that decides otherwise is no fault where its logit lies so close to the
-threshold that rounding may turn it; the image is not compared any further then.
+Outputs, decisions and MACs must agree. A different decision is no fault if the logit is so close to the threshold that
+rounding can change it; this image is then not compared any further.
 """
 
 import math

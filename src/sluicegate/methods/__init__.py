@@ -1,7 +1,7 @@
-"""The published methods as presets: each says which gates a network gets and what training asks of them.
+"""The published methods as presets: which gates a network gets, and which losses train them.
 
-A preset is a few lines that compose parts of `convert`, `gates` and `objectives`; what it leaves to its caller is the
-method's own knob. Methods take plain numbers and names, so that a recipe's YAML can hold them.
+A preset is a few lines that compose parts of `convert`, `gates` and `objectives`. Its arguments are the settings of the
+method, plain numbers and names, so that they can be written in a recipe's YAML.
 """
 
 from collections.abc import Callable

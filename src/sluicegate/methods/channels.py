@@ -32,19 +32,20 @@ def batch_shaping(
     hidden: int = 16,
     initial_open_rate: float = 0.97,
 ) -> Method:
-    """Channel gates that are shaped to fire sometimes, then pressed to close (batch shaping, sections 4 and 5).
+    """Channel gates trained first by the shaping loss, then by a sparsity loss (batch shaping, sections 4 and 5).
 
     Args:
         shaping: lambda of eq. 2 at the start.
-        shaped_until: share of the training in which it falls to 0 in a straight line: by epoch 100 of 500 on CIFAR-10,
-            by 20 of 150 on ImageNet; None for a lambda that stays.
-        sparsity: gamma of eq. 5, once it is fully on.
-        ramp: shares of the training between which gamma rises from 0; epochs 100 to 300, on ImageNet 30 to 60.
+        shaped_until: progress at which lambda has fallen linearly to 0: epoch 100 of 500 on CIFAR-10, 20 of 150 on
+            ImageNet. None: lambda is constant.
+        sparsity: gamma of eq. 5 at the end of the ramp.
+        ramp: progress at which gamma begins to rise from 0 and at which it is reached: epochs 100 and 300 on CIFAR-10,
+            30 and 60 on ImageNet.
         a, b: of the Beta prior.
         reduction: how both losses sum over gates (see `objectives/reduction.py`).
         at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate.
         hidden: neurons of a head's hidden layer, which is batch-normalised.
-        initial_open_rate: probability with which a gate starts out open.
+        initial_open_rate: probability with which a gate starts open.
     """
     gating = ChannelGating(
         at,
@@ -84,18 +85,18 @@ def stochastic_gates(
 
     Args:
         target: t, the share of the plain network's MACs; a schedule anneals it (section S1.1).
-        weight: of the objective beside cross entropy; the paper has 1.
-        conditional: gates look at the image; else their logits are parameters, which prunes.
+        weight: of the objective, relative to cross entropy; the paper has 1.
+        conditional: True: gates decide by the image. False: their logits are parameters, which gives pruning.
         at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate (section 4.2).
         hidden: neurons of a conditional head's hidden layer, which is batch-normalised.
         temperature: of Gumbel softmax.
-        initial_open_rate: probability with which a gate starts out open.
-        memory: conditional gates take a second look at what all gates of their site said (section S1.3).
+        initial_open_rate: probability with which a gate starts open.
+        memory: a conditional gate also reads the first outputs of all gates of its site (section S1.3).
         locked: identical layers share their gates (section S1.3).
-        keep_open: gates that are always open where `at` names places outside of residual branches (section 4.2).
+        keep_open: number of gates that are always open at places outside of residual branches (section 4.2).
     """
     if memory and not conditional:
-        raise InputError("memory: True, but gates that do not look at the image have nothing to look at twice")
+        raise InputError("memory: True, but conditional is False; only gates that look at the image have a memory")
     look = MemoryHead if memory else PooledHead
     channel = ChannelGating(
         at,
@@ -135,19 +136,19 @@ def budgeted(
     initial_open_rate: float = 0.9,
     keep_open: int = 1,
 ) -> Method:
-    """Gates without an objective of their own: a recipe's `budget` says how much they may leave open (ours).
+    """Gates without a loss of their own: a recipe's `budget` sets the target (ours).
 
     Args:
-        conditional: gates look at the image; else their logits are parameters, which prunes.
-        layers: each residual branch has a gate as well, by the same head.
+        conditional: True: gates decide by the image. False: their logits are parameters, which gives pruning.
+        layers: also gate each residual branch as a whole, with the same head.
         at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate.
         hidden: neurons of a head's hidden layer.
         batch_norm: normalise them.
-        noise: of a gate, 1 for that of `BinConcrete`, 0 for none; a schedule such as `linear(1, 0, 0, 0.7)` leaves none
-            for the end (see `FadingNoise`).
-        temperature: of the gates' gradient.
-        initial_open_rate: probability with which a gate starts out open.
-        keep_open: gates that are always open where `at` names places outside of residual branches.
+        noise: size of a gate's noise: 1 as in `BinConcrete`, 0 for none. A schedule such as `linear(1, 0, 0, 0.7)` ends
+            without noise (see `FadingNoise`).
+        temperature: of the relaxation that gives the gates' gradient.
+        initial_open_rate: probability with which a gate starts open.
+        keep_open: number of gates that are always open at places outside of residual branches.
     """
     head = partial(PooledHead, hidden=hidden, batch_norm=batch_norm) if conditional else LearnedLogits
     estimator = FadingNoise(noise, temperature)

@@ -21,15 +21,15 @@ def early_exits(
     """Gates by which an image leaves after a stage, trained towards rates (stochastic gates, sections 5 and S1.5).
 
     Args:
-        target: t, the least share of all images that is to leave at each exit; more cost nothing.
-        weight: of the objective beside cross entropy.
-        targets: shares at single exits by name ("layer1.exit": 0.4) in place of `target`.
-        at: behind which stages (see `ExitGating`).
-        conv_head: the paper's gate, two convolutions of 128 channels (`ConvHead`), which may cost more than an exit
-            saves; else one that pools.
+        target: t, the smallest share of all images that should leave at each exit; there is no penalty above it.
+        weight: of the objective, relative to cross entropy.
+        targets: shares of single exits by name ("layer1.exit": 0.4), instead of `target`.
+        at: after which stages (see `ExitGating`).
+        conv_head: True: the paper's gate, two convolutions of 128 channels (`ConvHead`), which may cost more than an
+            exit saves. False: a head that pools.
         classifier_channels: of both convolutions of an exit's classifier; 128 in the paper, much for small networks.
         temperature: of Gumbel softmax.
-        initial_open_rate: probability with which an image that comes to an exit goes on at first.
+        initial_open_rate: probability with which an image that reaches an exit goes on at first.
     """
     head = "conv" if conv_head else partial(PooledHead, batch_norm=True)
     classifier = partial(exit_classifier, hidden=classifier_channels)

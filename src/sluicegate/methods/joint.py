@@ -29,10 +29,10 @@ def dlcg(
         reduction: how eq. 4 and 5 sum (see `objectives/rates.py`).
         at, granularity: which channels (see `ChannelGating`), and how many adjacent ones share a gate.
         hidden: neurons of the shared layer.
-        batch_norm: normalise them, as batch shaping and ConvNet-AIG do and DLCG does not; gates then tell images apart
-            after a few hundred steps already.
+        batch_norm: normalise them. Batch shaping and ConvNet-AIG do, DLCG does not. With it, gates distinguish images
+            after a few hundred steps.
         estimator: the paper trains "with the Gumbel max trick with sigmoid relaxation": `bin_concrete`.
-        initial_open_rate: probability with which a gate starts out open.
+        initial_open_rate: probability with which a gate starts open.
         shaping: weight of batch shaping's loss on the channel gates, eq. 2 there with Beta(0.6, 0.4), which DLCG's
             section 5 proposes to add.
     """
@@ -67,14 +67,14 @@ def combined(
 ) -> Method:
     """Channel, layer and exit gates in one network: DLCG's with early exits, which its section 5 proposes.
 
-    An image that has left still counts in the rates of the gates behind its exit, by what they would have decided; so
-    pressure on them does not push images out.
+    An image that has left still counts in the rates of the gates after its exit, with what they would have decided. So
+    the losses on these gates do not push images to leave.
 
     Args:
         layer_weight, channel_weight, shaping, reduction: see `dlcg`.
-        exit_target: the least share of all images that is to leave at each exit.
-        exit_weight: of that, beside cross entropy.
-        more_may_leave: more images cost nothing, as in `early_exits`; else the share is to be met.
+        exit_target: the smallest share of all images that should leave at each exit.
+        exit_weight: of the loss on exits, relative to cross entropy.
+        more_may_leave: True: no penalty above the target, as in `early_exits`. False: the share must be met.
         at, granularity, hidden, batch_norm: of channel and layer gates, see `dlcg`.
         exits_at, classifier_channels: see `early_exits`.
     """

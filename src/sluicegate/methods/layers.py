@@ -20,11 +20,11 @@ def convnet_aig(
 
     Args:
         target: t of eq. 2, for every block.
-        weight: of the objective beside cross entropy; eq. 3 has 1.
-        targets: rates of single blocks by name ("layer1.0": 1.0) in place of `target`, as AIG set them by hand.
+        weight: of the objective, relative to cross entropy; eq. 3 has 1.
+        targets: rates of single blocks by name ("layer1.0": 1.0), instead of `target`; AIG set them by hand.
         hidden: neurons of a head's hidden layer, which is batch-normalised.
         estimator: two logits under Gumbel softmax in the paper.
-        initial_open_rate: probability with which a gate starts out open.
+        initial_open_rate: probability with which a gate starts open.
     """
     gating = LayerGating(
         estimator=ESTIMATORS[estimator](),
@@ -51,13 +51,13 @@ def skipnet(
     """Layer gates that share an LSTM, trained by gradients and then by REINFORCE (SkipNet; docs/skipnet.md).
 
     Args:
-        begin: progress at which gates stop being straight-through and become a policy; the published schedule has
+        begin: progress at which gates change from straight-through to a sampled policy. The published schedule has
             64 000 iterations before and 10 000 after.
-        alpha: reward for skipping every block, beside the negative loss of the image.
-        reward_weight: of REINFORCE beside cross entropy.
-        pressure: of the mean open rate, before `begin`; the published warm-up has none.
+        alpha: reward for skipping every block, added to the negative loss of the image.
+        reward_weight: of REINFORCE, relative to cross entropy.
+        pressure: weight of the mean open rate in the loss before `begin`; the published warm-up has none.
         features, hidden: of the LSTM.
-        initial_open_rate: probability with which a gate starts out open.
+        initial_open_rate: probability with which a gate starts open.
     """
     gating = RecurrentGating(StraightThroughPolicy(begin), features, hidden, initial_open_rate)
 

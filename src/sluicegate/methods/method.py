@@ -1,4 +1,4 @@
-"""What a method is: the gates that a network gets, and what training asks of them."""
+"""A method: the gates that a network gets, and the losses that train them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,10 +28,10 @@ class Method:
 
     Attributes:
         name: how it is called.
-        gating: the gates to insert, of one gating or of several; None for the plain network.
-        objective: what training adds to the task's loss, given the gated network; None for nothing.
+        gating: the gates to insert, one gating or several; None for the plain network.
+        objective: makes the loss that training adds to the task's loss, from the gated network; None for nothing.
         weights: safetensors files that parts of the gated network start from, by the part's name in it.
-        reward: what sampled gates are rewarded for, image by image; None for gates that learn by gradients alone.
+        reward: the reward of sampled gates for each image; None for gates that learn by gradients only.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Finding and loading what was released. Training's libraries take seconds to import, so they come late."""
+"""Find and load released networks. The libraries for training take seconds to import, so they are imported late."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def released() -> tuple[str, ...]:
 
 
 def find_pretrained(name: str) -> Path:
-    """The folder of a trained network, which every function and verb that takes a run folder takes.
+    """The folder of a trained network. Every function and verb that takes a run folder accepts it.
 
     Args:
         name: one of `released()`, a folder, or a repository of the Hugging Face hub, such as "someone/resnet20-half".
@@ -46,8 +46,8 @@ def load_pretrained(name: str) -> nn.Module:
         name: as for `find_pretrained`, whose folder holds the mean and std of its images, too (`read_run_spec`).
 
     Raises:
-        InputError: there is no such network; or one of the hub would run code that comes neither with this package nor
-            with torchvision or timm.
+        InputError: there is no such network; or a network from the hub needs code that is not in this package,
+            torchvision or timm.
         RunError: its weights cannot be read.
 
     Example:
@@ -75,7 +75,7 @@ def _download(name: str) -> Path:
 
 
 def _refuse_foreign(name: str, folder: Path) -> None:
-    """A recipe may name any function as its network; one from elsewhere must not choose what runs here."""
+    """A recipe may name any function as its network. A recipe from the hub must not choose which code runs here."""
     from sluicegate.train import read_run_recipe
 
     library = read_run_recipe(folder).net.name.rpartition(":")[0]

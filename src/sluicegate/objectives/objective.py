@@ -1,10 +1,10 @@
-"""What training adds to the task's loss: objectives, and weighted sums of them.
+"""Losses on gates, added to the task's loss: objectives, and weighted sums of them.
 
 Legend: N images, G gates.
 
-On several processes the loss of one gate's batch rate must speak of the global batch, or R processes would train
-another objective than one. `batch_rate` averages over the processes; each lets the gradient flow through its own
-images, and since DDP averages gradients the sum is the gradient of the global objective.
+With several processes a gate's batch rate must be that of the global batch, otherwise R processes would train another
+objective than one process. `batch_rate` averages over the processes. Each process passes the gradient to its own
+images; DDP averages these gradients, which gives the gradient of the global objective.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ from sluicegate.schedule import Schedule, constant
 
 
 class Objective(nn.Module, ABC):
-    """A scalar to be made small, beside the task's loss; a module, since some objectives keep averages."""
+    """A scalar to minimise, added to the task's loss. It is a module because some objectives keep averages."""
 
     @abstractmethod
     def forward(self, gates: GateRecords, progress: float) -> Tensor:

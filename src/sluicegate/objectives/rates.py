@@ -29,7 +29,7 @@ class SquaredRates(Objective):
     """Squares of rates: the target-free sparsity of DLCG, eq. 4 (`kind="layer"`) and eq. 5 (`kind="channel"`).
 
     Args:
-        kind: the sites that it speaks of.
+        kind: the kind of sites it applies to.
         reduction: see `reduction.py`.
     """
 
@@ -47,7 +47,7 @@ class TargetRate(Objective):
 
     Args:
         target: t in [0, 1], for all sites or by site name (sites that are not named have none).
-        kind: the sites that it speaks of.
+        kind: the kind of sites it applies to.
         reduction: see `reduction.py`.
     """
 

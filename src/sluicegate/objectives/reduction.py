@@ -1,8 +1,8 @@
-"""Which gates an objective speaks of, and how it sums over them.
+"""Which gates an objective applies to, and how it sums over them.
 
 Legend: G gates of a site, K gates of all sites.
 
-Papers print sums over gates; with hundreds of them and the printed weights a sum dwarfs the task's loss
+Papers print sums over gates. With hundreds of gates and the printed weights, a sum is much larger than the task's loss
 (docs/ambiguities.md). Every objective that sums over gates takes a `reduction`:
 
     sum         over every gate of every site, as printed

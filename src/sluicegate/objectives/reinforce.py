@@ -1,8 +1,8 @@
-r"""REINFORCE on sampled gates, beside the task's own gradient: SkipNet's hybrid reinforcement learning.
+r"""REINFORCE on sampled gates, in addition to the task's gradient: SkipNet's hybrid reinforcement learning.
 
 Legend: N images, G gates of a site, S gates of all sites.
 
-    R_i  = -L + alpha / S  sum_{j >= i} (1 - open_j)         what follows gate i: its image's loss and savings
+    R_i  = -L + alpha / S  sum_{j >= i} (1 - open_j)         from gate i on: the image's loss and savings
     loss = -weight  mean_N  sum_i R_i log p(open_i)          p(open) = sigmoid(logit)
 
 Source: SkipNet (Wang et al., ECCV 2018; DLCG section 2.2 describes it). Its published training script has no baseline,
@@ -24,7 +24,7 @@ class Reinforce:
     """What training rewards sampled gates for, from a given progress on (arguments as for `reinforce`).
 
     Args:
-        begin: progress in [0, 1]; before it nothing is rewarded, since decisions still carry gradients.
+        begin: progress in [0, 1]. Before it there is no reward, because decisions still carry gradients.
     """
 
     begin: float = 0.0
@@ -49,7 +49,7 @@ def reinforce(task_loss: Tensor, gates: GateRecords, alpha: float = 0.1, weight:
         task_loss: L, [N], of each image; no gradient flows into it.
         gates: the records of the forward pass, in the order of execution.
         alpha: reward for skipping everything.
-        weight: of the whole beside the task's loss.
+        weight: of the whole term, relative to the task's loss.
 
     Raises:
         InputError: there are no records, or `task_loss` is not one number per image.

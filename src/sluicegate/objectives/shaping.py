@@ -1,4 +1,4 @@
-r"""Batch shaping: match what a batch makes of a feature to a distribution.
+r"""Batch shaping: match the values of a feature over a batch to a distribution.
 
 Legend: N images of the global batch, K gates of all sites.
 
@@ -6,10 +6,10 @@ Ehteshami Bejnordi, Blankevoort, Welling: Batch-Shaping for Learning Conditional
 Eq. 2 is a Cramer-von-Mises distance between a distribution F and the N sorted values x*_1 <= ... <= x*_N:
 
     S(x*) = 1/N sum_i (i / (N + 1) - F(x*_i))^2
-    dS/dx*_i = -2/N (i / (N + 1) - F(x*_i)) f(x*_i),  handed back to where x*_i stood before sorting (appendix A)
+    dS/dx*_i = -2/N (i / (N + 1) - F(x*_i)) f(x*_i),  moved back to the place of x*_i before sorting (appendix A)
 
-Appendix A leaves the 1/N out of both; docs/ambiguities.md says what follows, and what is shaped where the paper says
-"gating output".
+Appendix A leaves out 1/N in both. docs/ambiguities.md measures the effect, and says which value is shaped, where the
+paper says "gating output".
 """
 
 from typing import Any, Literal, get_args
@@ -30,11 +30,11 @@ Shaped = Literal["probability", "sample"]
 def batch_shaping(x: Tensor, prior: Distribution) -> Tensor:
     """How far each feature of a batch is from a distribution (eq. 2 with lambda = 1).
 
-    Any feature of any network will do: a row is a draw, and every column of a row is a feature of its own. To take the
-    pixels of a map as draws of its channel: `x.movedim(1, -1).flatten(0, -2)`.
+    It works for any feature of any network: each row is a sample, and each column is a feature. To treat the pixels of
+    a map as samples of its channel: `x.movedim(1, -1).flatten(0, -2)`.
 
     Args:
-        x: [N, ...], floating; on several processes their rows together are the batch.
+        x: [N, ...], floating; with several processes the rows of all of them are the batch.
         prior: F.
 
     Returns:
@@ -70,11 +70,11 @@ class BatchShaping(Objective):
     """`batch_shaping` of every gate.
 
     Args:
-        prior: what each gate's values over a batch shall be distributed as; None: the paper's Beta(0.6, 0.4).
-        shaped: of which values. `probability`: sigmoid(logit), without noise; `sample`: the relaxed sample
+        prior: the distribution that each gate's values over a batch should have; None: the paper's Beta(0.6, 0.4).
+        shaped: which values. `probability`: sigmoid(logit), without noise; `sample`: the relaxed sample
             sigmoid((logit + L) / temperature), L ~ Logistic(0, 1), drawn anew.
         temperature: of the relaxed sample.
-        kind: the sites that it speaks of; None for all.
+        kind: the kind of sites it applies to; None for all.
         reduction: see `reduction.py`.
     """
 

@@ -1,4 +1,4 @@
-r"""Objectives that press every gate towards closing, without a target.
+r"""Objectives that push every gate to close, without a target.
 
 Legend: N images, G gates of a site, K gates of all sites.
 
@@ -19,7 +19,7 @@ class GateL0(Objective):
     """The probability with which gates are open, mean over images: batch shaping's complexity loss, eq. 5.
 
     Args:
-        kind: the sites that it speaks of; None for all.
+        kind: the kind of sites it applies to; None for all.
         reduction: see `reduction.py`; the paper prints "sum".
     """
 
@@ -33,10 +33,10 @@ class GateL0(Objective):
 
 
 class GateL1(Objective):
-    """The sampled gates themselves, soft where the estimator is, mean over images: GaterNet's sparsity.
+    """The mean of the sampled gates over images, soft if the estimator is soft: GaterNet's sparsity.
 
     Args:
-        kind: the sites that it speaks of; None for all.
+        kind: the kind of sites it applies to; None for all.
         reduction: see `reduction.py`; the paper prints "mean".
     """
 

@@ -32,15 +32,16 @@ Side = Literal["below", "above"]
 
 
 class VariableTarget(nn.Module):
-    """A target that follows what it judges: a moving average of the rates seen (stochastic gates, S1.2).
+    """A target that is a moving average of the rates seen so far (stochastic gates, S1.2).
 
-    The batch at hand is judged by those before it and then taken in; in evaluation it is not taken in. The state is in
-    buffers, so a checkpoint holds it, and rates are those of the global batch, so all processes hold the same.
+    The loss of a batch uses the average of the batches before it; then the batch is added to the average, except in
+    evaluation. The state is in buffers, so checkpoints contain it. Rates are those of the global batch, so all
+    processes have the same state.
 
     Args:
         start: the first target, in [0, 1].
         decay: in (0, 1): target <- decay target + (1 - decay) rate. None: the mean of `start` and all rates since.
-        restart: share of training after which the target is `start` again; the paper's "for each epoch" is
+        restart: share of the training after which the target is set to `start` again; the paper's "for each epoch" is
             1 / epochs. None: never.
     """
 
@@ -93,7 +94,7 @@ class Distance(nn.Module):
 
     Args:
         target: t in [0, 1].
-        free: the side of t that costs nothing, if any.
+        free: the side of t without a penalty, if any.
     """
 
     def __init__(self, target: Target, free: Side | None = None) -> None:
@@ -139,7 +140,7 @@ class BatchActivation(Objective):
 
     Args:
         target: t in [0, 1].
-        kind: the sites that it speaks of; None for all.
+        kind: the kind of sites it applies to; None for all.
         free: "below" makes it the const-quad loss, eq. 3.
     """
 
@@ -157,8 +158,8 @@ class MacTarget(Objective):
     """Squared distance of the share of MACs from a target: the FLOPs target of stochastic gates, section 3.4.
 
     Args:
-        macs: what the network costs as a function of its gates: `gated.macs`.
-        target: t in [0, 1], over the plain network's MACs; gate heads count as part of the share.
+        macs: the MACs of the network as a function of its gates: `gated.macs`.
+        target: t in [0, 1], a share of the plain network's MACs; gate heads are counted too.
         free: "below" makes it const-quad.
     """
 
@@ -175,12 +176,12 @@ class LatencyTarget(Objective):
     """Squared distance of the milliseconds of an image from a target, as a share of the plain network's.
 
     Args:
-        latency: what the network takes as a function of its gates, on the machine that it is trained for.
+        latency: the time of the network as a function of its gates, on the machine that it is trained for.
         ms: t, milliseconds.
         free: "below" makes it const-quad.
 
     Raises:
-        InputError: no gates reach t: the plain network is as fast, or the ungated part is slower.
+        InputError: gates cannot reach t: the plain network is at least as fast, or the ungated part is slower.
     """
 
     def __init__(self, latency: LatencyModel, ms: float | Schedule, free: Side | None = None) -> None:
@@ -200,11 +201,11 @@ class LatencyTarget(Objective):
 class ExitTarget(Objective):
     """Squared distances of the shares of images that leave at early exits from targets: stochastic gates, section S1.5.
 
-    An exit's gate is open where the image goes on; it leaves at the first that is closed.
+    An exit's gate is open if the image goes on. An image leaves at the first closed gate.
 
     Args:
         target: t_e in [0, 1], for all exits or by site name (exits that are not named have none).
-        free: "above" as in the paper: more images may leave early, if they like.
+        free: "above" as in the paper: there is no penalty if more images leave early.
     """
 
     def __init__(self, target: SiteTarget, free: Side | None = "above") -> None:

@@ -68,7 +68,7 @@ def _of_channels_last(node: fx.Node, x: fx.Node, out: tuple[int, ...]) -> Call |
 
 
 def _transposed(x: fx.Node) -> int | None:
-    """The groups of the shuffle that brings channels into memory order: 1 where they are; None where none does."""
+    """The groups of the shuffle that brings channels into memory order: 1 where they are; None if none does."""
     layout = layout_of(x)
     if layout.in_order or (pixel_count(x) == 1 and layout.channels == tuple(sorted(layout.channels))):
         return 1

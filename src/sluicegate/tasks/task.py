@@ -18,7 +18,7 @@ class Scores(NamedTuple):
 
     Attributes:
         accuracy: share of images, or of pixels, whose class is right, in [0, 1].
-        mean_iou: mean over classes of intersection over union, in [0, 1]; None where there are no masks.
+        mean_iou: mean over classes of intersection over union, in [0, 1]; None if there are no masks.
         class_iou: the same by class, of those that are in the masks or in the answers.
     """
 

@@ -2,8 +2,8 @@
 
     average <- average + (1 - d_n) (weights - average),   d_n = min(decay, (1 + n) / (10 + n)) after n steps
 
-The first steps count less long, as in TensorFlow's `ExponentialMovingAverage`. Running statistics of batch norms are
-averaged alike; whole numbers are copied.
+The smaller decay of the first steps makes them fade faster, as in TensorFlow's `ExponentialMovingAverage`. Running
+statistics of batch norms are averaged too; integers are copied.
 """
 
 from collections.abc import Iterator

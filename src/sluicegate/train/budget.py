@@ -1,10 +1,10 @@
-"""Targets that tighten: a share of MACs, of open gates, or of milliseconds, which training is to come down to.
+"""Targets that fall during training: a share of MACs, a share of open gates, or milliseconds.
 
     target(p) = start + (end - start) u,                      u = min(p / tighten, 1)       "linear"
     target(p) = start + (end - start) (1 - cos(pi u)) / 2                                   "cosine"
 
 Sources: stochastic gates, section S1.1, lowers its target in steps ("prevents the network from too aggressively killing
-off parts of the network early on"); LAUDNet releases its bounds by cos^2 over the first third of the training, which is
+off parts of the network early on"). LAUDNet's bounds follow cos^2 over the first third of the training; this is
 "cosine".
 """
 

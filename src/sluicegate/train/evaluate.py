@@ -39,10 +39,10 @@ class Evaluation:
 
     Attributes:
         accuracy: top-1, in [0, 1]; of segmentation the share of pixels that are right.
-        images: how many.
-        macs: their costs, gate heads included.
-        open_rate: by kind of gate, the share of (image, gate) pairs that were open; behind the exit that an image takes
-            none is.
+        images: number of images.
+        macs: their MACs, gate heads included.
+        open_rate: by kind of gate, the share of (image, gate) pairs that were open. Gates after an image's exit count
+            as closed.
         sites: the same by site; of an exit, the share of images that left there.
         mean_iou, class_iou: of segmentation, see `sluicegate.tasks.Scores`.
     """
@@ -148,7 +148,7 @@ def evaluate(
         batch_size: images at a time.
         device: where to run.
         progress: show a bar on standard error, where that is a terminal.
-        task: what is measured; what the images have labels for if None.
+        task: what is measured; None: the task that fits the labels of the images.
 
     Raises:
         InputError: images of another shape than the network takes, or a device that this machine lacks.

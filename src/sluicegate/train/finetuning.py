@@ -1,8 +1,8 @@
-"""From a trained network to a cheaper one of the same accuracy: the verb `finetune`.
+"""The verb `finetune`: from a trained network to a cheaper one of about the same accuracy.
 
     net, weights, images ─► recipe ─► run folder: recipe.yaml, metrics.csv, ..., model.sluice, finetune.json
 
-`finetune.json` holds the accuracy, MACs and milliseconds of the network as it came and of what became of it.
+`finetune.json` has accuracy, MACs and milliseconds of the network before and after.
 """
 
 import json
@@ -53,7 +53,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Finetuned:
-    """What `finetune` came to: the network as it came, and as it left."""
+    """The result of `finetune`: the network before and after."""
 
     name: str
     before: Measured
@@ -80,20 +80,20 @@ def finetune_recipe(
     table: str | None = None,
     workers: int | None = None,
 ) -> Recipe:
-    """The recipe by which a trained network gets gates and learns to do with less (docs/finetune.md says why so).
+    """The recipe that adds gates to a trained network and fine-tunes it (docs/finetune.md gives the reasons).
 
     Args:
         net: as `build_net` takes it.
         weights: a file, or "pretrained".
         data: a data set by name, or a folder.
-        target: what `kind` says: share of MACs or of open gates in (0, 1], or milliseconds.
+        target: in the unit of `kind`: share of MACs or of open gates in (0, 1], or milliseconds.
         kind: "macs", "rate", or "ms", which needs a latency `table`.
-        epochs: how long.
-        size: of images that are not all alike, pixels.
-        normalize: whose mean and std to use; ImageNet's for pretrained weights, else the data set's own.
-        teacher: NET=WEIGHTS of another network, or "none"; the network as it came if None.
+        epochs: epochs of training.
+        size: resize and crop images to this size in pixels; needed if they differ in size.
+        normalize: source of mean and std; default: ImageNet's for pretrained weights, otherwise the data set's own.
+        teacher: NET=WEIGHTS of another network, or "none"; None: the original network.
         table: measured by `sluicegate profile RUN`.
-        workers: processes that decode images while they are used; None to hold all in memory.
+        workers: number of processes that decode images during training; None: hold all images in memory.
 
     Raises:
         InputError: a value outside its range.
@@ -149,11 +149,11 @@ def finetune(
         folder: the run folder.
         resume, data_dir, progress: as for `run`.
         threads: of the engine, for milliseconds.
-        note: is told what happens, in lines.
+        note: called with lines that say what happens.
 
     Raises:
-        InputError, RunError: as `run`; or the engine has no op for a part of the network, which is known before the
-            first epoch.
+        InputError, RunError: as for `run`; or the engine has no op for a part of the network, which is checked before
+            the first epoch.
     """
     done, file = folder / "finetune.json", folder / "model.sluice"
     check_folder(folder, recipe, resume)

@@ -1,12 +1,12 @@
-"""A cheap start for gates: heads fitted to what each channel contributes in the trained network (ours).
+"""A fast start for gates: heads are fitted to the contribution of each channel in the trained network (ours).
 
     c_nk = rms of channel k's values for image n  x  norm of the weights by which the next convolutions read it
     y_nk = [c_nk > q],  q the site's quantile of c over images and channels, so that a share of `open_rate` is 1
 
-Every gate is open meanwhile and the network is frozen, so its features are those of the trained network. Heads learn
-y by binary cross entropy, some hundred steps of Adam. With `softness` s > 0 the target is sigmoid(log(c / q) / s): a
-channel that contributes about as much as q is wanted half open. A layer gate's contribution is the rms of what its
-branch adds; a channel whose reader is no convolution counts with a norm of 1.
+During the fit every gate is open and the network is frozen, so its features are those of the trained network. Heads
+learn y by binary cross entropy, in some hundred steps of Adam. With `softness` s > 0 the target is
+sigmoid(log(c / q) / s): about one half for a channel whose contribution is about q. The contribution of a layer gate is
+the rms of the branch's output. A channel that no convolution reads counts with a norm of 1.
 
 Legend: N images, C channels, H W pixels, G gates of a site.
 """
@@ -43,15 +43,15 @@ def fit_gates(
     softness: float = 0.0,
     calibration: int = 8,
 ) -> Fit:
-    """Fit the gates of a network to the contributions of what they gate (see the file's head).
+    """Fit the gates of a network to the contributions of the channels they gate (see the top of the file).
 
     Args:
         gated: a gated network whose plain part is trained; only its gates' parameters and norms change.
         batches: [N, C, H, W] as the network takes them; the first `calibration` set the quantiles and are used again.
-        open_rate: share of (image, channel) pairs of each site that is wanted open, in (0, 1).
-        steps: of Adam; fewer where the batches end.
-        lr: of Adam, falling in a straight line to a tenth.
-        softness: s of the file's head; 0 for targets of 0 and 1.
+        open_rate: share of the (image, channel) pairs of each site that should be open, in (0, 1).
+        steps: steps of Adam; fewer if there are fewer batches.
+        lr: learning rate of Adam; it falls linearly to a tenth.
+        softness: s at the top of the file; 0 for targets of 0 and 1.
         calibration: batches that the quantiles are taken from.
 
     Returns:

@@ -1,17 +1,16 @@
-"""A run's folder, which stands on its own: nothing that comes after the training needs the data set again, unless it
-measures on it.
+"""A run folder. It needs nothing else: after training, the data set is needed only to measure on it.
 
     recipe.yaml        what was asked for
-    data.json          what the network knows of the data set: input shape, classes, mean and std
+    data.json          what the network needs to know of its data set: input shape, classes, mean and std
     metrics.csv        a row an epoch
-    last.ckpt          everything needed to go on, after each epoch
+    last.ckpt          everything needed to continue, written after each epoch
     best.safetensors   the weights of the epoch with the highest test accuracy
     final.safetensors  the weights of the last epoch
-    result.json        what the final weights do, and where the numbers come from
-    model.sluice       the network for the engine, where the engine has all of its ops
-    logs/              of every 50th step, where the recipe has a `logger`
+    result.json        the results of the final weights, with machine, versions and command
+    model.sluice       the network for the engine, if the engine has all of its ops
+    logs/              a log of every 50th step, if the recipe has a `logger`
 
-`result.json` speaks of the final weights: to choose an epoch by its test accuracy would flatter the number.
+`result.json` is about the final weights, because choosing an epoch by its test accuracy would bias the number.
 """
 
 import json
@@ -42,7 +41,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to; `result.json` holds the same.
+    """The result of a run, as in `result.json`.
 
     Attributes:
         name: of the recipe.

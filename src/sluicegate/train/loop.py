@@ -1,4 +1,4 @@
-"""Fine-tuning in one's own loop: what a recipe does, step by step and without Lightning.
+"""Fine-tuning in your own training loop: the steps of a recipe, without Lightning.
 
     tuning = Tuning(net, torch.zeros(1, 3, 224, 224), target=0.5, steps=epochs * len(loader))
     tuning.fit(images for images, _ in loader)
@@ -35,10 +35,10 @@ from sluicegate.train.recipe import BudgetRecipe, DistillationRecipe, FitRecipe,
 
 @dataclass(frozen=True)
 class TuningOptions:
-    """How to fine-tune, by default as `sluicegate finetune` does; each part is what a recipe has of that name.
+    """Options of fine-tuning. The defaults are those of `sluicegate finetune`; each part has its name in a recipe.
 
-    A weight of 10 is too light for a target beside a teacher: with it a run of one epoch stayed at 0.69 of the MACs
-    where 0.5 were wanted, with 100 at 0.52 (docs/finetune.md).
+    For the target, a weight of 10 is too small beside a teacher: a run of one epoch with target 0.5 stayed at 0.69 of
+    the MACs. With a weight of 100 it reached 0.52 (docs/finetune.md).
     """
 
     method: MethodRecipe = field(default_factory=lambda: MethodRecipe("budgeted", {"noise": "linear(1, 0, 0, 0.7)"}))
@@ -54,14 +54,14 @@ class TuningOptions:
 
 
 class Tuning:
-    """A network on its way from trained to gated (see the file's head).
+    """Fine-tunes a trained network with gates (see the top of the file).
 
     Args:
-        net: the trained network; it is copied, and a frozen copy teaches.
-        example_inputs: [1, C, H, W] as it takes them.
-        target: share of its MACs, in (0, 1], that images are to cost in the mean.
-        steps: of the whole training.
-        options: how.
+        net: the trained network; it is copied, and a frozen copy is the teacher.
+        example_inputs: [1, C, H, W], an input of the network.
+        target: mean cost of an image as a share of the network's MACs, in (0, 1].
+        steps: number of training steps.
+        options: see `TuningOptions`.
         teacher: another network with the same outputs; the network itself if None.
         task: what it is trained for; classification if None.
 
@@ -106,7 +106,7 @@ class Tuning:
 
     @property
     def progress(self) -> float:
-        """Share of the training that is done, in [0, 1]."""
+        """Share of the training steps that are done, in [0, 1]."""
         return min(1.0, self.done / self.steps)
 
     def fit(self, batches: Iterable[Tensor]) -> Fit:
@@ -146,7 +146,11 @@ class Tuning:
         return loss.detach()
 
     def finish(self, batches: Iterable[Tensor]) -> GatedModel:
-        """The gated network in evaluation mode, with averaged weights and norms renewed on batches [N, C, H, W]."""
+        """The gated network in evaluation mode, with averaged weights; batch norm statistics are computed again.
+
+        Args:
+            batches: training images, [N, C, H, W] each.
+        """
         if self.average is not None:
             self.average.copy_to(self.net)
         self.net.set_progress(1.0)

@@ -1,4 +1,4 @@
-"""What a classifier is trained on besides its gates: labels, and the word of a teacher.
+"""The task's part of the loss: labels, and the outputs of a teacher.
 
     task = cross entropy, with label smoothing if asked for
     loss = (1 - w) task + w T^2 KL(softmax(teacher / T) || softmax(output / T)),  mean over images
@@ -40,7 +40,7 @@ def _rows(scores: Tensor) -> Tensor:
 class Distillation:
     """A frozen teacher and its share of the loss.
 
-    It is no module: its weights belong to no checkpoint and to no optimizer.
+    It is not a module, so its weights are in no checkpoint and no optimizer.
 
     Args:
         teacher: the network that teaches, copied, in evaluation mode.

@@ -23,7 +23,7 @@ ROOMS: Mapping[str, Room] = {room.kind: room for room in _rooms()}
 
 
 def room_of(op: Op) -> Room:
-    """The room of an op's kind. InputError where there is none of that name."""
+    """The room of an op's kind. InputError if there is none of that name."""
     if op.kind not in ROOMS:
         raise InputError(f"op {op.name!r}: unknown kind {op.kind!r}; known: {', '.join(ROOMS)}")
     return ROOMS[op.kind]

@@ -89,6 +89,6 @@ def bars(edges: Any, counts: Any) -> list[dict[str, Any]]:
 
 
 def require_rows(name: str, rows: Any) -> None:
-    """InputError where there is nothing to draw."""
+    """InputError if there is nothing to draw."""
     if not len(rows):
         raise InputError(f"figure: nothing to draw in {name}")

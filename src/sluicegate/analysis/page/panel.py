@@ -19,7 +19,7 @@ class Panel:
         title: above it.
         lead: what it shows, in a sentence or two; [[a term]] is explained where one points at it.
         paper: the figures of papers that it answers.
-        figure: what is drawn; None where nothing can be, or where the page itself makes the part.
+        figure: what is drawn; None if nothing can be, or where the page itself makes the part.
         missing: why nothing can be drawn.
         control: what the reader can choose above it: "threshold", "site" or "classes".
     """

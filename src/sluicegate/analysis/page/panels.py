@@ -1,5 +1,5 @@
-"""What stands in a report: sections of panels, each a figure or a line that says why there is none; of a network
-without gates, only what there is."""
+"""The content of a report: sections of panels. A panel is a figure, or a line that says why there is none. For a
+network without gates, panels about gates are left out."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -14,7 +14,7 @@ OF_SCENES = 200  # and of images with masks
 
 
 def picture(image: np.ndarray, program: Program, largest: int = LARGEST) -> str | None:
-    """An input [C, H, W] as a `data:` address; None where its channels are no colours.
+    """An input [C, H, W] as a `data:` address; None if its channels are no colours.
 
     Small images stay as they are, as PNG; larger ones are made smaller, as JPEG.
     """

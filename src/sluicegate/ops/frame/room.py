@@ -68,7 +68,7 @@ class Work(NamedTuple):
 Zeros = Literal["each", "product", "never"]
 
 Parser = Callable[..., Call | None]
-"""(node, *arguments of the function or method) -> call; None where the op is used in a way that is not known."""
+"""(node, *arguments of the function or method) -> call; None if the op is used in a way that is not known."""
 
 ModuleParser = Callable[..., Call | None]
 """(node, module, *arguments) -> call."""

@@ -79,6 +79,6 @@ def activated(x: np.ndarray, has: Attributes) -> np.ndarray:
 
 
 def check_activation(given: Given, key: str = "activation") -> None:
-    """InputError where the text names none of them."""
+    """InputError if the text names none of them."""
     name = given.has[key]
     given.require(name in ACTIVATIONS, f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")

@@ -1,8 +1,8 @@
-"""A room: all that there is to know of one kind of op, whoever runs it.
+"""A room: everything about one kind of op, for every engine.
 
-`spec.py` asks for the rule (`shape` and `channels`), `reference.py` for the NumPy definition (`run`), both with what
-they know of one op: `Given` and `Call`. What else differs from kind to kind is a field here, so that nobody outside of
-a room asks for a kind by its name.
+`spec.py` uses the rule (`shape` and `channels`), `reference.py` the NumPy definition (`run`). They describe an op by
+`Given` and `Call`. Everything else that differs between kinds is a field here, so code outside of a room never checks
+the name of a kind.
 
 C channels, H height, W width, F features, G gates.
 """
@@ -93,7 +93,7 @@ class Call:
 
     Attributes:
         op, has: itself, and its attributes, defaults filled in.
-        inputs: float64 arrays, of gates bool; None where a value is absent.
+        inputs: float64 arrays, of gates bool; None if a value is absent.
         opened: of its first input, [C] bool: what is open.
         opens: of its output, [C] bool.
         shape: of its output.
@@ -179,7 +179,7 @@ class Room:
 
     Attributes:
         kind: its name; the file's, too.
-        shape: rule: the shape of the output; None where there is none.
+        shape: rule: the shape of the output; None if there is none.
         run: the NumPy definition; what a gate closes is set to zero behind it.
         channels: rule: refuses a channel map of the output that does not fit.
         attributes: name -> the value that holds where it is left out; its type is the type, and () any whole numbers.
