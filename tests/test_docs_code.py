@@ -5,6 +5,7 @@ trained network, is in the table `TAKEN`. Tutorials take nothing for granted; `m
 output.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pages import PAGES, name_of, python_of
+from pages import PAGES, ROOT, blocks_of, name_of, python_of
 from PIL import Image
 from torch import nn
 
@@ -47,6 +48,11 @@ def _files(gated: sg.GatedModel) -> None:
         for number in range(4):
             Image.fromarray(rng.integers(0, 256, (40, 36, 3), np.uint8)).save(f"photos/{name}/{number}.png")
     Image.open("photos/cat/0.png").save("cat.png")
+
+
+def _read_a_file() -> dict[str, Any]:
+    sg.export(sg.load_pretrained("resnet20-cifar10-0.5"), "net.sluice")
+    return {}
 
 
 def _deploy() -> dict[str, Any]:
@@ -107,6 +113,7 @@ TAKEN: dict[str, Callable[[], dict[str, Any]]] = {
     "docs/finetune.md": _finetune,
     "docs/latency.md": _latency,
     "docs/prune.md": _prune,
+    "docs/read_a_file.md": _read_a_file,
     "docs/report.md": _report,
     "docs/stochastic_gates.md": _exits,
 }
@@ -127,6 +134,23 @@ def test_the_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     known = {"__name__": "page", **TAKEN.get(name_of(page), dict)()}
     for block in python_of(page):
         exec(compile("\n" * block.line + block.text, str(page), "exec"), known)
+
+
+def test_the_reader_reads_what_the_runtime_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _read_a_file()
+    page = ROOT / "docs" / "read_a_file.md"
+    known: dict[str, Any] = {}
+    for block in python_of(page):
+        exec(block.text, known)
+    (output,) = [block.text for block in blocks_of(page) if block.language == ""]
+    assert capsys.readouterr().out.startswith(output)
+    artifact = load_program("net.sluice")
+    assert known["program"] == json.loads(artifact.program.to_json())
+    assert known["tensors"].keys() == artifact.tensors.keys()
+    assert all((known["tensors"][name] == tensor).all() for name, tensor in artifact.tensors.items())
 
 
 def test_the_table_has_no_other_pages() -> None:
