@@ -13,7 +13,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 # Torch's threads wait asleep: on cores that others use too, one that spins holds up the one that it waits for.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test fuzz lint format clean
+.PHONY: demo test fuzz docs lint format clean
 
 demo: $(VENV)/installed
 	$(BIN)/sluicegate demo
@@ -34,9 +34,15 @@ fuzz: $(VENV)/installed-dev
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 SLUICEGATE_MUTATIONS=$(MUTATIONS) \
 		$(BIN)/python -S -m pytest -s --noconftest tests/runtime/test_fuzz.py
 
+# The site, from the Markdown files. Its tutorials are run; a warning is an error. Needs Python 3.11 or later.
+docs: $(VENV)/installed-docs
+	$(BIN)/sphinx-build -W --keep-going -q -c docs -d build/docs/doctrees . build/docs/html
+	@echo build/docs/html/index.html
+
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/pyright
 
 format: $(VENV)/installed-dev
@@ -59,4 +65,8 @@ $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(shell find cs
 $(VENV)/installed-dev: $(VENV)/installed
 	$(INSTALL) --editable '.[dev]'
 	$(INSTALL) --no-deps --upgrade --target $(VENV)/vision torchvision timm
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(INSTALL) --editable '.[docs]'
 	touch $@

@@ -210,7 +210,12 @@ def markdown(rows: Iterable[Row]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-_INTRODUCTION = """Written by
+_INTRODUCTION = """\
+- **What:** More than 300 networks of torchvision and timm, and how much of their work gates can close.
+- **When:** You want to know whether sluicegate can gate and export your network.
+- **Shortest command:** `sluicegate sites torchvision:resnet50`
+
+Written by
 
     python benchmarks/coverage.py --side 96 --json results/coverage.json --markdown docs/coverage.md
 

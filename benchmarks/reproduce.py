@@ -18,6 +18,10 @@ PAPERS = ("dlcg", "batch_shaping", "stochastic_gates", "gaternet", "fbs", "aig",
 
 HEAD = """# Papers' figures and ours
 
+- **What:** The accuracies and MACs that papers print, beside those that our recipes reach.
+- **When:** You want to know how close a recipe comes to its paper.
+- **Shortest command:** `python benchmarks/reproduce.py`
+
 Written by
 
     python benchmarks/reproduce.py

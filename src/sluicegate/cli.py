@@ -14,25 +14,23 @@ from pathlib import Path
 
 import jsonargparse
 
-from sluicegate import evaluating, pruning, surveying, tuning
+from sluicegate import describing, evaluating, pruning, surveying, tuning
 from sluicegate.analysis import save_frontier
 from sluicegate.analysis.arguments import add_arguments as report_arguments
 from sluicegate.bench import DENSE, GATED, as_file, came_from, compare, predicted, save_latency_table, what_to_time
+from sluicegate.completing import completion_arguments, completion_script
 from sluicegate.errors import InputError
+from sluicegate.help import GroupedHelp
 from sluicegate.models.release import release as release_run
 from sluicegate.recipes import demo as demo_recipes
 from sluicegate.recipes import paper, recipe, recipes
 from sluicegate.tables import bench_table, recipe_table, result_tables, slower_than_dense, speed_table
 from sluicegate.terminal import NOTES, note, show
-from sluicegate.train import (
-    override,
-    provenance,
-    run,
-)
+from sluicegate.train import override, provenance, run
 from sluicegate.train.frontiers import run_series
 from sluicegate.train.products import engine_milliseconds, export_run
 from sluicegate.train.stages import run_recipe
-from sluicegate_runtime import LatencyTable, prediction
+from sluicegate_runtime import LatencyTable, contents, prediction
 from sluicegate_runtime.command import exit_status
 from sluicegate_runtime.preprocess import parse_preprocessing
 
@@ -161,6 +159,11 @@ def list_recipes(config: jsonargparse.Namespace) -> None:
     show(config.json, {one.name: asdict(one) for one in made}, recipe_table(made))
 
 
+def completion(config: jsonargparse.Namespace) -> None:
+    """Print a script by which a shell completes verbs, options and paths."""
+    print(completion_script(_parser(), config.shell))
+
+
 _VERBS: dict[str, Callable[[jsonargparse.Namespace], int | None]] = {
     "demo": demo,
     "sites": surveying.sites,
@@ -176,19 +179,22 @@ _VERBS: dict[str, Callable[[jsonargparse.Namespace], int | None]] = {
     "profile": profile,
     "frontier": frontier,
     "report": report,
+    "info": describing.info,
     "recipes": list_recipes,
+    "completion": completion,
 }
 
 
 def _parser() -> jsonargparse.ArgumentParser:
     parser = _new_parser("Gate a CNN, train the gates, count the multiply-adds of each image.")
-    verbs = parser.add_subcommands(dest="verb")
+    parser.formatter_class = GroupedHelp
+    verbs = parser.add_subcommands(dest="verb", metavar="VERB", title="verbs", description="'VERB --help' says more.")
     for name, verb in _VERBS.items():
         sub = _new_parser(verb.__doc__)
         _ARGUMENTS[name](sub)
-        if verb is not predict:  # which prints nothing but JSON, and has the option of its own
+        if verb not in (predict, completion):  # predict has an option of its own
             sub.add_argument("--json", action="store_true", help="print one JSON object")
-        verbs.add_subcommand(name, sub, help=verb.__doc__)
+        verbs.add_subcommand(name, sub, help=verb.__doc__).prog = f"sluicegate {name}"
     return parser
 
 
@@ -268,10 +274,6 @@ def _frontier_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path | None, help="folder of the data set; --in ms times its images")
 
 
-def _no_arguments(parser: jsonargparse.ArgumentParser) -> None:
-    pass
-
-
 _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "demo": _demo_arguments,
     "sites": surveying.sites_arguments,
@@ -287,7 +289,9 @@ _ARGUMENTS: dict[str, Callable[[jsonargparse.ArgumentParser], None]] = {
     "profile": _profile_arguments,
     "frontier": _frontier_arguments,
     "report": report_arguments,
-    "recipes": _no_arguments,
+    "info": contents.add_arguments,
+    "recipes": lambda parser: None,
+    "completion": completion_arguments,
 }
 
 

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 def main() -> int:
     """Run one command; returns the exit status."""
-    if sys.argv[1:2] == ["predict"]:
+    if sys.argv[1:2] == ["predict"] or _asks_of_a_file(sys.argv[1:]):
         from sluicegate_runtime.__main__ import main as run
     else:
         try:
@@ -22,6 +22,11 @@ def main() -> int:
         except ModuleNotFoundError as error:
             return _lacks(error)
     return run()
+
+
+def _asks_of_a_file(arguments: list[str]) -> bool:
+    """`info FILE.sluice`; of a run folder the PyTorch side knows."""
+    return arguments[:1] == ["info"] and any(argument.endswith(".sluice") for argument in arguments)
 
 
 def _lacks(error: ModuleNotFoundError) -> int:
