@@ -13,7 +13,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 # Torch's threads wait asleep: on cores that others use too, one that spins holds up the one that it waits for.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test fuzz docs lint format clean
+.PHONY: demo test fuzz docs lint format wheels check-wheels clean
 
 demo: $(VENV)/installed
 	$(BIN)/sluicegate demo
@@ -49,6 +49,14 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The sdist and manylinux wheels, into dist/, of the Pythons that are here; PYTHONS names others.
+wheels: $(VENV)/installed-dev
+	$(BIN)/python wheels/build.py
+
+# Each Python that is here, with the wheel, NumPy and pytest, and nothing else.
+check-wheels: $(VENV)/installed-dev
+	$(BIN)/python wheels/check.py
+
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
 
@@ -61,7 +69,7 @@ $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(shell find cs
 	touch $@
 
 # Only tests need torchvision and timm. Without --no-deps they would ask for a torch build with CUDA, and they lie apart,
-# where tests/conftest.py finds them: beside a CPU build torchvision does not import by itself, and torchmetrics would try.
+# where tests/with_torch.py finds them: beside a CPU build torchvision does not import by itself, and torchmetrics would try.
 $(VENV)/installed-dev: $(VENV)/installed
 	$(INSTALL) --editable '.[dev]'
 	$(INSTALL) --no-deps --upgrade --target $(VENV)/vision torchvision timm

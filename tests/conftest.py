@@ -1,42 +1,22 @@
-"""What every test stands on: one thread a worker, a torchvision that imports, real images where they lie."""
+"""What every test stands on. tests/runtime also runs where neither torch nor hypothesis is installed."""
 
-import importlib
-import importlib.util
 import os
-import sys
+from importlib.util import find_spec
 from pathlib import Path
 
-import hypothesis
 import pytest
-import torch
 
-# A loaded machine is slow, which is no fault of the code under test.
-hypothesis.settings.register_profile("sluicegate", deadline=None)
-hypothesis.settings.load_profile("sluicegate")
+if find_spec("hypothesis"):
+    import hypothesis
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)  # workers that each took every core would only wait for one another
+    # A loaded machine is slow, which is no fault of the code under test.
+    hypothesis.settings.register_profile("sluicegate", deadline=None)
+    hypothesis.settings.load_profile("sluicegate")
 
+if find_spec("torch"):
+    import with_torch
 
-def _import_torchvision() -> None:
-    """Import torchvision even where its binary operators do not load, as beside a CPU build of torch.
-
-    At import it registers shape rules for two of these operators, so their schemas must exist. No network
-    calls them. The Makefile installs it and timm into a folder of their own, out of sight of everything but tests.
-    """
-    sys.path.append(str(Path(sys.prefix) / "vision"))
-    if importlib.util.find_spec("torchvision") is None:
-        return  # the tests that want it skip themselves
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-        for operator in ("nms", "qnms"):
-            torch.library.define(f"torchvision::{operator}", schema)
-        importlib.import_module("torchvision")
-
-
-_import_torchvision()
+    with_torch.set_up()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,11 @@ from importlib.util import find_spec
 
 def main() -> int:
     """Run one command; returns the exit status."""
+    if sys.argv[1:] == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"sluicegate {version('sluicegate')}")
+        return 0
     if sys.argv[1:2] == ["predict"] or _asks_of_a_file(sys.argv[1:]):
         from sluicegate_runtime.__main__ import main as run
     else:

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conformance.generate import Builder
-from PIL import Image
 
 from sluicegate_runtime import InputError, Preprocessing, Session, predict, save_program
 from sluicegate_runtime.__main__ import main
+
+pytest.importorskip("PIL", reason="Pillow is not installed")
+
+from PIL import Image
 
 pytest.importorskip("sluicegate_runtime._engine", reason="the native engine is not built")
 

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from sluicegate_runtime.exif import ORIENTATION, orientation_of
+
+pytest.importorskip("PIL", reason="Pillow is not installed")
+
+from PIL import Image
 
 
 def block(orientation: int) -> bytes:

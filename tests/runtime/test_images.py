@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
 
 from sluicegate_runtime import InputError
 from sluicegate_runtime.exif import ORIENTATION
 from sluicegate_runtime.images import decode_image, read_image
 from sluicegate_runtime.png import SIGNATURE, decode_png
 from sluicegate_runtime.preprocess import fitted_to
+
+pytest.importorskip("PIL", reason="Pillow is not installed")
+
+from PIL import Image, ImageOps
 
 
 @pytest.fixture

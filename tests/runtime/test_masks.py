@@ -4,10 +4,13 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from sluicegate_runtime import InputError, palette, save_mask
 from sluicegate_runtime.masks import encode_mask
+
+pytest.importorskip("PIL", reason="Pillow is not installed")
+
+from PIL import Image
 
 
 @pytest.mark.parametrize("sides", [(1, 1), (5, 7), (120, 160)])

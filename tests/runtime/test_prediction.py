@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -206,3 +207,9 @@ def test_what_is_no_classifier_is_refused(outputs: list[str], image: Path) -> No
     program = replace(b.program(x, named), preprocessing=Preprocessing())
     with pytest.raises(InputError, match=r"predict: the program's output is .*: it is no classifier"):
         list(predict(Session(Artifact(program, b.tensors)), [image]))
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    code = "import sluicegate_command; sluicegate_command.main()"
+    done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, env=environment())
+    assert done.stdout == f"sluicegate {version('sluicegate')}\n"

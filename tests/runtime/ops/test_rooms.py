@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from sluicegate_runtime import InputError, Op, attributes_of
+from sluicegate_runtime import InputError, Op, attributes_of, ops
 from sluicegate_runtime.ops import ROOMS
 from sluicegate_runtime.ops.frame.activations import ACTIVATIONS
 
 ROOT = Path(__file__).parents[3]
-PYTHON = ROOT / "src/sluicegate_runtime/ops"
+PYTHON = Path(ops.__path__[0])  # as installed, which may be a wheel
 NATIVE = ROOT / "csrc/ops"
 
 
