@@ -56,7 +56,7 @@ int Rules::windows(int side, int64_t kernel, const char* axis, int dilation, int
   require(stride >= 1 && stride <= kMaxStride && dilation >= 1 && kernel >= 1 && kernel <= kMaxSide,
           "window is out of range");
   const int64_t reach = (kernel - 1) * dilation + 1;
-  const int64_t behind = int64_t{padding} + extra, whole = side + padding + behind;
+  const int64_t behind = int64_t{padding} + extra, whole = int64_t{side} + padding + behind;
   require(padding >= 0 && padding < reach && behind >= 0 && behind < reach && reach <= kMaxSide && whole >= reach,
           "window does not fit the plane");
   const int room = static_cast<int>(whole - reach);
