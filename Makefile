@@ -13,7 +13,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 # Torch's threads wait asleep: on cores that others use too, one that spins holds up the one that it waits for.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test fuzz docs lint format wheels check-wheels clean
+.PHONY: demo test fuzz libfuzzer docs lint format wheels check-wheels clean
 
 demo: $(VENV)/installed
 	$(BIN)/sluicegate demo
@@ -38,6 +38,19 @@ fuzz: $(VENV)/installed-dev
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build -W --keep-going -q -c docs -d build/docs/doctrees . build/docs/html
 	@echo build/docs/html/index.html
+
+# Programs that libFuzzer makes, led by what of the engine they reach; needs clang. New cases, and what went wrong, are
+# kept in build/. What would take more than 64 MB at once is refused, as the engine does where there is no memory.
+EXECUTIONS ?= 1000000
+FUZZER := build/libfuzzer
+libfuzzer:
+	cmake -S . -B $(FUZZER) -DCMAKE_CXX_COMPILER=clang++ -DSLUICEGATE_FUZZ=ON
+	cmake --build $(FUZZER) --target fuzz_cases
+	mkdir -p $(FUZZER)/cases
+	ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=64:malloc_context_size=0:quarantine_size_mb=16 \
+	UBSAN_OPTIONS=print_stacktrace=1 \
+		$(FUZZER)/fuzz_cases -runs=$(EXECUTIONS) -entropic=0 -max_len=1024 -timeout=60 -rss_limit_mb=2048 \
+		-malloc_limit_mb=2048 -print_final_stats=1 -artifact_prefix=$(FUZZER)/ $(FUZZER)/cases tests/runtime/corpus
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -34,7 +34,8 @@ struct View {
 struct Window {
   int height = 1, width = 1;  // taps
   int stride_y = 1, stride_x = 1;
-  int pad_y = 0, pad_x = 0;
+  int pad_y = 0, pad_x = 0;      // zeros above and left of the plane
+  int extra_y = 0, extra_x = 0;  // so many more, or fewer, below and right of it
   int dilation_y = 1, dilation_x = 1;
 };
 

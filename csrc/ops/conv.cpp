@@ -155,8 +155,9 @@ Shape check(const Rules& rules) {
   rules.flag("counted");
   applied(op);
   Shape shape = {static_cast<int>(out), 0, 0};
-  shape[1] = rules.windows(in.height(), rules.weight_side(2), "y", integer(op, "dilation_y"), false);
-  shape[2] = rules.windows(in.width(), rules.weight_side(3), "x", integer(op, "dilation_x"), false);
+  const int extra[2] = {integer(op, "extra_padding_y"), integer(op, "extra_padding_x")};
+  shape[1] = rules.windows(in.height(), rules.weight_side(2), "y", integer(op, "dilation_y"), extra[0], false);
+  shape[2] = rules.windows(in.width(), rules.weight_side(3), "x", integer(op, "dilation_x"), extra[1], false);
   rules.out();
   if (op.inputs.size() == 2) {
     rules.require(rules.in(1).shape == shape, "residual has another shape");
@@ -170,7 +171,9 @@ OperatorPtr make(const Making& making) { return std::make_unique<Conv>(making.pl
 // Winograd reads whole tiles of 4 and a border of one pixel, so the far border reaches up to 3 pixels further.
 Reading reading(const ProgramSpec& program, const OpSpec& op) {
   if (is_stem(program, op)) return {0, 0, true};
-  return {std::max(integer(op, "padding_y"), integer(op, "padding_x")), is_winograd_shape(op) ? 3 : 0, false};
+  const Window w = window_of(op);
+  const int extra = std::max({w.extra_y, w.extra_x, 0});
+  return {std::max(w.pad_y, w.pad_x), is_winograd_shape(op) ? 3 : extra, false};
 }
 
 int stand_in(const OpSpec& op) { return op.inputs.size() == 2 ? op.inputs[1] : -1; }

@@ -41,9 +41,10 @@ class Rules final {
   int between(int least, int most, const std::string& name) const;  // an attribute that must lie there
   bool flag(const std::string& name) const { return between(0, 1, name) != 0; }
 
-  // How many windows fit along one side, `axis` "y" or "x". Reads the attributes stride and padding; `ceil` lets a
-  // last one hang over the end that starts inside.
-  int windows(int side, int64_t kernel, const char* axis, int dilation, bool ceil) const;
+  // How many windows fit along one side, `axis` "y" or "x". Reads the attributes stride and padding; `extra` is how
+  // much more padding there is behind the plane than before it; `ceil` lets a last one hang over the end that starts
+  // inside.
+  int windows(int side, int64_t kernel, const char* axis, int dilation, int extra, bool ceil) const;
 
   Shape like_input() const;                          // for ops of one input that keep shape and map
   void weight(size_t rank) const;                    // that there is one, each side in 1..kMaxChannels

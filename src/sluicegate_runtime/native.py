@@ -62,19 +62,23 @@ def _build(artifact: Artifact, threads: int, all_candidates: bool, winograd: boo
         from ._engine import Engine
     except ImportError as error:
         raise RunError(f"engine: the native module cannot be imported: {error}") from None
+    try:
+        return Engine(*engine_lists(artifact), threads, all_candidates, winograd)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    except MemoryError:
+        raise RunError(f"engine: no memory for a program of {len(artifact.program.ops)} ops") from None
+    except RuntimeError as error:
+        raise RunError(f"engine: {threads} threads cannot be started: {error}") from None
+
+
+def engine_lists(artifact: Artifact) -> tuple[list[Any], list[Any], int, list[int]]:
+    """Values, ops, input and outputs as the engine takes them, a value by its position."""
     program = artifact.program
     index = {value.name: position for position, value in enumerate(program.values)}
     values = [(value.kind == "gate", list(value.shape), _runs(value.channels, index)) for value in program.values]
     ops = [_op(op, index, artifact) for op in program.ops]
-    outputs = [index[name] for name in program.outputs.values()]
-    try:
-        return Engine(values, ops, index[program.input], outputs, threads, all_candidates, winograd)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    except MemoryError:
-        raise RunError(f"engine: no memory for a program of {len(program.ops)} ops") from None
-    except RuntimeError as error:
-        raise RunError(f"engine: {threads} threads cannot be started: {error}") from None
+    return values, ops, index[program.input], [index[name] for name in program.outputs.values()]
 
 
 def _runs(runs: Sequence[ChannelRun], index: Mapping[str, int]) -> list[Run]:

@@ -109,6 +109,7 @@ class Builder:
         activation: str = "none",
         bias: bool = True,
         counted: bool = True,
+        extra_padding: tuple[int, int] = (0, 0),
     ) -> str:
         kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
         if padding is None:  # as much as keeps the size, for odd kernels
@@ -116,14 +117,16 @@ class Builder:
         padding = _pair(padding)
         channels, *sides = self.shape(x)
         reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
-        out_sides = [(side + 2 * p - r) // s + 1 for side, p, r, s in zip(sides, padding, reach, stride, strict=True)]
+        whole = [side + 2 * p + extra for side, p, extra in zip(sides, padding, extra_padding, strict=True)]
+        out_sides = [(side - r) // s + 1 for side, r, s in zip(whole, reach, stride, strict=True)]
         fan = channels // groups * kernel[0] * kernel[1]
         tensors = {"weight": self.rng.normal(size=(out, channels // groups, *kernel)) * np.sqrt(2 / fan)}
         if bias:
             tensors["bias"] = self.rng.normal(size=out) * 0.2
         inputs = [x] if residual is None else [x, residual]
         return self.op("conv", inputs, (out, *out_sides), gate, tensors, stride=stride, padding=padding,
-                       dilation=dilation, groups=groups, activation=activation, counted=counted)  # fmt: skip
+                       extra_padding=extra_padding, dilation=dilation, groups=groups, activation=activation,
+                       counted=counted)  # fmt: skip
 
     def linear(self, x, out, activation="none", offset=None, gate: Gating = None, **attributes) -> str:
         fan = self.shape(x)[0]

@@ -3,6 +3,8 @@
 `wild.py` has what no network would do.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from conformance.builder import Builder as Builder
 
@@ -64,7 +66,17 @@ def stem(b: Builder, x: str) -> str:
     kernel = (b.pick(1, 2, 3, 5, 7), b.pick(1, 3, 3, 5, 7))
     padding = tuple(min(int(b.rng.integers(0, 4)), k - 1) for k in kernel)
     padding = tuple(max(p, -(-(k - s) // 2), 0) for p, k, s in zip(padding, kernel, b.shape(x)[1:], strict=True))
-    return b.conv(x, b.channels(), kernel, b.pick(1, 1, 2, (2, 1), 3), padding, activation=b.pick(*ACTIVATIONS))
+    how = {"activation": b.pick(*ACTIVATIONS), "extra_padding": uneven(b, x, kernel, padding)}
+    return b.conv(x, b.channels(), kernel, b.pick(1, 1, 2, (2, 1), 3), padding, **how)
+
+
+def uneven(b: Builder, x: str, kernel: Sequence[int], padding: Sequence[int]) -> tuple[int, int]:
+    """How much more padding a convolution may have below and right of the plane; mostly none."""
+    if b.rng.random() < 0.7:
+        return 0, 0
+    sides = zip(b.shape(x)[1:], kernel, padding, strict=True)
+    extra = [int(b.rng.integers(max(-p, k - side - 2 * p), k - p)) for side, k, p in sides]
+    return extra[0], extra[1]
 
 
 def basic(b: Builder, x: str) -> str:
@@ -106,8 +118,13 @@ def inverted(b: Builder, x: str) -> str:
     mid = b.channels()
     gate = b.gate(x, mid // b.granularity(mid)) if b.rng.random() < 0.8 else None
     y = b.conv(x, mid, 1, gate=gate, activation=b.pick("relu6", "hardswish", "silu"))
-    kernel = b.pick(3, 3, 5)
-    y = b.conv(y, mid, kernel, b.pick(1, 2), groups=mid, gate=gate, activation="relu6")
+    kernel, stride = b.pick(3, 3, 5), b.pick(1, 2)
+    padding = (b.pick(0, kernel // 2), kernel // 2)
+    extra = uneven(b, x, (kernel, kernel), padding)
+    if b.shape(x)[1] + 2 * padding[0] + extra[0] < kernel:
+        padding = (kernel // 2, kernel // 2)
+    how = {"padding": padding, "extra_padding": extra}
+    y = b.conv(y, mid, kernel, stride, groups=mid, gate=gate, activation="relu6", **how)
     return b.conv(y, channels, 1)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 from conformance.builder import Builder
-from conformance.generate import ACTIVATIONS
+from conformance.generate import ACTIVATIONS, uneven
 
 from sluicegate_runtime import Program
 from sluicegate_runtime.channels import Owner
@@ -129,6 +129,8 @@ def convolution(b: Builder, x: str) -> None:
     kernel = b.pick(1, 1, 3, (1, 3))
     owners = any_map(b, out)
     how = {"groups": groups, "gate": owners, "activation": b.pick(*ACTIVATIONS[:6])}
+    if kernel == 3:
+        how |= {"padding": (1, 1), "extra_padding": uneven(b, x, (3, 3), (1, 1))}
     y = b.conv(x, out, kernel, **how)
     if out == channels and b.rng.random() < 0.7:  # the same again, with a residual of the same map
         b.conv(x, out, kernel, residual=y, **how)

@@ -1,4 +1,4 @@
-"""Includes run one way in csrc/: bindings -> engine -> ops -> kernels, and Python stays in bindings/.
+"""Includes run one way in csrc/: bindings, fuzz -> engine -> ops -> kernels, and Python stays in bindings/.
 
 What is compiled with ISA flags includes only kernel_table.h, templates, C headers and intrinsics: an inline function of
 the standard library would be emitted with those flags, and the linker may keep that copy for the baseline.
@@ -13,7 +13,8 @@ import pytest
 NATIVE = Path(__file__).parents[2] / "csrc"
 INCLUDE = re.compile(r'^#include ([<"])([^>"]+)[>"]', re.MULTILINE)
 
-LAYERS = ("kernels", "ops", "", "bindings")  # "": csrc itself; a layer includes itself and what stands before it
+# "": csrc itself; a layer includes itself and what stands before it
+LAYERS = ("kernels", "ops", "", "bindings", "fuzz")
 SHARED = {"arena.h", "plan.h", "program.h", "thread_pool.h"}  # of csrc itself, below ops
 ISA_FOLDERS = {"portable", "avx2", "avx512", "templates"}
 ISA_HEADERS = {"immintrin.h", "math.h", "string.h", "stddef.h", "stdint.h"}
@@ -68,6 +69,7 @@ def test_includes_run_one_way():
         ("ops/pool.cpp", '"../engine.h"'),
         ("engine.cpp", "<nanobind/nanobind.h>"),
         ("engine.h", '"bindings/module.cpp"'),
+        ("engine.h", '"fuzz/case.h"'),
     ],
 )
 def test_a_planted_breach_is_reported(tmp_path, path, include):

@@ -23,7 +23,7 @@ bool is_winograd_shape(const OpSpec& op) {
   if (integer(op, "groups") != 1) return false;
   const Window w = window_of(op);
   return w.height == 3 && w.width == 3 && w.stride_y == 1 && w.stride_x == 1 && w.pad_y == 1 && w.pad_x == 1 &&
-         w.dilation_y == 1 && w.dilation_x == 1;
+         w.extra_y == 0 && w.extra_x == 0 && w.dilation_y == 1 && w.dilation_x == 1;
 }
 
 }  // namespace sluice

@@ -17,7 +17,7 @@ class Stem final : public ConvAlgorithm, public RowWiseConv {
     channels_ = w.in();
     height_ = image.height();
     width_ = image.width();
-    row_ = static_cast<size_t>(width_ + 2 * window_.pad_x) * channels_;
+    row_ = static_cast<size_t>(width_ + 2 * window_.pad_x + window_.extra_x) * channels_;
     strip_rows_ = std::min(kStripRows, plan.value(op.output).height());
     const size_t block_step = static_cast<size_t>(w.taps) * channels_ * kLanes;
     weights_ = make_floats(blocks_of(w.out) * block_step);
@@ -90,7 +90,7 @@ class Stem final : public ConvAlgorithm, public RowWiseConv {
     else
       for (int x = 0; x < width_; ++x)
         for (int c = 0; c < channels_; ++c) *to++ = in[c * plane + x];
-    std::fill_n(to, pad, 0.0f);
+    std::fill(to, out + row_, 0.0f);
   }
 
   Window window_;

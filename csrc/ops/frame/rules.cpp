@@ -50,15 +50,16 @@ int Rules::between(int least, int most, const std::string& name) const {
   return number;
 }
 
-int Rules::windows(int side, int64_t kernel, const char* axis, int dilation, bool ceil) const {
+int Rules::windows(int side, int64_t kernel, const char* axis, int dilation, int extra, bool ceil) const {
   const int stride = integer(op, along("stride", axis));
   const int padding = integer(op, along("padding", axis));
   require(stride >= 1 && stride <= kMaxStride && dilation >= 1 && kernel >= 1 && kernel <= kMaxSide,
           "window is out of range");
   const int64_t reach = (kernel - 1) * dilation + 1;
-  require(padding >= 0 && padding < reach && reach <= kMaxSide && side + 2 * padding >= reach,
+  const int64_t behind = int64_t{padding} + extra, whole = int64_t{side} + padding + behind;
+  require(padding >= 0 && padding < reach && behind >= 0 && behind < reach && reach <= kMaxSide && whole >= reach,
           "window does not fit the plane");
-  const int room = side + 2 * padding - static_cast<int>(reach);
+  const int room = static_cast<int>(whole - reach);
   const int count = room / stride + 1;
   const bool hangs = ceil && room % stride != 0 && int64_t{count} * stride < side + padding;
   return hangs ? count + 1 : count;

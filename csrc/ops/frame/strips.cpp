@@ -91,7 +91,7 @@ class Strips final : public Operator {
       between_[i].blocks = blocks_of(value.channels());
       between_[i].height = value.height();
       between_[i].width = value.width();
-      between_[i].border = w.pad_x;
+      between_[i].border = std::max(w.pad_x, w.pad_x + w.extra_x);
       between_[i].most_rows = rows;
       at += between_[i].blocks * between_[i].block();
     }

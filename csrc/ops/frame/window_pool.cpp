@@ -60,8 +60,8 @@ Shape window_pool_shape(const Rules& rules, int dilation_y, int dilation_x) {
   const ValueSpec& in = rules.plane();
   const bool ceil = rules.flag("ceil");
   const int kernel[2] = {rules.at_least(1, "kernel_y"), rules.at_least(1, "kernel_x")};
-  const Shape shape = {in.channels(), rules.windows(in.height(), kernel[0], "y", dilation_y, ceil),
-                       rules.windows(in.width(), kernel[1], "x", dilation_x, ceil)};
+  const Shape shape = {in.channels(), rules.windows(in.height(), kernel[0], "y", dilation_y, 0, ceil),
+                       rules.windows(in.width(), kernel[1], "x", dilation_x, 0, ceil)};
   const int reach[2] = {(kernel[0] - 1) * dilation_y + 1, (kernel[1] - 1) * dilation_x + 1};
   rules.require(2 * integer(rules.op, "padding_y") <= reach[0] && 2 * integer(rules.op, "padding_x") <= reach[1],
                 "padding is more than half the kernel");

@@ -10,6 +10,10 @@ Window window_of(const OpSpec& conv) {
   window.stride_x = integer(conv, "stride_x");
   window.pad_y = integer(conv, "padding_y");
   window.pad_x = integer(conv, "padding_x");
+  if (conv.attributes.count("extra_padding_y") != 0) {
+    window.extra_y = integer(conv, "extra_padding_y");
+    window.extra_x = integer(conv, "extra_padding_x");
+  }
   window.dilation_y = integer(conv, "dilation_y");
   window.dilation_x = integer(conv, "dilation_x");
   return window;

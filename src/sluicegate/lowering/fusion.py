@@ -1,5 +1,6 @@
-"""What becomes one op: a layer with the norms, the sum and the activation behind it.
+"""What becomes one op: a layer with the zeros before it, and the norms, the sum and the activation behind it.
 
+    [pad] -> conv                                    conv with more padding, perhaps on one side only
     conv -> [norm]* -> [activation]                  conv with folded weights, bias and activation
     conv -> [norm]* -> [layer mask] -> + shortcut    the same with a residual input
     norm -> [activation]                             conv of one weight a channel, left out of the count of MACs
@@ -14,7 +15,8 @@ from dataclasses import dataclass, field
 from torch import fx
 
 from sluicegate.costs import Liveness
-from sluicegate.ops import call_of, inputs_of, kind_of, pixel_count, storage
+from sluicegate.ops import Call, call_of, inputs_of, kind_of, pixel_count, storage
+from sluicegate.ops.conv import with_pad
 
 _FOLDED = ("channel_affine", "affine", "difference")
 _HEADS = ("conv", "linear", "channel_affine")
@@ -27,12 +29,14 @@ class Fused:
 
     Attributes:
         head: the layer, or a norm that no layer stands before.
+        call: what it does, with the pad before it.
         folded: what goes into its weights, in order.
         residual: what is added to it.
         activation: the activation's node.
     """
 
     head: fx.Node
+    call: Call
     folded: list[fx.Node] = field(default_factory=list)
     residual: fx.Node | None = None
     activation: fx.Node | None = None
@@ -67,14 +71,33 @@ def is_vector_layer(node: fx.Node) -> bool:
 
 def _grow(head: fx.Node, live: Liveness, taken: dict[fx.Node, Fused]) -> Fused:
     chain = _Chain(head, live, taken)
-    fused = Fused(head)
+    call = call_of(head)
+    assert call is not None
+    before = _pad_before(head, live)
+    around = call_of(before[0]) if before else None
+    fused = Fused(head, (around and with_pad(call, around)) or call)
     while step := chain.take(lambda node: kind_of(node) in _FOLDED):
         fused.folded.append(step)
     if not is_vector_layer(head):
         _absorb_sum(chain, fused)
     fused.activation = chain.take(lambda node: kind_of(node) == "activation")
-    fused.members = chain.members
+    fused.members = [*before, *chain.members]
     return fused
+
+
+def _pad_before(head: fx.Node, live: Liveness) -> list[fx.Node]:
+    """The zeros around what a convolution reads, and a mask between, if nobody else reads them and it can have so much
+    padding itself."""
+    call, nodes = call_of(head), [inputs_of(head)[0]]
+    if kind_of(nodes[0]) == "select" and not _is_boosted(nodes[0]):
+        nodes.insert(0, inputs_of(nodes[0])[0])
+    around = call_of(nodes[0])
+    if call is None or around is None or (call.kind, around.kind) != ("conv", "pad"):
+        return []
+    alone = all(_only_user(node) is user for node, user in zip(nodes, [*nodes[1:], head], strict=True))
+    maps = [live.map_of(node) for node in (*around.inputs, *nodes)]
+    same = all((flags == maps[0]).all() for flags in maps)
+    return nodes if alone and same and with_pad(call, around) else []
 
 
 def _absorb_sum(chain: "_Chain", fused: Fused) -> None:

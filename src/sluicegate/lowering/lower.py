@@ -39,6 +39,8 @@ from sluicegate_runtime.program import Attribute, Value
 
 Tensors = Mapping[str, Weight] | Mapping[str, Tensor]
 
+_WINDOW = ("stride", "padding", "extra_padding", "dilation", "groups")
+
 
 @dataclass(frozen=True)
 class Lowered:
@@ -160,9 +162,8 @@ class Lowering:
     def convolution(self, node: fx.Node, call: Call) -> None:
         """A layer with all that is folded into it, once its last member is reached."""
         fused = self.fused[node]
-        head = call_of(fused.head)
-        assert head is not None
-        x, tail = head.inputs[0], fused.tail
+        head, tail = fused.call, fused.tail
+        x = head.inputs[0]
         weight, bias = folded_weights(self.graph_module, fused)
         activation = call_of(fused.activation).attributes if fused.activation else {}  # type: ignore[union-attr]
         applied = {"activation": activation["function"], "alpha": activation["alpha"]} if activation else {}
@@ -298,7 +299,7 @@ class Lowering:
 
     def _window(self, head: Call) -> dict[str, Attribute]:
         if head.kind == "conv":
-            return {name: head.attributes[name] for name in ("stride", "padding", "dilation", "groups")}
+            return {name: head.attributes[name] for name in _WINDOW}
         if head.kind == "channel_affine":
             return {"groups": channel_count(head.inputs[0]), "counted": False}
         return {}

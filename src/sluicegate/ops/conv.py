@@ -6,6 +6,7 @@ Legend: N images, C input channels, O output channels, k kernel, H W output pixe
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,18 +31,36 @@ def window(weight: Weight, node: fx.Node, x: fx.Node, has: dict[str, Any], tenso
         return None
     stride, dilation = _row(has["stride"], sides, 1), _row(has["dilation"], sides, 1)
     kernel = _row(has["kernel"], sides, 1)
-    padding = has["padding"]
+    padding, extra = has["padding"], (0, 0)
     if padding == "valid":
         padding = (0, 0)
     elif padding == "same":
-        reach = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
-        if any(room % 2 for room in reach):
-            return None
-        padding = tuple(room // 2 for room in reach)
+        missing = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
+        padding, extra = (tuple(part) for part in zip(*(divmod(pixels, 2) for pixels in missing), strict=True))
     else:
         padding = _row(padding, sides, 0)
-    attributes = {"stride": stride, "padding": padding, "dilation": dilation, "groups": has["groups"]}
-    return Call("conv", (x,), attributes | {"kernel": kernel}, {"weight": weight} | tensors, layout)
+    attributes = {"stride": stride, "padding": padding, "extra_padding": extra, "dilation": dilation}
+    attributes |= {"groups": has["groups"], "kernel": kernel}
+    return Call("conv", (x,), attributes, {"weight": weight} | tensors, layout)
+
+
+def with_pad(conv: Call, pad: Call) -> Call | None:
+    """A convolution that takes in the pad before it: so much more padding on each side of the plane.
+
+    None where the pad is not of zeros, or of as many as the kernel reaches over, which no program may have.
+    """
+    has, edges = conv.attributes, pad.attributes
+    if edges["mode"] != "constant" or edges["fill"]:
+        return None
+    before = [p + edges[edge] for p, edge in zip(has["padding"], ("top", "left"), strict=True)]
+    both = zip(has["padding"], has["extra_padding"], ("bottom", "right"), strict=True)
+    behind = [p + extra + edges[edge] for p, extra, edge in both]
+    reaches = [(k - 1) * d + 1 for k, d in zip(has["kernel"], has["dilation"], strict=True)]
+    if any(max(zeros) >= reach for *zeros, reach in zip(before, behind, reaches, strict=True)):
+        return None
+    extra = tuple(b - a for a, b in zip(before, behind, strict=True))
+    padding = {"padding": tuple(before), "extra_padding": extra}
+    return replace(conv, inputs=pad.inputs, attributes={**has, **padding})
 
 
 def _row(sides: Any, count: int, first: int) -> tuple[int, int]:
@@ -104,9 +123,12 @@ def _lift(op: Written) -> nn.Module:
     if not op.has["counted"]:
         return _norm(op)
     out, per_group, *kernel = op.tensors["weight"].shape
-    given = {key: op.has[key] for key in ("stride", "padding", "dilation", "groups")}
+    given = {key: op.has[key] for key in ("stride", "dilation", "groups")}
     sizes = (per_group * op.has["groups"], out, tuple(kernel))
-    return filled(skip_init(nn.Conv2d, *sizes, **given, bias="bias" in op.tensors), op)
+    (top, left), extra = op.has["padding"], op.has["extra_padding"]
+    inside = (top, left) if not any(extra) else (0, 0)
+    conv = filled(skip_init(nn.Conv2d, *sizes, **given, padding=inside, bias="bias" in op.tensors), op)
+    return conv if not any(extra) else nn.Sequential(nn.ZeroPad2d((left, left + extra[1], top, top + extra[0])), conv)
 
 
 def _norm(op: Written) -> nn.Module:

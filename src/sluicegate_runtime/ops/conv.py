@@ -5,6 +5,9 @@
 Counts kh * kw * OH * OW * sum over groups of (open inputs * open outputs), but for a norm (`counted` false). Where it
 is skipped its output is act(residual); without a residual it is absent.
 
+Zeros stand around the plane: `padding` above and left of it, `padding` + `extra_padding`, which may be negative, below
+and right of it.
+
 C channels of the input, O of the output, kh kw the kernel.
 """
 
@@ -85,6 +88,7 @@ ROOM = Room(
     attributes={
         "stride": (1, 1),
         "padding": (0, 0),
+        "extra_padding": (0, 0),
         "dilation": (1, 1),
         "groups": 1,
         "counted": True,

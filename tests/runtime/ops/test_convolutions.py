@@ -33,6 +33,18 @@ def test_conv(groups, kernel, stride, dilation):
     assert result.macs[0] == weight.size * expected[0, 0].numel()
 
 
+@pytest.mark.parametrize("groups", [1, 6])
+@pytest.mark.parametrize(("padding", "extra"), [((0, 0), (1, 1)), ((1, 3), (1, -3)), ((2, 2), (-1, 2))])
+def test_a_plane_with_more_padding_on_one_side(groups, padding, extra):
+    x, weight = random(6, 9, 11), random(12, 6 // groups, 3, 5, seed=1)
+    edges = padding[1], padding[1] + extra[1], padding[0], padding[0] + extra[0]
+    expected = F.conv2d(F.pad(batch(x), edges), batch(weight)[0], stride=2, groups=groups)
+    window = {"stride": (2, 2), "padding": padding, "extra_padding": extra, "groups": groups}
+    result = run_op("conv", x, tensors={"weight": weight}, **window)
+    agrees(result, expected)
+    assert result.macs[0] == weight.size * expected[0, 0].numel()
+
+
 @pytest.mark.parametrize("groups", [1, 2, 6])
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 5)])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
@@ -163,6 +175,9 @@ def test_activations(activation):
         ("conv", (4, 1, 3, 3), {"groups": 3}, "4 output channels are no multiple of 3 groups"),
         ("conv", (4, 3, 3, 3), {"groups": 0}, "x 0 groups"),
         ("conv", (4, 3, 3, 3), {"padding": (-1, 0)}, "padding from 0"),
+        ("conv", (4, 3, 3, 3), {"padding": (0, 1), "extra_padding": (0, -2)}, "padding from 0"),
+        ("conv", (4, 3, 3, 3), {"padding": (2, 0), "extra_padding": (1, 0)}, "padding 3 must be less than"),
+        ("conv", (4, 3, 5, 5), {"extra_padding": (0, 1)}, "the kernel's reach 5 exceeds the padded side 4"),
         ("conv", (4, 3, 3, 3), {"stride": (65_537, 1)}, "stride is 65537, at most 65536"),
         ("transposed_conv", (2, 4, 3, 3), {}, "must have a row for each of 3 channels"),
         ("transposed_conv", (3, 4, 3, 3), {"groups": 0}, "0 groups, must be 1 or more"),

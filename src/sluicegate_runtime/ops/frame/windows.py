@@ -1,6 +1,7 @@
 """Windows that go over a plane, for convolutions and pools.
 
 A window of k taps, d apart, reaches over (k - 1) d + 1 pixels; one starts every s pixels, the first p before the plane.
+A convolution may have e more zeros below and right of the plane, p + e there.
 """
 
 from collections.abc import Sequence
@@ -29,17 +30,19 @@ def check_window(given: Given, reach: Pair, *steps: Pair) -> None:
 def count_windows(given: Given, sides: Pair, reach: Pair, ceil: bool = False) -> Pair:
     """How many windows fit along each side, by the op's stride and padding; with `ceil` also a last one that starts
     inside and hangs over the end."""
-    counts = [
-        _count(given, *side, ceil) for side in zip(sides, reach, given.has["stride"], given.has["padding"], strict=True)
-    ]
+    has = given.has
+    by_side = zip(sides, reach, has["stride"], has["padding"], has.get("extra_padding", (0, 0)), strict=True)
+    counts = [_count(given, *side, ceil) for side in by_side]
     return counts[0], counts[1]
 
 
-def _count(given: Given, side: int, reach: int, stride: int, padding: int, ceil: bool) -> int:
-    given.require(padding >= 0, "stride and dilation from 1, padding from 0")
-    given.require(padding < reach, f"padding {padding} must be less than the kernel's reach {reach}")
-    room = side + 2 * padding - reach
-    given.require(room >= 0, f"the kernel's reach {reach} exceeds the padded side {side + 2 * padding}")
+def _count(given: Given, side: int, reach: int, stride: int, padding: int, extra: int, ceil: bool) -> int:
+    for zeros in (padding, padding + extra):
+        given.require(zeros >= 0, "stride and dilation from 1, padding from 0")
+        given.require(zeros < reach, f"padding {zeros} must be less than the kernel's reach {reach}")
+    whole = side + 2 * padding + extra
+    room = whole - reach
+    given.require(room >= 0, f"the kernel's reach {reach} exceeds the padded side {whole}")
     count = room // stride + 1
     return count + bool(ceil and room % stride and count * stride < side + padding)
 

@@ -1,0 +1,139 @@
+// What libFuzzer calls with each case: load, check and run, with every way to compute an op, and with gates forced.
+// A case is answered or refused in one line; whatever else comes of it ends the process. Files themselves are read in
+// Python, and damaged by tests/runtime/test_fuzz.py.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+
+#include "../engine.h"
+#include "../kernels/dispatch.h"
+#include "case.h"
+
+namespace sluice {
+namespace {
+
+// What a case may ask for, or some would take as long as thousands of others.
+constexpr int64_t kMostElements = 1 << 15;  // of all values
+constexpr int64_t kMostWork = 1 << 18;      // taps times pixels, of all ops
+constexpr int64_t kMostChannels = 1 << 14;  // that all ops read and write: what checking takes
+constexpr int kEveryCandidate = 2;
+
+int64_t product(const Shape& shape) {
+  int64_t elements = 1;
+  for (const int side : shape) elements = std::min(elements * std::max(side, 0), int64_t{1} << 40);
+  return elements;
+}
+
+const ValueSpec* value_at(const ProgramSpec& program, int index) {
+  const bool there = index >= 0 && index < static_cast<int>(program.values.size());
+  return there && !program.values[index].shape.empty() ? &program.values[index] : nullptr;
+}
+
+int64_t channels_of(const ProgramSpec& program) {
+  int64_t channels = 0;
+  const auto add = [&](int index) {
+    if (const ValueSpec* value = value_at(program, index)) channels += std::max(value->channels(), 0);
+  };
+  for (const OpSpec& op : program.ops) {
+    add(op.output);
+    for (const int input : op.inputs) add(input);
+  }
+  return channels;
+}
+
+// Of a program that is checked.
+int64_t work_of(const ProgramSpec& program, const OpSpec& op) {
+  const auto window = [&](const char* name, int side) {
+    return op.attributes.count(name) == 0 ? 1 : std::min(integer(op, name), side);
+  };
+  int64_t taps = 1, pixels = 1, work = 0;
+  for (const int64_t side : op.weight.shape) taps *= side;
+  for (const int index : op.inputs) {
+    const ValueSpec& value = program.values[index];
+    pixels = std::max(pixels, int64_t{value.height()} * value.width());
+    work += int64_t{window("kernel_y", value.height())} * window("kernel_x", value.width()) *
+            (op.output == -1 ? 1 : product(program.values[op.output].shape));
+  }
+  if (op.output != -1)
+    pixels = std::max(pixels, product(program.values[op.output].shape) / program.values[op.output].channels());
+  return work + taps * pixels;
+}
+
+void require_small(const ProgramSpec& program) {
+  int64_t elements = 0, work = 0;
+  for (const ValueSpec& value : program.values) elements += product(value.shape);
+  for (const OpSpec& op : program.ops) work += work_of(program, op);
+  if (elements > kMostElements || work > kMostWork) throw TooLarge();
+}
+
+// Where its results go, each in memory of its own.
+struct Answers {
+  std::vector<std::unique_ptr<float[]>> outputs;
+  std::unique_ptr<int64_t[]> macs, exits;
+  std::unique_ptr<uint8_t[]> flags;
+
+  Answers(const Engine& engine, size_t count, size_t flag_count)
+      : macs(new int64_t[count]), exits(new int64_t[count]), flags(new uint8_t[count * flag_count]) {
+    for (const Shape& shape : engine.output_shapes())
+      outputs.emplace_back(new float[count * static_cast<size_t>(product(shape))]);
+  }
+
+  Results results() const {
+    Results results = {{}, macs.get(), exits.get(), flags.get()};
+    for (const auto& output : outputs) results.outputs.push_back(output.get());
+    return results;
+  }
+};
+
+void pick_all(Engine& engine, size_t ops, int candidate) {
+  for (size_t op = 0; op < ops; ++op)
+    for (int eighths = 0; eighths <= kEighths; ++eighths)
+      engine.pick(static_cast<int>(op), eighths, std::min(candidate, engine.candidates(static_cast<int>(op)) - 1));
+}
+
+void profile(Engine& engine, const float* image, size_t flag_count, uint8_t from) {
+  std::vector<uint8_t> flags(flag_count);
+  for (size_t i = 0; i < flag_count; ++i) flags[i] = static_cast<uint8_t>(from >> i % 8 & 1);
+  engine.profile(image, 1, flags.data());
+}
+
+void run(Case c) {
+  check_program(c.program);
+  require_small(c.program);
+  const auto kernels = available_kernels();
+  const Machine machine = {*kernels[c.isa() % kernels.size()], size_t{c.large_l1() ? 48u : 32u} << 10};
+  const size_t ops = c.program.ops.size(), count = static_cast<size_t>(c.count());
+  Engine engine(std::move(c.program), machine, c.threads(), {c.all_candidates(), c.winograd()});
+  size_t flags = 0;
+  for (const auto& gate : engine.gates()) flags += static_cast<size_t>(gate.second);
+  const size_t floats = static_cast<size_t>(engine.input_floats());
+  const auto images = drawn(std::max<size_t>(count, 1) * floats, c.images);
+  std::optional<float> threshold;
+  if (c.threshold != 0) threshold = (c.threshold - 128) / 16.0f;
+  const Answers answers(engine, count, flags);
+  for (int candidate = 0; candidate < (c.all_candidates() ? kEveryCandidate : 1); ++candidate) {
+    if (candidate > 0) pick_all(engine, ops, candidate);
+    engine.run(images.get(), static_cast<int64_t>(count), threshold, answers.results());
+  }
+  if (c.profiled()) profile(engine, images.get(), flags, c.images);
+}
+
+}  // namespace
+}  // namespace sluice
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  try {
+    sluice::Case c = sluice::read_case(data, size);
+    if (sluice::channels_of(c.program) > sluice::kMostChannels) return -1;
+    sluice::run(std::move(c));
+  } catch (const std::invalid_argument& refusal) {
+    const std::string line = refusal.what();
+    if (line.empty() || line.find('\n') != std::string::npos) std::abort();
+  } catch (const std::bad_alloc&) {
+    return -1;
+  } catch (const sluice::TooLarge&) {
+    return -1;
+  }
+  return 0;
+}
