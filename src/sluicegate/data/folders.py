@@ -1,7 +1,7 @@
 """Image folders: `train/<class>/**/*.jpg`.
 
-What computers put beside images is no class and no image: names that begin with a dot (`.ipynb_checkpoints`, `._0.png`,
-`.DS_Store`) and those of `NOT_OURS`, at any depth. Links are followed.
+Files that computers add by themselves are ignored, at any depth: names that begin with a dot (`.ipynb_checkpoints`,
+`._0.png`, `.DS_Store`) and those of `NOT_OURS`. Links are followed.
 """
 
 import os

@@ -59,15 +59,15 @@ def trace(
 ) -> fx.GraphModule:
     """Trace a network and note the shape of every value.
 
-    The graph shares the modules of `net`. A module that cannot be looked into, or whose graph depends on the training
-    mode, stays whole; `meta["opaque"]` of its node says why.
+    The graph shares the modules of `net`. A module that cannot be traced, or whose graph depends on the training mode,
+    stays whole; `meta["opaque"]` of its node says why.
 
     Args:
         net: the network; its modes are left as they are.
         example_inputs: what it is called with; only shapes and dtypes matter.
         leaf_modules: further classes that stay whole.
         spellings: what is known of classes beyond torch.nn.
-        in_both_modes: look whether training computes the same; not needed for parts of our own.
+        in_both_modes: check that training computes the same; not needed for our own parts.
 
     Raises:
         InputError: the network cannot be traced, or does not accept the example inputs.
@@ -109,7 +109,7 @@ class _Unfit(Exception):
 
 
 class _Tracing:
-    """Traces until the graph is the same in both modes; what stands in the way becomes opaque."""
+    """Traces until the graph is the same in both modes; modules that prevent this become opaque."""
 
     def __init__(
         self, net: nn.Module, inputs: Sequence[Tensor], leaf_modules: tuple[type[nn.Module], ...], spellings: Spellings

@@ -4,8 +4,8 @@
     conv -> [norm]* -> [layer mask] -> + shortcut    the same with a residual input
     norm -> [activation]                             conv of one weight a channel, left out of the count of MACs
 
-Each step is taken only if nobody else reads what is in between, and if the same gates close the channels of both. Masks
-are no ops: a channel mask says which flags close a value's channels, a layer mask which region is skipped.
+Ops are fused only if nothing else reads the value in between, and if the same gates close the channels of both. Masks
+are not ops: a channel mask says which flags close a value's channels, a layer mask which region is skipped.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _MASKS = ("select", "layer_mask")
 
 @dataclass
 class Fused:
-    """A layer and what it absorbs; the op is emitted at the last member, where all that it reads exists.
+    """A layer and the ops fused into it. The op is emitted at the last member, when all of its inputs exist.
 
     Attributes:
         head: the layer, or a norm that no layer stands before.
@@ -140,7 +140,7 @@ def _is_boosted(mask: fx.Node) -> bool:
 
 
 def may_be_absent(node: fx.Node) -> bool:
-    """Whether layer gates may leave out a value that is read for all that."""
+    """Whether layer gates may skip a value that is read nevertheless."""
     if kind_of(node) == "add":
         return all(map(may_be_absent, inputs_of(node)))
     if kind_of(node) == "identity":

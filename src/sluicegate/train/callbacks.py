@@ -1,6 +1,6 @@
-"""What happens around the steps of a training: seeds, checks, logs, files.
+"""Callbacks of a training: seeds, checks, logs, files.
 
-A callback that remembers something keeps it in the checkpoint, so that a killed run goes on as if it had not been.
+A callback with state keeps it in the checkpoint, so that a killed run continues as if it had not been killed.
 """
 
 import csv

@@ -1,7 +1,7 @@
 """Weights and checkpoints as files.
 
-Weights come as safetensors, or as a state dict that torch saved (`.pt`, `.pth`, `.bin`, `.ckpt`), bare or under
-"state_dict", "model" or "model_state_dict", its names perhaps behind "module." (data parallel).
+Weights are safetensors, or a state dict saved by torch (`.pt`, `.pth`, `.bin`, `.ckpt`), directly or under
+"state_dict", "model" or "model_state_dict". Names may have the prefix "module." (data parallel).
 """
 
 import io
