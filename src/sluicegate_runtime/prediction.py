@@ -98,7 +98,9 @@ def _predict(
     result = session.run(image[None], threshold)
     ms = 1e3 * (time.perf_counter() - started)
     if not np.isfinite(result.output).all():
-        raise RunError("predict: the network's scores are not finite; its weights are damaged, or its training was")
+        raise RunError(
+            "predict: the network's scores are not finite; its weights are damaged, or its training diverged"
+        )
     decisions = np.concatenate([flags[0] for flags in result.gates.values()] or [np.empty(0)])
     return {
         **tell(result.output[0]),

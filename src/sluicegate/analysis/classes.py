@@ -97,5 +97,5 @@ def confusions(seen: Observed, most: int = 12) -> pd.DataFrame:
 
 def _labels(seen: Observed) -> np.ndarray:
     if seen.labels is None:
-        raise InputError("labels: there are none, and classes cannot be told apart without")
+        raise InputError("labels: there are none, but figures by class need them")
     return seen.labels

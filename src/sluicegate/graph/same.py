@@ -38,8 +38,8 @@ def check_same(net: nn.Module, graph_module: fx.GraphModule, inputs: Sequence[Te
     gaps = [_gap(*pair) for pair in zip(_tensors(_outcome(graph_module, images)), _tensors(expected), strict=True)]
     if gaps and max(gaps) > TOLERANCE:
         raise InputError(
-            f"net: {type(net).__name__} computes something else than what tracing sees of it ({max(gaps):.1%} off); a "
-            "method of its own, a hook, a random number or a branch on an image's values stands in the way"
+            f"net: the traced graph of {type(net).__name__} computes something else ({max(gaps):.1%} off); likely "
+            "causes: an overridden method, a hook, a random number, a branch on an image's values"
         )
 
 

@@ -76,7 +76,7 @@ def trace(
     _refuse_empty(inputs)
     if is_hooked(net):
         raise InputError(
-            f"net: a hook listens to {type(net).__name__} as a whole, and a graph has none; remove it first"
+            f"net: {type(net).__name__} has a hook on the whole network, which a graph cannot have; remove it first"
         )
     with kept_modes(net) as modes:
         graph_module = _Tracing(net, inputs, tuple(leaf_modules), spellings).run(in_both_modes)
@@ -290,7 +290,7 @@ def cannot_be_copied(net: nn.Module, error: Exception) -> InputError:
     if computed is None:
         return InputError(f"net: {type(net).__name__} cannot be copied: {one_line(error)}")
     return InputError(
-        f"net: a hook computes {computed!r} anew at each call; make it permanent (prune.remove, remove_weight_norm, "
+        f"net: a hook computes {computed!r} at each call; make the tensor permanent (prune.remove, remove_weight_norm, "
         "remove_spectral_norm), or use torch.nn.utils.parametrizations"
     )
 

@@ -188,7 +188,7 @@ class Lowering:
         said = call_of(call.inputs[0])
         if said is None or said.kind != "constant":
             raise InputError(
-                f"net: logits of {node.name!r} come in pairs that no linear layer makes; the engine needs one"
+                f"net: {node.name!r} has two logits a gate that do not come from a linear layer; the engine needs one"
             )
         pairs = said.tensors["bias"].read(self.graph_module)
         self.emit(node, "constant", (), {}, {"bias": pairs[1::2] - pairs[::2]})

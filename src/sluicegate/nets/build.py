@@ -83,7 +83,7 @@ def load_library_weights(net: nn.Module, name: str, whole: bool = False) -> None
     if isinstance(net, PSPNet):
         if whole:
             raise InputError(
-                f"net.weights: {name!r} has pretrained weights in its backbone alone, and can teach nothing"
+                f"net.weights: {name!r} has pretrained weights only for its backbone, so it cannot be a teacher"
             )
         return load_library_weights(net.backbone, net.backbone_name)
     library, _, model = name.rpartition(":")
@@ -114,8 +114,8 @@ def _refuse_misfits(name: str, own: Mapping[str, Tensor], fits: Mapping[str, Ten
     modules = {key.rpartition(".")[0] for key in missing}
     if modules and whole:
         raise InputError(
-            f"net.weights: the pretrained weights of {name!r} are of other classes, so {missing[0]!r} is not "
-            "trained and can teach nothing; train without distillation first"
+            f"net.weights: the pretrained weights of {name!r} are for other classes, so {missing[0]!r} is not "
+            "trained and the network cannot be a teacher; train without distillation first"
         )
     if len(modules) > 1:
         raise InputError(f"net.weights: the pretrained weights of {name!r} do not fit: they lack {missing[0]!r}")

@@ -44,7 +44,7 @@ def stage_at(graph_module: fx.GraphModule, name: str) -> Stage:
     """
     node = _ends_of_modules(graph_module).get(name) or node_named(graph_module, name)
     if node not in _trunk(graph_module) or not is_plane(node):
-        raise InputError(f"at: {name!r} is no place for an exit: it must make [N, C, H, W], and nothing may go past it")
+        raise InputError(f"at: {name!r} is no place for an exit: it must make [N, C, H, W], and no path may bypass it")
     return Stage(name, node)
 
 

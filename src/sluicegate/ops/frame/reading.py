@@ -138,7 +138,7 @@ def why_opaque(graph_module: fx.GraphModule, node: fx.Node) -> str:
     if module is None:
         return f"{_spelled(node)} is used in a way that no op covers"
     if is_hooked(module):
-        return "a hook listens to it, and may change what it does"
+        return "it has a hook, which may change its output"
     if module_parser(module):
         return f"{type(module).__name__} is used in a way that no op covers"
     return f"{class_name(module)} is no op that is known"
