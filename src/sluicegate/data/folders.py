@@ -21,7 +21,7 @@ UNREADABLE_SUFFIXES = {
     ".heic",
     ".heif",
     ".jxl",
-}  # pictures that Pillow does not open; to skip them would be to lose them
+}  # pictures that Pillow cannot open; they are refused, because skipping them would lose images silently
 NOT_OURS = {"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 
 

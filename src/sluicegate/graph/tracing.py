@@ -117,7 +117,7 @@ class _Tracing:
         self.net, self.leaf_modules, self.spellings = net, leaf_modules, spellings
         try:
             self.bare = without_data(net)
-        except Exception as error:  # a hook that computes a weight leaves a tensor that cannot be copied
+        except Exception as error:  # a hook that computes a weight makes a tensor that cannot be copied
             raise cannot_be_copied(net, error) from error
         self.values = [for_images(x) for x in inputs]
         self.opaque: dict[str, str] = {}
@@ -153,11 +153,11 @@ class _Tracing:
             shapes = ", ".join(str((1, *values[0].shape[1:])) for values in self.values)
             name = type(self.net).__name__
             raise InputError(f"example_inputs: {name} does not accept inputs of shape {shapes}: {error}") from error
-        except Exception as error:  # whatever the network's own code raises on a proxy
+        except Exception as error:  # the network's own code can raise anything on a proxy
             raise _Failure(tracer.failed or "", error) from error
         finally:
             self.net.eval()
-            for buffer, before in kept:  # a parametrization moves on where its weight is looked at
+            for buffer, before in kept:  # reading the weight of a parametrization changes its state
                 buffer.detach().copy_(before)
             made = [name for name in vars(self.net) if name.startswith("_tensor_constant") and name not in at_first]
             tracer.constants = {name: vars(self.net).pop(name) for name in made}

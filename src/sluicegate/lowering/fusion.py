@@ -120,7 +120,7 @@ class _Chain:
         if len(others) != 1 or len(call.inputs) != 2 or may_be_absent(others[0]):
             return None
         if not self._live.when[node] <= self._live.when[others[0]]:
-            return None  # a skipped layer hands its residual on, though a gate around the sum leaves out both
+            return None  # a skipped layer passes on its residual, but a gate around the sum skips both
         same = self._live.map_of(others[0]).shape == self._live.map_of(node).shape
         return others[0] if same and (self._live.map_of(others[0]) == self._live.map_of(node)).all() else None
 

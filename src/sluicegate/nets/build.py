@@ -23,9 +23,9 @@ def build_net(name: str, **options: Any) -> nn.Module:
         name: `resnet20`, `preact_resnet164` or any valid depth; `se_resnet20`, `resnet20_x10`, `densenet_bc100_k12`,
             `shake_shake26_2x96d` (names.py); `pspnet`; `torchvision:resnet34`; `timm:resnet50`; or your own,
             `package.module:function`, importable or found from the working folder.
-        options: what the network's function takes (`classes`, `width`, ...); for a torchvision or timm model
-            that library's own, with `classes` for `num_classes`. Of what a data set demands (`classes`,
-            `in_channels`) your own function gets what it has a parameter for.
+        options: arguments of the network's function (`classes`, `width`, ...). For a torchvision or timm model they are
+            that library's, with `classes` for `num_classes`. `classes` and `in_channels` of the data set are passed to
+            your own function if it has parameters of these names.
 
     Raises:
         InputError: the name, its depth or an option is not known, or the library is not installed.
@@ -182,7 +182,7 @@ def _library_options(options: dict[str, Any]) -> dict[str, Any]:
 def _call(library: str, model: str, make: Callable[..., nn.Module], options: dict[str, Any]) -> nn.Module:
     try:
         return make(model, **options)
-    except TypeError as error:  # the library's word on an option that it does not know
+    except TypeError as error:  # the library's error for an option that it does not have
         raise InputError(f"net: '{library}:{model}' refuses options {options}: {error}") from error
 
 

@@ -198,7 +198,7 @@ class Walk:
         self._places = places
         self._waiting = [(places.order[node], node) for node in masked]
         heapify(self._waiting)
-        while self._waiting:  # in order, so that what a value is made of is known before
+        while self._waiting:  # in order, so that the inputs of a value come first
             self._visit(heappop(self._waiting)[1])
 
     def _visit(self, node: fx.Node) -> None:

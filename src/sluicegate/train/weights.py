@@ -120,7 +120,7 @@ class WholeCheckpoints(CheckpointIO):
     """How Lightning reads and writes checkpoints here: whole files, and one line where one is damaged."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        written = io.BytesIO()  # torch's own writer says nothing of use where a disk is full
+        written = io.BytesIO()  # torch's own writer gives no useful error if a disk is full
         torch.save(checkpoint, written)
         with whole_file(path) as part:
             part.write_bytes(written.getbuffer())
