@@ -186,7 +186,7 @@ def _parser() -> jsonargparse.ArgumentParser:
     for name, verb in _VERBS.items():
         sub = _new_parser(verb.__doc__)
         _ARGUMENTS[name](sub)
-        if verb is not predict:  # it always prints JSON, and has its own option
+        if verb is not predict:  # which prints nothing but JSON, and has the option of its own
             sub.add_argument("--json", action="store_true", help="print one JSON object")
         verbs.add_subcommand(name, sub, help=verb.__doc__)
     return parser
