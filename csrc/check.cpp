@@ -28,7 +28,7 @@ void check_shape(const ValueSpec& value, const std::string& where) {
   if (elements > kMaxElements) refuse(where, "has too many elements");
 }
 
-// Behind all shapes: it asks how many flags a gate has.
+// After all shapes, because it needs the number of flags of a gate.
 void check_runs(const ProgramSpec& program, const ValueSpec& value, const std::string& where) {
   int64_t channels = 0;
   for (const ChannelRun& run : value.runs) {
@@ -46,7 +46,7 @@ void check_runs(const ProgramSpec& program, const ValueSpec& value, const std::s
     refuse(where, "runs do not add up to its channels");
 }
 
-// Walks the ops in order and knows what was written so far.
+// Walks the ops in order and keeps track of the values written so far.
 class Checker final {
  public:
   explicit Checker(const ProgramSpec& program)

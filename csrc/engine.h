@@ -30,21 +30,21 @@ class Engine final {
   Engine(ProgramSpec program, const Machine& machine, int threads, Ways ways);
 
   // Runs `count` images [C, H, W]. `threshold`, a logit, replaces that of every gate. Runs of one engine
-  // queue up: two at once would only take the cores from each other.
+  // wait for each other: two at once would only compete for the cores.
   void run(const float* images, int64_t count, std::optional<float> threshold, const Results& results);
 
   // Runs one image [C, H, W] `repeats` times; of each op of the program, the seconds of all its runs together and the
-  // multiply-adds of one. The loading of the image is not among them; the time of ops that are run strip by strip is
-  // their first one's. Gates decide as they would, and take their time; with `forced`, the flags of all gates in the
-  // order of the values, these count instead of what they decided.
+  // multiply-adds of one. Loading the image is not included. For ops that are run strip by strip, the first op has
+  // the time of all. Gates are evaluated as usual; with `forced`, the flags of all gates in the order of the values,
+  // these flags are used instead of their decisions.
   struct Cost {
     double seconds;
     int64_t macs;
   };
   std::vector<Cost> profile(const float* image, int repeats, const uint8_t* forced);
 
-  // For autotune.py: in how many ways an op can be computed, and which one to use from now on where so many eighths
-  // of its multiply-adds are open. std::invalid_argument where there is no such op or choice.
+  // For autotune.py: the number of ways to compute an op, and the way to use from now on if so many eighths of its
+  // multiply-adds are open. std::invalid_argument if there is no such op or choice.
   int candidates(int op) const;
   void pick(int op, int eighths, int candidate);
 

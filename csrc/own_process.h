@@ -1,5 +1,5 @@
-// What a child of fork must not take over from its parent: threads, which it has not got, and locks that one of them
-// may have held.
+// For data that a child of fork must not use of its parent: threads, which do not exist in the child, and locks that
+// one of them may have held.
 #pragma once
 
 #include <unistd.h>
@@ -9,8 +9,8 @@
 
 namespace sluice {
 
-// A T that each process makes for itself. What a parent made is left as it is in its child, and never destroyed
-// there: to wait for its threads or locks would take forever.
+// A T that each process makes for itself. The child leaves the parent's T as it is and never destroys it, because
+// waiting for its threads or locks would take forever.
 template <class T>
 class OwnProcess final {
  public:

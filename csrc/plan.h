@@ -1,8 +1,8 @@
 // Where each value lives, decided once when a program is loaded.
 //
-// Values with the same plane share a geometry, and memory is reused only among them: their zero border is
-// written once and never again. A convolution that adds a residual writes in the residual's own place where
-// nothing else reads it later, so a branch that a layer gate closes is truly no work: its output is already
+// Values with the same plane share a geometry, and memory is reused only among them, so their zero border is
+// written only once. A convolution that adds a residual writes into the residual's memory if nothing else reads
+// the residual later. So a branch that a layer gate closes takes no work at all: its output is already
 // there.
 #pragma once
 

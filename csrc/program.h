@@ -57,8 +57,8 @@ struct ProgramSpec {
   std::vector<int> outputs;
 };
 
-// Throws std::invalid_argument, one line, unless every index and shape is as the engine relies on. The Python
-// side has checked the same; this is what stands between a mistake there and memory that is not ours.
+// Throws std::invalid_argument, one line, unless every index and shape is what the engine relies on. The Python
+// side has checked the same; this check prevents accesses out of bounds if that one has a mistake.
 void check_program(const ProgramSpec& program);
 
 // An attribute of an op: a whole number of 32 bits, a finite float32, a text. std::invalid_argument if it is missing

@@ -7,7 +7,7 @@
 namespace sluice {
 namespace {
 
-// Pauses before a worker is parked, some 50 to 100 us: who runs one image after another need not wake it for each.
+// Pauses before a worker is parked, some 50 to 100 us, so that it need not be woken for each of a series of images.
 constexpr int kLinger = 4000;
 
 void pause() {
@@ -16,7 +16,7 @@ void pause() {
 #endif
 }
 
-// Waits for a condition that should hold within microseconds; gives the core away where it does not.
+// Waits for a condition that should hold within microseconds; yields the core if it does not.
 template <class Condition>
 void spin_until(Condition condition) {
   for (int spins = 0; !condition(); ++spins) {

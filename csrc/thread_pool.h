@@ -1,12 +1,12 @@
 // A fixed number of threads, the caller among them, that share the chunks of one job at a time.
 //
-// Within a run the workers spin between jobs, because a job is some hundred microseconds and waking a thread takes
-// ten. Soon after a run they are parked and cost nothing. Chunks are handed out as they are asked for, and a job is
-// done when its chunks are: a worker whose core was taken away before it asked for one holds nobody up. The caller
-// takes them from the front and workers from the back, so that the rows that a thread wrote are mostly those that it
-// reads in the next job, and lie in its own cache.
+// Within a run the workers spin between jobs, because a job takes some hundred microseconds and waking a thread takes
+// ten. Soon after a run they are parked and cost nothing. Threads take chunks one by one, and a job is done when all
+// its chunks are done. So a worker whose core is taken away before it takes a chunk does not delay the others. The
+// caller takes chunks from the front and workers from the back. So a thread mostly reads in the next job the rows that
+// it has written itself, from its own cache.
 //
-// A child of fork has a copy of the pool, but not its workers: it starts its own when it first needs them.
+// A child of fork has a copy of the pool, but not its workers. It starts its own at first use.
 #pragma once
 
 #include <atomic>
@@ -72,9 +72,9 @@ class ThreadPool final {
     bool take_chunk(int thread);  // false where none is left
     void work(int thread);
 
-    // The job, and in one word its number and the chunks [begin, end) that nobody has taken yet. Who takes a chunk by
-    // exchanging the word knows that function and context, read before, are of that job: they change only when no
-    // chunk is left. What different threads write all the time has a cache line of its own.
+    // The job; and in one word its number and the chunks [begin, end) that are not taken yet. A thread that takes a
+    // chunk by exchanging the word knows that the function and context that it read before belong to that job, because
+    // they change only when no chunk is left. Data that several threads write often has its own cache line.
     std::atomic<Function> function_{nullptr};
     std::atomic<const void*> context_{nullptr};
     alignas(64) std::atomic<uint64_t> ticket_{0};  // job << 2 * kChunkBits | begin << kChunkBits | end

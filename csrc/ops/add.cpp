@@ -1,4 +1,4 @@
-// Sums. An open channel of the output sums the inputs in which it is open; one that was skipped adds nothing.
+// Sums. An open channel of the output is the sum over the inputs in which it is open; a skipped input adds nothing.
 #include <algorithm>
 
 #include "activations.h"

@@ -1,4 +1,4 @@
-// An exit: where its gate is closed, its value is the program's output and nothing behind it runs.
+// An exit: if its gate is closed, its value is the program's output and no later op runs.
 #include "rules.h"
 
 namespace sluice {

@@ -1,4 +1,4 @@
-// Gates: where a run decides what it leaves out.
+// Gates: here a run decides which work it skips.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -38,7 +38,7 @@ class Gate final : public Operator {
   int keep_open_;  // the first so many flags are always open
 };
 
-// The k largest logits whatever the threshold; of equals the first. Flags that are kept open are among them.
+// The k largest logits at any threshold; of equal logits the first. Flags that are always open count among the k.
 class TopGate final : public Operator {
  public:
   explicit TopGate(const OpSpec& op)

@@ -26,9 +26,9 @@ Shape check(const Rules& rules) {
   return {rules.plane().channels()};
 }
 
-// A plane of many rows is cut by rows, as the convolutions before and behind it are: a line that the other thread had
-// read as well would take that thread's word to be written again. Cuts and sums are the same for any number of
-// threads.
+// A plane of many rows is cut by rows, as the convolutions before and after it are. Otherwise both threads would read
+// the same cache lines, and writing to them again would need an answer of the other core. Cuts and sums are the same
+// for any number of threads.
 class PlanePool final : public Operator {
  public:
   PlanePool(const Plan& plan, const OpSpec& op)
@@ -68,8 +68,9 @@ class PlanePool final : public Operator {
 
  private:
   static constexpr int kStripRows = kLargePlane / 2;
-  // Where the convolutions around it are cut by rows, both threads read what they wrote, though to start them costs as
-  // much: after one thread had read all, the next convolution would pay several times that to get its lines back.
+  // If the convolutions around it are cut by rows, each thread reads the rows that it wrote, even if starting a thread
+  // costs as much as it saves. If one thread read everything, the next convolution would pay several times that to get
+  // its cache lines back.
   static constexpr int kFewInStrips = 512;  // of 64 bytes
 
   static int strips_of(int height) { return height <= kStripRows ? 1 : std::max(2, height / kStripRows); }

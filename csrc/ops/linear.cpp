@@ -1,5 +1,5 @@
-// Matrix times vector. Where a row is long, the closed inputs of a gated vector are filled in as zeros: a head is too
-// small to gain from a list. Closed outputs are left out.
+// Matrix times vector. If a row is long, the closed inputs of a gated vector are filled in as zeros, because a head is
+// too small to gain from a list of open inputs. Closed outputs are skipped.
 #include <algorithm>
 
 #include "activations.h"
@@ -73,8 +73,8 @@ class Linear final : public Operator {
   Applied activation_;
 };
 
-// Of few columns, as a gate's logits are of its hidden neurons: the outer product of a single pixel, so that there
-// are no lanes to sum.
+// For few columns, such as a gate's logits from its hidden neurons: the outer product of a single pixel, so that no
+// lanes have to be summed.
 class NarrowLinear final : public Operator {
  public:
   explicit NarrowLinear(const OpSpec& op)

@@ -27,12 +27,12 @@ class Operator {
   virtual void skip(RunState&) const {}                // instead of `run` where a gate says so
   virtual size_t scratch_floats() const { return 0; }  // per thread
 
-  // Small ops wait longer for their weights than they need for using them. Called from the last op to the first: a
-  // small one adds pages of its weights to those wanted, a large one takes all and fetches them while it computes.
+  // Small ops spend more time waiting for their weights than using them. Called from the last op to the first: a small
+  // op adds the pages of its weights to a list; a large op takes the list and prefetches it while it computes.
   virtual void link_pages(std::vector<const float*>& /*wanted*/) {}
 
-  // Some ops can be computed in more than one way. Which way pays depends on how much is open, in eighths of the
-  // multiply-adds; autotune.py measures it.
+  // Some ops can be computed in more than one way. The fastest depends on the share of open multiply-adds, in eighths;
+  // autotune.py measures it.
   virtual int candidates() const { return 1; }
   virtual void pick(int /*eighths*/, int /*candidate*/) {}
 };
@@ -48,8 +48,8 @@ struct Ways {
 
 using OperatorPtr = std::unique_ptr<Operator>;
 
-// Where ops follow each other through large planes that nobody else reads, puts one in their place that runs them
-// strip by strip.
+// Replaces ops that follow each other over large planes, which no other op reads, by one op that runs them strip by
+// strip.
 void link_strips(const Plan& plan, const std::vector<OperatorPtr*>& ops);
 
 OperatorPtr make_load(const Plan& plan);  // the image into the program's input

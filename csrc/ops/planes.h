@@ -1,6 +1,6 @@
-// Channels and pixels as they are stored: blocks of 16 lanes, the open channels side by side. An op writes whole
-// blocks of an ungated value, zeros in the lanes past the last channel: the inner-product kernel reads them, with
-// zero weights, and a NaN that an earlier image left there would come through. Of a gated value nobody reads these
+// Channels and pixels in memory: blocks of 16 lanes, with the open channels side by side. For an ungated value an op
+// writes whole blocks, with zeros in the lanes past the last channel. The inner-product kernel multiplies these lanes
+// by zero weights, and a NaN of an earlier image there would reach the result. For a gated value no kernel reads these
 // lanes.
 #pragma once
 

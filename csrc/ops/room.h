@@ -1,4 +1,4 @@
-// The room of a kind of op: what one file in this folder says of it. CMake makes a table of them, ops.inc.
+// The room of a kind of op: one file in this folder. CMake makes a table of all rooms, ops.inc.
 #pragma once
 
 #include "operator.h"

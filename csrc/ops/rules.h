@@ -1,4 +1,4 @@
-// What a room asks when it checks an op: every answer is safe, every refusal is one line.
+// The questions of a room when it checks an op. Every answer is safe to use; every refusal is one line.
 #pragma once
 
 #include <string>

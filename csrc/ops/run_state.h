@@ -1,4 +1,4 @@
-// The state of one sample on its way through the program: what ops see of a run.
+// The state of one sample while the program runs, as the ops see it.
 #pragma once
 
 #include <vector>

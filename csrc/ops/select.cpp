@@ -1,4 +1,4 @@
-// What is open in both, in its place; the rest is zero. It takes a channel map on, or drops one.
+// Copies the channels that are open in both input and output; the others are zero. Adds or removes a channel map.
 #include "planes.h"
 #include "rules.h"
 

@@ -16,10 +16,10 @@ constexpr int kTileBlocks = 3;  // the most that any ISA's tile has
 constexpr int kLargePlane = 28;
 constexpr int many_rows(int taps) { return taps == 1 ? kLargePlane / 2 : kLargePlane; }
 
-// Large planes are cut by rows, since all threads then walk the same weights at the same time; small ones by units of
-// output (blocks or channels), since a chunk of few rows would stream all weights for little work. A single tap reads
-// much input for few weights: it is cut by rows down to 14, and a large plane finer, so that what a chunk reads stays
-// in L2 while all groups of outputs go by.
+// Large planes are cut by rows, because then all threads use the same weights at the same time. Small planes are cut by
+// units of output (blocks or channels), because a chunk of few rows would read all weights for little work. A
+// convolution with a single tap reads much input for few weights: it is cut by rows down to 14 rows, and more finely
+// on large planes, so that the input of a chunk stays in L2 for all groups of outputs.
 struct Shares {
   int chunks;
   bool by_rows;
@@ -30,7 +30,7 @@ struct Shares {
   Span units_of(int chunk) const { return by_rows ? Span{0, units} : share_of(units, chunk, chunks); }
 };
 
-// To wake a thread for less than some microseconds of reading would cost more than it saves.
+// Waking a thread for less than some microseconds of reading costs more than it saves.
 constexpr int kFewPixels = 2048;  // of 64 bytes
 
 // Runs f(block, rows) over the first `blocks` blocks of a plane like `out`, cut as the convolutions around it are: a

@@ -155,7 +155,7 @@ def compare(
         InputError: the file cannot be read, or there are fewer images than `batch_size`.
     """
     if not 1 <= batch_size <= len(images):
-        raise InputError(f"batch_size: {batch_size} is not in 1..{len(images)}, of which there are so many")
+        raise InputError(f"batch_size: {batch_size} is not in 1..{len(images)}, the number of images")
     artifact = load_program(file)
     batches = [images[i : i + batch_size] for i in range(0, len(images) - batch_size + 1, batch_size)]
     plain = lift(without_gates(artifact))

@@ -47,7 +47,7 @@ def prune(config: jsonargparse.Namespace) -> None:
         raise InputError(f"run: {str(config.run)!r} has no gates, so there is nothing to prune")
     if config.output.suffix not in _WRITERS:
         raise InputError(f"output: {str(config.output)!r} must end in {' or '.join(_WRITERS)}")
-    config.output.parent.mkdir(parents=True, exist_ok=True)  # before the images are looked at, which takes time
+    config.output.parent.mkdir(parents=True, exist_ok=True)  # before the images are run, which takes time
     settled = settled_gates(net)
     images = _training_images(folder, config.data_dir) if _left(settled) else None
     if images is not None:

@@ -82,7 +82,7 @@ def _beside(config: Any, data: str | None) -> tuple[Series, ...]:
     sets = {read_run_recipe(folder).data.name for folder in config.beside}
     if data is not None and not Path(data).is_dir() and (other := sorted(sets - {data})):
         raise InputError(
-            f"beside: a run is of {other[0]}, but this report of {data}; a frontier is drawn of one data set"
+            f"beside: a run has the data set {other[0]}, but this report {data}; a frontier needs a single data set"
         )
     return tuple(run_series(config.beside))
 

@@ -1,4 +1,4 @@
-"""Results as tables for people."""
+"""Results as tables for the terminal."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""What commands print: results on standard output, for people or as JSON, and notes on standard error."""
+"""Output of commands: results on standard output, as tables or JSON, and notes on standard error."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ NOTES = Console(stderr=True, highlight=False)
 
 
 def note(line: str) -> None:
-    """Tell whoever watches what happens."""
+    """Print a note on standard error."""
     NOTES.print(line, soft_wrap=True)
 
 

@@ -22,8 +22,8 @@ from .files import whole_file
 from .ops import room_of
 from .program import Attribute, Op, Program
 
-EIGHTHS = 8  # open rates are told apart in eighths of a layer's multiply-adds
-REPEATS = 5  # the best of so many runs is compared: what disturbs a run only ever slows it
+EIGHTHS = 8  # open rates are rounded to eighths of a layer's multiply-adds
+REPEATS = 5  # the best of so many runs is used, because disturbances only make a run slower
 
 Picks = dict[str, list[int]]  # op -> the fastest candidate at 1/8, 2/8, ... 8/8
 

@@ -52,8 +52,8 @@ def channel_runs(owners: Sequence[Owner]) -> tuple[ChannelRun, ...]:
     reach = _reaches(owners)
     runs, start = [], 0
     while start < len(owners):
-        # All starts of a run that lie within reach of this one can end here: take the one from which the next goes on
-        # furthest. Any beginning of a run is a run, so no other choice needs fewer.
+        # This run can end at any of these places: choose the one from which the next run gets furthest. The beginning
+        # of a run is also a run, so no other choice needs fewer runs.
         end = max(range(start + 1, reach[start][0] + 1), key=lambda end: (reach[end][0], end))
         gate, first = owners[start] or (None, 0)
         runs.append(ChannelRun(end - start, gate, first, reach[start][1] if gate else 1))

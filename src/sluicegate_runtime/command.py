@@ -19,7 +19,7 @@ def exit_status(command: Callable[[], int | None]) -> int:
     except SluicegateError as error:
         complain(error)
         return 2 if isinstance(error, InputError) else 1
-    except BrokenPipeError:  # as of `... | head -1`: nobody wants to read more
+    except BrokenPipeError:  # for example `... | head -1`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that closing it at exit says nothing
         return OUTPUT_CLOSED
     except KeyboardInterrupt:

@@ -55,7 +55,7 @@ def _without_pillow(content: bytes) -> np.ndarray:
 def _from_npy(content: bytes) -> np.ndarray:
     try:
         pixels = np.load(io.BytesIO(content), allow_pickle=False)
-    except Exception:  # NumPy parses the header with Python's own parser, and passes on what that raises
+    except Exception:  # NumPy reads the header with Python's parser, which can raise any exception
         raise InputError("is a damaged .npy file") from None
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or not pixels.size:
         raise InputError(f"holds {pixels.dtype} {pixels.shape}, not uint8 [H, W] or [H, W, C]")

@@ -117,7 +117,9 @@ class LatencyTable:
         }
         for name, found in here.items():
             if (known := getattr(self, name)) != found:
-                raise InputError(f"table: its {name} is {known!r}, here it is {found!r}; 'profile' measures one")
+                raise InputError(
+                    f"table: its {name} is {known!r}, here it is {found!r}; measure a new one with 'profile'"
+                )
 
     def to_json(self) -> str:
         """As JSON text."""

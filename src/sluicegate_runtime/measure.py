@@ -194,7 +194,7 @@ def _design(program: Program) -> list[Pass]:
     passes += [{**one, **opposite} for one in passes if opposite]
     for op in program.ops:
         if not _passes(program, op, passes):
-            raise InputError(f"table: op {op.name!r} needs gates open and others closed that cannot be so together")
+            raise InputError(f"table: op {op.name!r} needs gates open and others closed that cannot be set together")
     return passes
 
 

@@ -24,7 +24,7 @@ class NativeExecutor:
     def __init__(self, artifact: Artifact, threads: int, tune: bool, winograd: bool, tuning: Path | None) -> None:
         program = artifact.program
         self._outputs, self._gates = tuple(program.outputs), tuple(program.gates)
-        # Known once: a run of a small network takes no longer than a few dictionaries do.
+        # Computed once: a run of a small network is as short as building a few dictionaries.
         first, counts = first_flags(program.values), program.gates
         self._spans = {gate: slice(first[gate], first[gate] + counts[gate]) for gate in counts}
         self._engine = _build(artifact, threads, tune, winograd)

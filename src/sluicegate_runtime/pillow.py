@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from .errors import InputError, one_line
 from .exif import ORIENTATION, upright
 
-# All that store pixels. Others are left out on purpose: for EPS, say, Pillow would start Ghostscript.
+# All formats that store pixels. Others are left out on purpose: for EPS, for example, Pillow starts Ghostscript.
 _FORMATS = (
     *("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO"),
     *("PCX", "PNG", "PPM", "SGI", "TGA", "TIFF", "WEBP"),
@@ -47,7 +47,7 @@ def decode_with_pillow(content: bytes) -> np.ndarray:
         raise
     except UnidentifiedImageError:  # whose words are of a stream at some address
         raise InputError("is not a readable image (of no known kind, or damaged where it begins)") from None
-    except Exception as error:  # Pillow raises whatever its readers stumble over
+    except Exception as error:  # Pillow can raise any exception of its readers
         raise InputError(f"is not a readable image ({one_line(error)})") from None
 
 
@@ -109,5 +109,5 @@ def _check_tiff(picture: Image.Image) -> None:
 def _orientation(picture: Image.Image) -> int:
     try:
         return picture.getexif().get(ORIENTATION, 1)
-    except Exception:  # damaged notes of a camera do not keep the picture from being seen
+    except Exception:  # the picture can be read even if the camera's notes are damaged
         return 1

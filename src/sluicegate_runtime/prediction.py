@@ -70,7 +70,7 @@ def predict(
     answer = answer_of(program, masks)
     how = preprocessing_of(program, preprocessing)
     nothing = np.zeros((1, *program.shape(program.input)), np.float32)
-    session.run(nothing, threshold)  # wakes threads and caches, for the sake of `ms`
+    session.run(nothing, threshold)  # warms up threads and caches, so that `ms` is right
     for path in images:
         try:
             answer.accept(path)
@@ -98,7 +98,9 @@ def _predict(
     result = session.run(image[None], threshold)
     ms = 1e3 * (time.perf_counter() - started)
     if not np.isfinite(result.output).all():
-        raise RunError("predict: the network's scores are not finite; its weights are damaged, or its training was")
+        raise RunError(
+            "predict: the network's scores are not finite; its weights are damaged, or its training diverged"
+        )
     decisions = np.concatenate([flags[0] for flags in result.gates.values()] or [np.empty(0)])
     return {
         **tell(result.output[0]),
@@ -146,7 +148,7 @@ def command(options: Any) -> int:
     preprocessing = None if options.preprocessing is None else parse_preprocessing(options.preprocessing)
     session = Session(_file(options.model), threads=options.threads, tune=options.tune)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="PIL")  # on odd notes of a camera, which nobody asked for
+        warnings.filterwarnings("ignore", module="PIL")  # about unusual camera notes, which do not matter here
         given = (options.threshold, preprocessing, pass_over, options.masks)
         for found in predict(session, options.images, *given):
             print(json.dumps(found), flush=True)

@@ -173,7 +173,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return keys
 
 
-# Reading is strict: each field is taken by a function that names it when it is missing or of another type.
+# Reading is strict: a function for each field gives an error with its name if it is missing or of another type.
 
 
 def _program(document: Any) -> Program:

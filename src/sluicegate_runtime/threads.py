@@ -12,7 +12,7 @@ from .program import Program
 from .timing import TURN, benchmark
 
 ROUNDS = 4  # turns of each number of threads
-NEARLY = 1.05  # fewer threads are taken where they cost no more than that times the fastest
+NEARLY = 1.05  # fewer threads are used if they take at most this times the fastest time
 
 
 def fastest_threads(make: Callable[[int], Executor], program: Program) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 TURN = 5  # timed calls in a row
-PAUSE = 0.02  # seconds before a turn, in which the threads of the one before fall asleep
+PAUSE = 0.02  # seconds before a turn, so that the threads of the turn before go to sleep
 WARM = 0.02  # seconds of calls that are not counted, at the beginning of a turn
 
 

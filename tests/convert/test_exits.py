@@ -282,7 +282,7 @@ class Pair(nn.Module):
     ("gating", "message"),
     [
         (sg.ExitGating("layer9"), "at: 'layer9' is not a module of the network"),
-        (sg.ExitGating("layer2.0.conv1"), "at: 'layer2.0.conv1' is no place for an exit: .* nothing may go past it"),
+        (sg.ExitGating("layer2.0.conv1"), "at: 'layer2.0.conv1' is no place for an exit: .* no path may bypass it"),
         (sg.ExitGating("linear"), "at: 'linear' is no place for an exit: it must make"),
         (sg.ExitGating("avgpool", head="conv"), "no place|pool: 4"),
         (sg.ExitGating(["layer1", "layer1"]), "gating: it puts gates at 'layer1.exit' twice"),

@@ -164,7 +164,7 @@ def test_a_hook_on_an_activation_keeps_its_say_in_torch_and_refuses_the_export(t
     net = residual_net()
     net.get_submodule("3.body.2").register_forward_hook(doubling)
     assert gated_like(net, sg.LayerGating(), images()).sites
-    assert "'3.body.2' cannot be exported: a hook listens to it" in refused(net, images(), tmp_path, sg.LayerGating())
+    assert "'3.body.2' cannot be exported: it has a hook" in refused(net, images(), tmp_path, sg.LayerGating())
 
 
 def test_a_hook_on_a_layer_keeps_its_say_too_and_what_it_costs_is_counted(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_hook_on_a_layer_keeps_its_say_too_and_what_it_costs_is_counted(tmp_pa
     dense = sg.MacModel(net, images()).dense
     net.get_submodule("3.body.0").register_forward_pre_hook(lambda module, inputs: (inputs[0] / 2,))
     assert gated_like(net, sg.LayerGating(), images()).macs.dense == dense
-    assert "'3.body.0' cannot be exported: a hook listens to it" in refused(net, images(), tmp_path)
+    assert "'3.body.0' cannot be exported: it has a hook" in refused(net, images(), tmp_path)
 
 
 def test_a_hook_behind_the_gating_keeps_its_say_beside_fused_masks() -> None:
@@ -195,8 +195,8 @@ def test_a_hook_on_a_block_becomes_part_of_the_graph(path: str, tmp_path: Path) 
 def test_a_hook_on_the_network_is_refused(tmp_path: Path) -> None:
     net = residual_net()
     net.register_forward_hook(doubling)
-    assert "a hook listens to Sequential as a whole" in refused(net, images(), tmp_path)
-    with pytest.raises(sg.InputError, match="a hook listens to Sequential as a whole"):
+    assert "Sequential has a hook on the whole network" in refused(net, images(), tmp_path)
+    with pytest.raises(sg.InputError, match="Sequential has a hook on the whole network"):
         sg.gate_model(net, sg.ChannelGating(), images())
 
 
@@ -216,7 +216,7 @@ def test_what_tracing_cannot_see_is_refused_at_once() -> None:
         def forward(self, input: Tensor) -> Tensor:
             return super().forward(input * float(input.data.detach().abs().sum() > 1e9))
 
-    with pytest.raises(sg.InputError, match=r"^net: Called computes something else than what tracing sees") as called:
+    with pytest.raises(sg.InputError, match=r"^net: the traced graph of Called computes something else") as called:
         sg.gate_model(Called(*residual_net()), sg.ChannelGating(), images())
     with pytest.raises(sg.InputError, match=r"^net: Bright cannot be traced") as bright:
         sg.gate_model(Bright(*residual_net()), sg.ChannelGating(), images())

@@ -48,7 +48,7 @@ def test_from_a_folder_or_the_hub(hub: Path) -> None:
 def test_one_of_the_hub_may_not_run_other_code(net: str, hub: Path) -> None:
     recipe = hub / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("name: resnet8\n", f"name: {net}\n"))
-    with pytest.raises(sg.InputError, match=f"wants to run code of '{net.split(':')[0]}'"):
+    with pytest.raises(sg.InputError, match=f"needs code of '{net.split(':')[0]}'"):
         sg.load_pretrained("someone/digits")
 
 
@@ -60,5 +60,5 @@ def test_what_is_not_there_is_named(monkeypatch) -> None:
         raise ConnectionError("no route\nto host")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-    with pytest.raises(sg.InputError, match=r"the hub did not give 'someone/digits': .*no route"):
+    with pytest.raises(sg.InputError, match=r"the hub has no 'someone/digits', .*no route"):
         sg.load_pretrained("someone/digits")

@@ -131,7 +131,7 @@ def test_pretrained_weights_are_those_of_the_backbones_library(monkeypatch: pyte
     assert torch.equal(
         net.get_parameter("backbone.layer3.0.conv1.weight"), trained.get_parameter("layer3.0.conv1.weight")
     )
-    with pytest.raises(InputError, match="in its backbone alone, and can teach nothing"):
+    with pytest.raises(InputError, match="only for its backbone, so it cannot be a teacher"):
         load_library_weights(net, "pspnet", whole=True)
 
 

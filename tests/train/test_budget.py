@@ -58,7 +58,7 @@ def test_it_stands_beside_the_methods_own(gated, gates):
 
 
 def test_a_network_without_gates_has_no_target():
-    with pytest.raises(InputError, match=r"budget\.macs: 0\.5 is no target of a network without gates"):
+    with pytest.raises(InputError, match=r"budget\.macs: 0\.5 cannot be a target: the network has no gates"):
         add_targets(recipe(macs=0.5), None, None)
-    with pytest.raises(InputError, match=r"budget\.rate: 0\.5 is no target"):
+    with pytest.raises(InputError, match=r"budget\.rate: 0\.5 cannot be a target"):
         add_targets(recipe(rate=0.5), None, None)

@@ -144,7 +144,7 @@ def test_milliseconds_are_added_to_the_methods_objective(monkeypatch):
 
 def test_milliseconds_are_no_target_without_gates():
     made = replace(recipe("dense"), latency=LatencyRecipe("table.json", 1.0))
-    with pytest.raises(InputError, match=r"latency\.ms: 1 is no target of a network without gates"):
+    with pytest.raises(InputError, match=r"latency\.ms: 1 cannot be a target: the network has no gates"):
         build_subject(made, images())
 
 
@@ -233,7 +233,9 @@ def test_the_teacher_is_the_network_as_it_came_or_the_one_that_is_named(tmp_path
     ).distillation
     assert named is not None and len(list(named.teacher.parameters())) > len(list(told.teacher.parameters()))
     assert build_subject(own, images(), read_files=False).distillation is None, "a run is loaded without its teacher"
-    with pytest.raises(InputError, match=r"distillation: the network teaches itself, but net\.weights is not given"):
+    with pytest.raises(
+        InputError, match=r"distillation: the network is its own teacher, but net\.weights is not given"
+    ):
         build_subject(replace(recipe(), distillation=DistillationRecipe(0.5)), images())
 
 

@@ -163,7 +163,7 @@ def test_milliseconds_are_a_target_whose_table_is_measured_first(capsys, monkeyp
         (("budget.macs=1.5",), "budget.macs: 1.5"),
         (
             ("method.name=dense", "method.options={}", "fit.steps=0"),
-            "budget.macs: 0.5 is no target of a network without gates",
+            "budget.macs: 0.5 cannot be a target: the network has no gates",
         ),
         (("method.name=dense", "method.options={}"), "fit.steps: 5, but the network has no gates to fit"),
         (("epochs=0",), "epochs: 0"),

@@ -45,7 +45,7 @@ def test_runs_of_a_method_on_a_network_are_a_series_and_the_dense_ones_another()
 
 
 def test_a_frontier_is_of_one_data_set():
-    with pytest.raises(InputError, match="runs: they are of digits, mnist; a frontier is drawn of one data set"):
+    with pytest.raises(InputError, match="runs: their data sets are digits, mnist; a frontier needs a single data set"):
         frontiers.run_series([Path("a"), Path("f")])
 
 

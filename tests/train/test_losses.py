@@ -37,7 +37,7 @@ def test_the_weight_shares_the_loss_between_labels_and_teacher():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(InputError, match=r"teacher: it says \(5, 4\) where the network says \(5, 3\)"):
+    with pytest.raises(InputError, match=r"teacher: its output is \(5, 4\), but the network's is \(5, 3\)"):
         Distillation(nn.Flatten())(torch.zeros(()), torch.zeros(5, 3), torch.zeros(5, 4, 1, 1))
     with pytest.raises(InputError, match="weight: 2"):
         Distillation(nn.Flatten(), 2)

@@ -7,8 +7,8 @@ namespace {
 
 constexpr int kReadable = 64;  // entries past the end of a list that kernels may read while they prefetch
 
-// Every channel is written where the next open one belongs, which only an open one moves on: gates are as hard to
-// predict for a processor's branches as for anybody else.
+// Without branches: every channel is written to the place of the next open one, and only an open channel advances that
+// place. A processor cannot predict the decisions of gates.
 int32_t* list_gated(const ListSegment& segment, const uint8_t* open, int32_t* next) {
   const int repeat = segment.repeat;
   int channel = segment.channel;

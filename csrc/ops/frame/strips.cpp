@@ -1,8 +1,9 @@
-// Ops that follow each other through large planes, strip by strip: a few rows of the last op's output, and of each op
-// before it the rows that these need and that are not there yet. What lies between two ops never leaves the core's
-// own cache, where a whole plane would go out to the cache of all cores, or to memory, and come back.
+// Runs ops that follow each other over large planes strip by strip: a few rows of the last op's output, and for each op
+// before it the rows that these need and that are not computed yet. So the values between two ops stay in the core's
+// own cache; a whole plane would go to the shared cache or to memory and back.
 //
-// Each thread has rows of the output to itself and computes twice what its neighbour also needs, a row or two per op.
+// Each thread computes its own rows of the output. Rows that its neighbour needs too, one or two for each op, are
+// computed by both.
 #include <algorithm>
 #include <array>
 
@@ -137,7 +138,7 @@ class Strips final : public Operator {
   size_t offset_ = 0, floats_;
 };
 
-// In the place of an op that is computed with others before it.
+// Replaces an op that is computed together with ops before it.
 class Computed final : public Operator {
  public:
   explicit Computed(const RowWise* op) : op_(op) {}
@@ -167,7 +168,7 @@ void link_strips(const Plan& plan, const std::vector<OperatorPtr*>& ops) {
   for (size_t first = 0, end; first < ops.size(); first = end) {
     end = first + 1;
     if ((*ops[first])->row_wise() == nullptr) continue;
-    // The output must not lie where the input does: some rows of the one are written before others of the other are
+    // The output must not share memory with the input, because some output rows are written before all input rows are
     // read.
     const int input = plan.slot_of(specs[first].inputs[0]);
     while (end < ops.size() && end - first < kMostLinks && (*ops[end])->row_wise() != nullptr &&

@@ -10,7 +10,7 @@ from sluicegate.analysis.observed import Observed
 from sluicegate.errors import InputError
 
 RARELY = 0.25  # a gate that is open for at most this share of the images is rarely open
-FEW = 5  # a gate that so few images open says nothing of classes
+FEW = 5  # a gate that fewer images open says nothing about classes
 
 
 def class_rates(seen: Observed) -> np.ndarray:
@@ -97,5 +97,5 @@ def confusions(seen: Observed, most: int = 12) -> pd.DataFrame:
 
 def _labels(seen: Observed) -> np.ndarray:
     if seen.labels is None:
-        raise InputError("labels: there are none, and classes cannot be told apart without")
+        raise InputError("labels: there are none, but figures by class need them")
     return seen.labels

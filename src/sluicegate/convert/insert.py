@@ -210,7 +210,7 @@ class _Surgery:
         self.exits.append((said, is_open))
 
     def _mask(self, site: GateSite, place: Masked, factor: fx.Node, after: fx.Node, reads: fx.Node) -> None:
-        # A branch that does not run has no channels to look at: its mask comes behind theirs.
+        # A skipped branch has no channels, so the mask of the branch comes after the masks of its channels.
         behind = site.kind == "layer" or place.users is not None
         value = self.masked.get(place.value, place.value) if behind else place.value
         with self.graph.inserting_after(after if value is reads else value):

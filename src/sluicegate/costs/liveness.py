@@ -128,7 +128,7 @@ class _Channels:
         self.order = {node: i for i, node in enumerate(graph.nodes)}
         decided = {name: self.order[gate] for name, gate in _gate_of(graph_module).items()}
         of_flags = np.repeat([decided[site] for site in numbers.first], [*numbers.gates.values()]).astype(int)
-        self.decided = np.append(of_flags, -1)  # what is closed for good has been from the start
+        self.decided = np.append(of_flags, -1)  # gates that are always closed are closed from the start
         self.own = {node: flags for node, site in masks.items() if (flags := self._own(node, site)) is not None}
         self.readers = _readers(graph)
         self.zero = self._zero() if self.own else {}

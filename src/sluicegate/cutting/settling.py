@@ -90,7 +90,7 @@ def batches_of(images: Batches) -> Iterator[Tensor]:
             empty = False
             yield batch
     if empty:
-        raise InputError("images: none, but gates are judged by what they do for some")
+        raise InputError("images: none; at least one is needed to see what gates do")
 
 
 def settle(open_rate: np.ndarray, share: float, own_rate: np.ndarray | None = None) -> np.ndarray:

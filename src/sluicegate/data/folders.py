@@ -1,7 +1,7 @@
 """Image folders: `train/<class>/**/*.jpg`.
 
-What computers put beside images is no class and no image: names that begin with a dot (`.ipynb_checkpoints`, `._0.png`,
-`.DS_Store`) and those of `NOT_OURS`, at any depth. Links are followed.
+Files that computers add by themselves are ignored, at any depth: names that begin with a dot (`.ipynb_checkpoints`,
+`._0.png`, `.DS_Store`) and those of `NOT_OURS`. Links are followed.
 """
 
 import os
@@ -21,7 +21,7 @@ UNREADABLE_SUFFIXES = {
     ".heic",
     ".heif",
     ".jxl",
-}  # pictures that Pillow does not open; to skip them would be to lose them
+}  # pictures that Pillow cannot open; they are refused, because skipping them would lose images silently
 NOT_OURS = {"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 
 

@@ -38,7 +38,7 @@ class ImageSet:
         if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
             raise InputError(f"labels: {_describe(self.labels)} must be int64 [{len(self.images)}]")
         if not len(self.images):
-            raise InputError("images: none, but a set must hold one at least")
+            raise InputError("images: none; a set needs at least one")
         low, high = int(self.labels.min()), int(self.labels.max())
         if low < 0 or high >= len(self.classes):
             raise InputError(f"labels: {low}..{high} must lie in 0..{len(self.classes) - 1}, by class")

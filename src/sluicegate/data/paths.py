@@ -9,8 +9,8 @@ import numpy as np
 
 
 class PathList(Sequence[Path]):
-    """Paths as one text. A million take a tenth of the memory of as many objects, and processes that are forked share
-    it: to look at an object is to write to it, and each process would come to have a copy.
+    """Paths as one text. A million paths take a tenth of the memory of a million objects. Forked processes share the
+    text; objects would be copied in each process, because Python writes a reference count at each access.
 
     Args:
         paths: as texts.

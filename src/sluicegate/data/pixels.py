@@ -45,7 +45,7 @@ def decode_images(images: Sequence[Encoded], size: int | None, channels: int, pl
     """
     chunks = [images[i : i + DECODE_CHUNK] for i in range(0, len(images), DECODE_CHUNK)]
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding does not hold Python's lock
-        warnings.filterwarnings("ignore", module="PIL")  # on odd notes of a camera, which nobody asked for
+        warnings.filterwarnings("ignore", module="PIL")  # about unusual camera notes, which do not matter here
         decoded = pool.map(lambda chunk: [pixels(image, size, channels, place) for image in chunk], chunks)
         return _stack([image for chunk in decoded for image in chunk], place)
 
@@ -87,7 +87,7 @@ def fit(read: np.ndarray, size: Sequence[int], box: Sequence[float] | None = Non
         return read
     left, top, right, bottom = _centred(read.shape[:2], size) if box is None else box
     picture = Image.fromarray(read.squeeze(2) if read.shape[2] == 1 else read)
-    # One pass at a time: left to itself, Pillow takes the columns of some images first, and rounds otherwise.
+    # One pass at a time: otherwise Pillow processes the columns of some images first, which rounds differently.
     picture = picture.resize((size[1], height), Image.Resampling.BILINEAR, (left, 0, right, height))
     picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR, (0, top, size[1], bottom))
     return np.asarray(picture).reshape(*size, -1)

@@ -1,7 +1,7 @@
-"""What is drawn for a scene, for its image and its mask alike.
+"""Random augmentation of a scene, the same for its image and its mask.
 
     scale   both sides by a factor uniform in `scale`
-    crop    `crop` pixels at a random place; where the scaled scene is smaller, a fill value stands around it
+    crop    `crop` pixels at a random place; a smaller scene is padded with a fill value
     mirror  left to right with a chance of one half
 
 Images are resized by Pillow's bilinear filter, masks take the nearest pixel.

@@ -1,4 +1,4 @@
-"""A set of scenes: images and masks, changed together, decoded by workers or held in memory.
+"""A set of scenes: images and masks, augmented together, decoded by workers or held in memory.
 
 What is drawn (`scene_draws.py`) depends on the seed, the epoch and the row alone, so a set in memory and one that
 workers decode give the same numbers.

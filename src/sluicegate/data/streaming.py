@@ -174,7 +174,7 @@ class StreamedBatches:
             if isinstance(found, SluicegateError):
                 raise found
             if step == len(self):
-                self._idle.append(loader)  # now, for nobody need ask for what follows the last batch
+                self._idle.append(loader)  # now, because nothing may be requested after the last batch
             images, labels = found
             yield images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
 
@@ -190,7 +190,7 @@ class StreamedBatches:
                 persistent_workers=workers > 0,
                 worker_init_fn=_hush,
                 pin_memory=self.device.type == "cuda",
-                generator=torch.Generator(),  # or else it would draw from that of the training
+                generator=torch.Generator(),  # otherwise it would use the generator of the training
             )
 
 
@@ -243,7 +243,7 @@ def _next(batches: Iterator[Any]) -> Any:
     with worker_errors():
         try:
             return next(batches, None)
-        except (OSError, EOFError) as error:  # what comes of reading from a worker that is no more
+        except (OSError, EOFError) as error:  # raised when a worker that has died is read
             raise RuntimeError(f"DataLoader worker: {one_line(error)}") from error
 
 

@@ -13,7 +13,7 @@ BinConcrete temperature is 2/3; ConvNet-AIG's two-logit gate as DLCG section 2.2
 describe it. The difference of two Gumbel draws is one logistic draw, so the two differ in the head (one or two
 outputs a gate) and in the temperature only.
 
-In evaluation every estimator is `logit > threshold`, but for `TopK`: export and engine know no other rule.
+In evaluation every estimator except `TopK` is `logit > threshold`; export and engine support no other rule.
 """
 
 from abc import ABC, abstractmethod
@@ -41,7 +41,7 @@ class Estimator(nn.Module, ABC):
     """Whether a gate's decision depends on its own logit alone, and not on those of its site."""
 
     def set_progress(self, progress: float) -> None:
-        """Training has come so far, in [0, 1]: schedules inside move on."""
+        """Set the progress of training, in [0, 1], for schedules inside."""
         for part in self.modules():
             if isinstance(part, _Scheduled):
                 part.set_progress(progress)
@@ -59,7 +59,7 @@ class Estimator(nn.Module, ABC):
         return torch.bernoulli(torch.sigmoid(logits))
 
     def factor(self, logits: Tensor, is_open: Tensor) -> Tensor:
-        """What a mask multiplies channels by: [N, G]; a decision itself, unless open channels are scaled too."""
+        """The factor of the mask, [N, G]: the decision itself, unless open channels are scaled too."""
         return is_open
 
 
@@ -79,13 +79,13 @@ class BinConcrete(Estimator):
 
 
 class GumbelSoftmax(Estimator):
-    """Two logits a gate (off, on) under Gumbel softmax (see the file's head).
+    """Two logits a gate (off, on) under Gumbel softmax (see the top of the file).
 
-    The gate hands over the difference on - off, which is all that the two-way softmax depends on.
+    The gate passes on the difference on - off; the two-way softmax depends on nothing else.
 
     Args:
         temperature: T > 0, or a schedule of it; ConvNet-AIG uses 1.
-        hard: straight-through, 0 or 1 in the forward pass; else training sees the soft sample.
+        hard: True: straight-through, 0 or 1 in the forward pass. False: training uses the soft sample.
     """
 
     logits_per_gate = 2
@@ -161,7 +161,7 @@ class ImprovedSemHash(Estimator):
 
 
 class TopK(Estimator):
-    """The k largest logits of each image are open, in training too; of equals the first (FBS).
+    """The k largest logits of each image are open, in training too; of equal logits the first (FBS).
 
     Args:
         share: k as a share of the gates, in (0, 1]; at least one gate is open.

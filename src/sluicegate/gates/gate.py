@@ -1,6 +1,6 @@
 """A gate: a head, and for each site that it serves an estimator.
 
-The head's nodes stand in the graph before the gate's own; the gate is given what they say.
+The nodes of the head come before the gate in the graph; the gate gets their outputs.
 
 Legend: N images, C channels, H W pixels, G gates of a site, K logits per gate.
 """
@@ -35,16 +35,15 @@ class Decision(NamedTuple):
 class Gate(nn.Module):
     """Decides for all sites that share one head.
 
-    A layer site comes first: where it closes, the channel gates behind it count as closed (DLCG, section 3.2: "we first
-    look at the output of the layer gating"). That product passes no gradient to the layer's logit, so a pressure on
-    channels is a pressure on channels alone: in DLCG's Table 1 the layer rate stays at 0.99 whatever the channel
-    weight.
+    A layer site comes first. If it is closed, the channel gates after it count as closed (DLCG, section 3.2: "we first
+    look at the output of the layer gating"). This product passes no gradient to the layer's logit, so a loss on
+    channels acts on channels only: in DLCG's Table 1 the layer rate stays at 0.99 for every channel weight.
 
     Args:
         head: makes the raw outputs, one per site.
         sites: what is gated, the layer site first.
-        estimators: one per site; one and the same for all of them draws once for all, e.g. half of the images soft at
-            every site.
+        estimators: one for each site. If all sites have the same one, it draws once for all of them, e.g. the same half
+            of the images is soft at every site.
         initial_open_rate: probability in (0, 1) with which a gate starts open.
     """
 
@@ -65,7 +64,7 @@ class Gate(nn.Module):
         head.start_at(initial_open_rate, [estimator.logits_per_gate for estimator in estimators])
 
     def forward(self, *said: Tensor) -> tuple[Decision, ...]:
-        """What the head says of each site, [N, G], one logit a gate -> a decision per site."""
+        """The head's outputs for each site, [N, G], one logit a gate -> a decision for each site."""
         raw = [_in_float32(logits) for logits in said]
         kept = [_kept_open(logits, site.keep_open) for site, logits in zip(self.sites, raw, strict=True)]
         decisions = []
@@ -90,7 +89,7 @@ class Gate(nn.Module):
 
 
 OPEN_LOGIT = 1e9
-"""Of a gate that is kept open: no noise and no threshold closes it, and no other logit is as large."""
+"""The logit of a gate that is kept open: no noise and no threshold closes it, and it is larger than any other."""
 
 
 def _kept_open(logits: Tensor, count: int) -> Tensor:

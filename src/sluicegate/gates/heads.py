@@ -17,7 +17,7 @@ from sluicegate.errors import InputError
 
 
 class Head(nn.Module, ABC):
-    """Looks at a value of the network and says one number per output."""
+    """Reads a value of the network and computes one number for each output."""
 
     outputs: nn.ModuleList
     """The last layers, in the order of the sites that they serve."""
@@ -28,7 +28,7 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def start_at(self, open_rate: float, logits_per_gate: Sequence[int]) -> None:
-        """Set biases so that gates start out open with this probability; per site, how many outputs make a gate."""
+        """Set biases so that gates start open with this probability; per site, how many outputs make a gate."""
 
     def form(self) -> Hashable | None:
         """Equal for heads that differ in their weights alone; None for a head that is not one of these here."""
@@ -71,10 +71,10 @@ class PooledHead(Head):
 
 
 class LearnedLogits(Head):
-    """Logits that are parameters and look at nothing: the gates prune (stochastic gates, "data-independent").
+    """Logits that are parameters and ignore the image, so the gates prune (stochastic gates, "data-independent").
 
     Args:
-        channels: of what it does not look at, for the sake of a common signature.
+        channels: not used; all heads have the same signature.
         outputs: P_i of each output.
     """
 
@@ -123,7 +123,7 @@ class SaliencyHead(Head):
         return (self.relu(self.outputs[0](pool_sizes(x))),)
 
     def start_at(self, open_rate: float, logits_per_gate: Sequence[int]) -> None:
-        """Saliencies start around 1, so that boosting changes little; how many are open is the estimator's."""
+        """Saliencies start near 1, so that boosting changes little. The estimator decides how many gates are open."""
         (output,) = self.outputs
         assert isinstance(output, nn.Linear)
         nn.init.ones_(output.bias)
@@ -131,18 +131,18 @@ class SaliencyHead(Head):
 
 
 class MemoryHead(Head):
-    """A head and a second look: every gate of the site learns what the first look made of all of them.
+    """A head with two steps: each gate's logit also depends on the first outputs of all gates of the site.
 
         first = head(x)    outputs = W_2 ReLU(BatchNorm(W_1 first + b_1)) + b_2
 
     Stochastic gates, section S1.3: the output of all gates "in their current form" through "linear layer, batch norm,
-    relu, and a linear layer". Current form is here the head's outputs, which carry no noise.
+    relu, and a linear layer". Here the current form is the head's outputs, without noise.
 
     Args:
         channels: C of what the head reads.
         outputs: P, of the one site that it serves.
-        hidden: K, of both looks.
-        batch_norm: normalise the hidden neurons of the first look as well.
+        hidden: K, in both steps.
+        batch_norm: normalise the hidden neurons of the first step too.
     """
 
     def __init__(self, channels: int, outputs: Sequence[int], hidden: int = 16, batch_norm: bool = True) -> None:
@@ -168,7 +168,8 @@ class MemoryHead(Head):
 class ConvHead(Head):
     """Two 3x3 convolutions, each with batch norm and ReLU, average pool, then a linear layer per output.
 
-    The gate of an early exit (stochastic gates, section S1.5), which names no ReLU: without them it would be linear.
+    The gate of an early exit (stochastic gates, section S1.5). The paper names no ReLU; without ReLUs it would be
+    linear.
 
     Args:
         channels: C of the feature map.

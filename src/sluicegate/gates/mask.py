@@ -1,4 +1,4 @@
-"""How gates act on values: what is closed becomes exactly zero, and an open exit is taken.
+"""How gates act on values: closed channels and layers become exactly zero, and exits select the output.
 
 Legend: N images, C channels, H W pixels, G gates, K outputs of the network.
 
@@ -7,10 +7,9 @@ Legend: N images, C channels, H W pixels, G gates, K outputs of the network.
     masked_sum                         s + x f, or relu(s + x f)
     leave                              x (1 - f) + y f
 
-Graph nodes of mask_channels, mask_layer and leave are what costs and export look for; masked_relu and masked_sum are
-what masks run as together with their neighbours (convert/fused.py). Masks have a backward of their own, since a mask
-and its neighbour run twice in every block: a step is bound by memory there, and counted in maps that are read, written
-or kept, a mask alone costs more than a ReLU.
+Costs and export look for graph nodes of mask_channels, mask_layer and leave. masked_relu and masked_sum run a mask
+together with its neighbour (convert/fused.py). Masks have their own backward, because each block has several masks and
+a step is limited by memory there: in maps that are read, written or kept, a separate mask costs more than a ReLU.
 """
 
 from abc import abstractmethod
@@ -41,14 +40,14 @@ def mask_layer(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def leave(early: Tensor, is_open: Tensor, later: Tensor) -> Tensor:
-    """What comes of going on, later [N, K], where the gate of an exit is_open [N, 1], else what the exit says, early
-    [N, K]; each to the bit."""
+    """The later output [N, K] if the gate of an exit is_open [N, 1], otherwise the exit's own output, early [N, K];
+    each exactly."""
     return torch.lerp(early.to(later.dtype), later, is_open.to(later.dtype))
 
 
 def closed_with(is_open: Tensor, layer_open: Tensor) -> Tensor:
-    """What channel gates [N, G] count as: closed for images that skip the layer, layer_open [N, 1]. No gradient reaches
-    the layer's gate by this."""
+    """Channel gates [N, G], closed for images that skip the layer, layer_open [N, 1]. No gradient reaches the layer's
+    gate through this."""
     return is_open * layer_open.detach()
 
 
@@ -75,7 +74,7 @@ class _Mask(torch.autograd.Function):
 
 
 def _masked(mask: type[_Mask], *inputs: Any) -> Tensor:
-    """By torch's own ops where no backward will come, and for tools that record ops and know no other."""
+    """With torch's own ops if there is no backward, and for tools that record torch's ops."""
     if torch.jit.is_tracing() or not torch.is_grad_enabled():  # pyright: ignore[reportPrivateImportUsage]
         return mask.value(*inputs)
     return mask.apply(*inputs)  # type: ignore[no-any-return]

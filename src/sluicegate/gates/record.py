@@ -1,4 +1,4 @@
-"""What a gate is, and what it decided.
+"""Sites of gates, and records of what gates decided.
 
 Legend: N images, G gates of a site, C channels.
 """
@@ -15,14 +15,13 @@ class GateSite(NamedTuple):
 
     Attributes:
         name: dotted module name of what is gated (`layer1.0.conv1`: its channels; `layer1.0`: the whole branch;
-            `layer1.exit`: whether to go on behind that stage).
-        kind: `channel`, `layer` or `exit`; the gate of an exit is open where an image goes on.
-        gates: G, how many gates.
-        channels: C, how many channels they switch; a multiple of G (each gate switches C / G adjacent ones).
-        reads: graph node whose value the head looks at.
-        masks: graph node whose value the gates close; of locked gates the first such node, of an exit the network's
-            output.
-        keep_open: so many gates, the first ones, are open always.
+            `layer1.exit`: whether to go on after that stage).
+        kind: `channel`, `layer` or `exit`; the gate of an exit is open if an image goes on.
+        gates: G, number of gates.
+        channels: C, number of channels that they switch, a multiple of G; each gate switches C / G adjacent channels.
+        reads: graph node that the head reads.
+        masks: graph node that the gates close; for shared gates the first such node, for an exit the network's output.
+        keep_open: the first `keep_open` gates are always open.
     """
 
     name: str
@@ -45,8 +44,8 @@ class GateRecord(NamedTuple):
     Attributes:
         site: where.
         logits: [N, G], before any noise.
-        open: [N, G], 0 or 1, but for soft samples in training, where its gradient is the estimator's. A channel
-            gate inside a layer that is skipped counts as closed.
+        open: [N, G], 0 or 1; soft samples in training lie in between. Its gradient is the estimator's. A channel gate
+            inside a skipped layer counts as closed.
     """
 
     site: GateSite
@@ -62,9 +61,9 @@ class GateRecords(dict[str, GateRecord]):
         return GateRecords({name: record for name, record in self.items() if record.site.kind == kind})
 
     def reached(self) -> "GateRecords":
-        """What counts for each image: behind the exit at which it leaves every gate is closed, as the engine has it.
+        """The records with every gate closed after an image's exit, as in the engine.
 
-        The records themselves say what those gates would have decided. An exit is taken where its gate is closed and
+        The original records say what those gates would have decided. An image takes an exit if its gate is closed and
         that of the exit before it is open.
         """
         found, staying = GateRecords(), None

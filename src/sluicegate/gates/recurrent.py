@@ -7,7 +7,7 @@ Legend: N images, C channels, H W pixels, F features, D hidden neurons.
     logit_b       = w h_b + bias                         one linear layer for all
 
 Source: SkipNet (Wang et al., ECCV 2018) and its published code, where F = D = 10. Each part is a node of the network's
-graph and the state a value of it, so no module remembers anything.
+graph, and the state is a value of the graph, so no module keeps state.
 """
 
 import torch

@@ -24,7 +24,7 @@ class Strategy(ABC):
 
 @dataclass(frozen=True)
 class Threshold(Strategy):
-    """In evaluation a gate is open where sigmoid(logit) > threshold; in training the estimator samples.
+    """In evaluation a gate is open if sigmoid(logit) > threshold; in training the estimator samples.
 
     Args:
         threshold: in (0, 1); higher closes more gates.
@@ -57,7 +57,7 @@ class Stochastic(Strategy):
 class Ensemble(Strategy):
     """Several stochastic passes over each image, whose probabilities are averaged (stochastic gates, section 3.3).
 
-    One pass of the network is one of them; `train.evaluate` makes them all and adds up their MACs.
+    A call of the network is one pass; `train.evaluate` runs all passes and adds up their MACs.
 
     Args:
         passes: how many; the paper has 5.
@@ -75,7 +75,7 @@ class Ensemble(Strategy):
 
 @dataclass(frozen=True)
 class AlwaysOn(Strategy):
-    """Every gate is open, in training too, so that nobody leaves early: the gated network is the plain one."""
+    """Every gate is open, in training too, and no image leaves early: the gated network equals the plain one."""
 
     def __call__(self, estimator: Estimator, logits: Tensor, training: bool) -> Tensor:
         return torch.ones_like(logits)

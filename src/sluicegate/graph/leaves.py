@@ -1,8 +1,8 @@
-"""Which modules stay whole while a network is traced, and what a subclass of a standard module becomes.
+"""Which modules stay whole while a network is traced, and how subclasses of standard modules are traced.
 
-A module of torch.nn is a node of the graph. So is a subclass that changes nothing but how it is built. One with a
-`forward` of its own is looked into; where that calls `super().forward(x)`, the standard module itself, under the same
-name, is a node, and what the subclass does around it follows as nodes of their own.
+A module of torch.nn is a node of the graph. So is a subclass that only changes how it is built. A subclass with its own
+`forward` is traced. Its call of `super().forward(x)` becomes a node of the standard module, with the same name; the
+rest of its `forward` becomes other nodes.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -50,7 +50,7 @@ def own_methods(module: nn.Module) -> set[str]:
 
 
 def is_hooked(module: nn.Module) -> bool:
-    """Whether somebody listens to a module's calls, and perhaps changes them."""
+    """Whether a module has hooks, which may change its calls."""
     return any(getattr(module, hooks, None) for hooks in _HOOKS)
 
 

@@ -1,9 +1,9 @@
-"""What a node of a traced network knows: its value's shape, and what depends on the images.
+"""Information on a node of a traced network: the shape of its value, and whether it depends on the images.
 
 Legend: N images, C channels, H W pixels.
 
-A network is traced with two numbers of images at once. `meta["values"]` holds a node's value for both, as tensors
-without data; a side that differs between them depends on the number of images, all others are fixed.
+A network is traced with two numbers of images at once. `meta["values"]` has a node's value for both, as tensors without
+data. A dimension that differs between them depends on the number of images; all others are fixed.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Proxies that know the shape of their value while a network is traced.
 
-`x.shape[2]`, `x.size(1)`, `x.ndim` are numbers, and branches on them are taken as the example says. Only a side that
-depends on the number of images stays symbolic, so that `x.view(x.size(0), -1)` serves any number of them.
+`x.shape[2]`, `x.size(1)`, `x.ndim` are numbers, and branches on them are taken as for the example. Only a dimension
+that depends on the number of images stays symbolic, so that `x.view(x.size(0), -1)` works for any number of images.
 """
 
 import operator

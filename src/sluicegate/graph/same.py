@@ -1,7 +1,7 @@
-"""Whether a traced graph computes what its network does, seen on an example.
+"""Checks on an example that a traced graph computes the same as its network.
 
-Tracing follows a network's own code, and code can do what a trace does not see: a `__call__` or `__getattr__` of its
-own, a hook on the network as a whole, a branch on the values of an image. So both are run once.
+Tracing cannot see everything that a network's code does: its own `__call__` or `__getattr__`, a hook on the whole
+network, a branch on the values of an image. So both are run once and compared.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def check_same(net: nn.Module, graph_module: fx.GraphModule, inputs: Sequence[Te
         inputs: what it is called with; random numbers where they are all zero.
 
     Raises:
-        InputError: they make something else of it, or the network does not run.
+        InputError: the results differ, or the network does not run.
     """
     images = [_told_apart(x[:_IMAGES], net) for x in inputs]
     try:
@@ -38,8 +38,8 @@ def check_same(net: nn.Module, graph_module: fx.GraphModule, inputs: Sequence[Te
     gaps = [_gap(*pair) for pair in zip(_tensors(_outcome(graph_module, images)), _tensors(expected), strict=True)]
     if gaps and max(gaps) > TOLERANCE:
         raise InputError(
-            f"net: {type(net).__name__} computes something else than what tracing sees of it ({max(gaps):.1%} off); a "
-            "method of its own, a hook, a random number or a branch on an image's values stands in the way"
+            f"net: the traced graph of {type(net).__name__} computes something else ({max(gaps):.1%} off); likely "
+            "causes: an overridden method, a hook, a random number, a branch on an image's values"
         )
 
 

@@ -59,15 +59,15 @@ def trace(
 ) -> fx.GraphModule:
     """Trace a network and note the shape of every value.
 
-    The graph shares the modules of `net`. A module that cannot be looked into, or whose graph depends on the training
-    mode, stays whole; `meta["opaque"]` of its node says why.
+    The graph shares the modules of `net`. A module that cannot be traced, or whose graph depends on the training mode,
+    stays whole; `meta["opaque"]` of its node says why.
 
     Args:
         net: the network; its modes are left as they are.
         example_inputs: what it is called with; only shapes and dtypes matter.
         leaf_modules: further classes that stay whole.
         spellings: what is known of classes beyond torch.nn.
-        in_both_modes: look whether training computes the same; not needed for parts of our own.
+        in_both_modes: check that training computes the same; not needed for our own parts.
 
     Raises:
         InputError: the network cannot be traced, or does not accept the example inputs.
@@ -76,7 +76,7 @@ def trace(
     _refuse_empty(inputs)
     if is_hooked(net):
         raise InputError(
-            f"net: a hook listens to {type(net).__name__} as a whole, and a graph has none; remove it first"
+            f"net: {type(net).__name__} has a hook on the whole network, which a graph cannot have; remove it first"
         )
     with kept_modes(net) as modes:
         graph_module = _Tracing(net, inputs, tuple(leaf_modules), spellings).run(in_both_modes)
@@ -109,7 +109,7 @@ class _Unfit(Exception):
 
 
 class _Tracing:
-    """Traces until the graph is the same in both modes; what stands in the way becomes opaque."""
+    """Traces until the graph is the same in both modes; modules that prevent this become opaque."""
 
     def __init__(
         self, net: nn.Module, inputs: Sequence[Tensor], leaf_modules: tuple[type[nn.Module], ...], spellings: Spellings
@@ -117,7 +117,7 @@ class _Tracing:
         self.net, self.leaf_modules, self.spellings = net, leaf_modules, spellings
         try:
             self.bare = without_data(net)
-        except Exception as error:  # a hook that computes a weight leaves a tensor that cannot be copied
+        except Exception as error:  # a hook that computes a weight makes a tensor that cannot be copied
             raise cannot_be_copied(net, error) from error
         self.values = [for_images(x) for x in inputs]
         self.opaque: dict[str, str] = {}
@@ -153,11 +153,11 @@ class _Tracing:
             shapes = ", ".join(str((1, *values[0].shape[1:])) for values in self.values)
             name = type(self.net).__name__
             raise InputError(f"example_inputs: {name} does not accept inputs of shape {shapes}: {error}") from error
-        except Exception as error:  # whatever the network's own code raises on a proxy
+        except Exception as error:  # the network's own code can raise anything on a proxy
             raise _Failure(tracer.failed or "", error) from error
         finally:
             self.net.eval()
-            for buffer, before in kept:  # a parametrization moves on where its weight is looked at
+            for buffer, before in kept:  # reading the weight of a parametrization changes its state
                 buffer.detach().copy_(before)
             made = [name for name in vars(self.net) if name.startswith("_tensor_constant") and name not in at_first]
             tracer.constants = {name: vars(self.net).pop(name) for name in made}
@@ -290,7 +290,7 @@ def cannot_be_copied(net: nn.Module, error: Exception) -> InputError:
     if computed is None:
         return InputError(f"net: {type(net).__name__} cannot be copied: {one_line(error)}")
     return InputError(
-        f"net: a hook computes {computed!r} anew at each call; make it permanent (prune.remove, remove_weight_norm, "
+        f"net: a hook computes {computed!r} at each call; make the tensor permanent (prune.remove, remove_weight_norm, "
         "remove_spectral_norm), or use torch.nn.utils.parametrizations"
     )
 

@@ -5,8 +5,8 @@
     conv -> [norm]* -> [layer mask] -> + shortcut    the same with a residual input
     norm -> [activation]                             conv of one weight a channel, left out of the count of MACs
 
-Each step is taken only if nobody else reads what is in between, and if the same gates close the channels of both. Masks
-are no ops: a channel mask says which flags close a value's channels, a layer mask which region is skipped.
+Ops are fused only if nothing else reads the value in between, and if the same gates close the channels of both. Masks
+are not ops: a channel mask says which flags close a value's channels, a layer mask which region is skipped.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _MASKS = ("select", "layer_mask")
 
 @dataclass
 class Fused:
-    """A layer and what it absorbs; the op is emitted at the last member, where all that it reads exists.
+    """A layer and the ops fused into it. The op is emitted at the last member, when all of its inputs exist.
 
     Attributes:
         head: the layer, or a norm that no layer stands before.
@@ -143,7 +143,7 @@ class _Chain:
         if len(others) != 1 or len(call.inputs) != 2 or may_be_absent(others[0]):
             return None
         if not self._live.when[node] <= self._live.when[others[0]]:
-            return None  # a skipped layer hands its residual on, though a gate around the sum leaves out both
+            return None  # a skipped layer passes on its residual, but a gate around the sum skips both
         same = self._live.map_of(others[0]).shape == self._live.map_of(node).shape
         return others[0] if same and (self._live.map_of(others[0]) == self._live.map_of(node)).all() else None
 
@@ -163,7 +163,7 @@ def _is_boosted(mask: fx.Node) -> bool:
 
 
 def may_be_absent(node: fx.Node) -> bool:
-    """Whether layer gates may leave out a value that is read for all that."""
+    """Whether layer gates may skip a value that is read nevertheless."""
     if kind_of(node) == "add":
         return all(map(may_be_absent, inputs_of(node)))
     if kind_of(node) == "identity":

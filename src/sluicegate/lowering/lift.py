@@ -1,6 +1,6 @@
-"""Program -> nn.Module, the way back: for other engines to run and be measured against, or to be lowered anew.
+"""Program -> nn.Module: to run a program in other engines for comparison, or to lower it again.
 
-Without gates only, since PyTorch has nothing for a closed one (see `sluicegate_runtime.without_gates`).
+Only for programs without gates, because PyTorch has no closed channels (see `sluicegate_runtime.without_gates`).
 """
 
 import operator

@@ -1,13 +1,13 @@
 """Network -> Program: the graph as the engine runs it.
 
     layers       with norms, sums and activations folded in (`fusion.py`)
-    masks        gone: a value's channel map says which flags close its channels, an op which layer gates skip it; where
-                 an op cannot have the map that its reader wants there is a `select`
-    heads        ops like any other, skipped with the gates that they serve
-    exits        the classifier, which runs where the gate is closed, then `exit`
+    masks        removed: a value's channel map has the flags that close its channels, an op has the layer gates that
+                 skip it; a `select` is inserted if an op cannot have the map that its reader needs
+    heads        ordinary ops, skipped together with their gates
+    exits        the classifier, which runs if the gate is closed, then `exit`
 
-Which flags close a value is read off `costs.liveness`, the same answers from which `MacModel` counts. How an op becomes
-one of the program's stands in its room.
+The flags that close a value come from `costs.liveness`, from which `MacModel` counts, too. How an op becomes an op of
+the program is in its room.
 """
 
 from collections.abc import Mapping, Sequence
@@ -189,7 +189,7 @@ class Lowering:
         said = call_of(call.inputs[0])
         if said is None or said.kind != "constant":
             raise InputError(
-                f"net: logits of {node.name!r} come in pairs that no linear layer makes; the engine needs one"
+                f"net: {node.name!r} has two logits a gate that do not come from a linear layer; the engine needs one"
             )
         pairs = said.tensors["bias"].read(self.graph_module)
         self.emit(node, "constant", (), {}, {"bias": pairs[1::2] - pairs[::2]})

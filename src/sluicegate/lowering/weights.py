@@ -26,7 +26,7 @@ def folded_weights(root: nn.Module, fused: Fused) -> tuple[Tensor, Tensor | None
             shifts = call.attributes["shift"] != 0
         else:
             scale, shift = (part.double().to(weight.device) for part in scale_and_shift(root, call))
-            shifts = True  # whatever its values: a program's form does not depend on what was learned
+            shifts = True  # for any values: the form of a program does not depend on the learned weights
         weight = weight * scale.view(-1, *(1,) * (weight.dim() - 1))
         if bias is not None or shifts:
             bias = shift if bias is None else bias * scale + shift

@@ -71,7 +71,7 @@ def _download(name: str) -> Path:
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(_FILES)))
     except Exception as error:  # the hub's client has no common base class for what can go wrong on the way
-        raise InputError(f"name: the hub did not give {name!r}: {one_line(error)}") from error
+        raise InputError(f"name: the hub has no {name!r}, or cannot be reached: {one_line(error)}") from error
 
 
 def _refuse_foreign(name: str, folder: Path) -> None:
@@ -80,4 +80,6 @@ def _refuse_foreign(name: str, folder: Path) -> None:
 
     library = read_run_recipe(folder).net.name.rpartition(":")[0]
     if library not in ("", "torchvision", "timm"):
-        raise InputError(f"name: {name!r} wants to run code of {library!r}; download it and give its folder instead")
+        raise InputError(
+            f"name: {name!r} needs code of {library!r}, which is not run from the hub; download it and give its folder"
+        )

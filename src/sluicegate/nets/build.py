@@ -23,9 +23,9 @@ def build_net(name: str, **options: Any) -> nn.Module:
         name: `resnet20`, `preact_resnet164` or any valid depth; `se_resnet20`, `resnet20_x10`, `densenet_bc100_k12`,
             `shake_shake26_2x96d` (names.py); `pspnet`; `torchvision:resnet34`; `timm:resnet50`; or your own,
             `package.module:function`, importable or found from the working folder.
-        options: what the network's function takes (`classes`, `width`, ...); for a torchvision or timm model
-            that library's own, with `classes` for `num_classes`. Of what a data set demands (`classes`,
-            `in_channels`) your own function gets what it has a parameter for.
+        options: arguments of the network's function (`classes`, `width`, ...). For a torchvision or timm model they are
+            that library's, with `classes` for `num_classes`. `classes` and `in_channels` of the data set are passed to
+            your own function if it has parameters of these names.
 
     Raises:
         InputError: the name, its depth or an option is not known, or the library is not installed.
@@ -83,7 +83,7 @@ def load_library_weights(net: nn.Module, name: str, whole: bool = False) -> None
     if isinstance(net, PSPNet):
         if whole:
             raise InputError(
-                f"net.weights: {name!r} has pretrained weights in its backbone alone, and can teach nothing"
+                f"net.weights: {name!r} has pretrained weights only for its backbone, so it cannot be a teacher"
             )
         return load_library_weights(net.backbone, net.backbone_name)
     library, _, model = name.rpartition(":")
@@ -114,8 +114,8 @@ def _refuse_misfits(name: str, own: Mapping[str, Tensor], fits: Mapping[str, Ten
     modules = {key.rpartition(".")[0] for key in missing}
     if modules and whole:
         raise InputError(
-            f"net.weights: the pretrained weights of {name!r} are of other classes, so {missing[0]!r} is not "
-            "trained and can teach nothing; train without distillation first"
+            f"net.weights: the pretrained weights of {name!r} are for other classes, so {missing[0]!r} is not "
+            "trained and the network cannot be a teacher; train without distillation first"
         )
     if len(modules) > 1:
         raise InputError(f"net.weights: the pretrained weights of {name!r} do not fit: they lack {missing[0]!r}")
@@ -182,7 +182,7 @@ def _library_options(options: dict[str, Any]) -> dict[str, Any]:
 def _call(library: str, model: str, make: Callable[..., nn.Module], options: dict[str, Any]) -> nn.Module:
     try:
         return make(model, **options)
-    except TypeError as error:  # the library's word on an option that it does not know
+    except TypeError as error:  # the library's error for an option that it does not have
         raise InputError(f"net: '{library}:{model}' refuses options {options}: {error}") from error
 
 

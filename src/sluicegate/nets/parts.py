@@ -1,4 +1,4 @@
-"""What networks for small images are made of.
+"""Parts of networks for small images.
 
 Shapes: N images, C channels, H x W pixels.
 """

@@ -1,9 +1,9 @@
 """Residual branches, found by structure.
 
-A residual branch hangs between a fork and a sum: the fork is the sum's immediate dominator (the last value that
-everything it adds depends on), the branch is one of the summands, and nobody outside looks into it. Of the summands the
-one with the fewest layers in a row, and of such the one with the fewest layers, is the shortcut; each that has more is
-a branch: two of x + f(x) + g(x), however long they are.
+A residual branch lies between a fork and a sum. The fork is the sum's immediate dominator, the last value on which all
+summands depend. The branch is one of the summands, and nothing outside reads its inner values. The shortcut is the
+summand with the fewest layers in a row, and among these the one with the fewest layers in all. Each summand with more
+layers is a branch: x + f(x) + g(x) has two, of any length.
 """
 
 from collections.abc import Collection, Iterator
@@ -103,8 +103,8 @@ def name_of(node: fx.Node) -> str:
 
 
 def _names(branch: Branch) -> Iterator[str]:
-    """What a branch may be called: the module that holds all of it (layer1.0 for layer1.0.conv1 and layer1.0.bn1), else
-    after its first op, or its last; never as one of its layers, whose channels have that name."""
+    """Names for a branch: the module that contains all of it (layer1.0 for layer1.0.conv1 and layer1.0.bn1), otherwise
+    its first op, or its last. Never one of its layers, because channel sites have the names of layers."""
     paths = [str(n.target).split(".")[:-1] for n in branch.nodes if n.op == "call_module"]
     shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))
     if module := ".".join(parts[0] for parts in shared):

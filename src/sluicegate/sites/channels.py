@@ -13,7 +13,7 @@ from sluicegate.sites.places import Channels, Places, Walk, passes, unit_of
 
 
 def find_channels(graph_module: fx.GraphModule) -> list[Channels]:
-    """Every value between layers whose channels may be gated, in order of execution."""
+    """Every value between layers whose channels can be gated, in order of execution."""
     places = Places(graph_module)
     found: dict[str, Channels] = {}
     for layer, place in places.all.items():
@@ -50,7 +50,7 @@ def _way(places: Places, concat: fx.Node) -> set[fx.Node]:
 
 
 def find_branch_ends(graph_module: fx.GraphModule) -> list[Channels]:
-    """The last channels of every residual branch that one layer makes, in order of execution."""
+    """The output channels of every residual branch that ends with one layer, in order of execution."""
     return [
         place.channels(name_of(layer), place.ends)
         for layer, place in Places(graph_module).all.items()
@@ -59,9 +59,9 @@ def find_branch_ends(graph_module: fx.GraphModule) -> list[Channels]:
 
 
 def find_branch_inputs(graph_module: fx.GraphModule) -> list[Channels]:
-    """What the first layers of every residual branch read, in order of execution; masked for them alone.
+    """The inputs of the first layers of every residual branch, in order of execution; masked for these layers only.
 
-    Where one branch begins with another, the larger one has the gates.
+    If a branch begins with another branch, the larger one gets the gates.
     """
     found: dict[str, Channels] = {}
     for branch in find_branches(graph_module):
@@ -76,19 +76,19 @@ def find_branch_inputs(graph_module: fx.GraphModule) -> list[Channels]:
 
 
 def find_concatenations(graph_module: fx.GraphModule) -> list[Channels]:
-    """Every concatenation whose channels may be gated as one, in order of execution (GaterNet's on Inception-v4).
+    """Every concatenation whose channels can be gated together, in order of execution (GaterNet's on Inception-v4).
 
-    One that is only part of a larger one has no gates of its own.
+    A concatenation that is part of a larger one gets no gates.
     """
     places = Places(graph_module)
     return [c for c in _concatenations(places) if {kind_of(r) for r in places.readers.get(c.value, [])} != {"concat"}]
 
 
 def find_growths(graph_module: fx.GraphModule) -> list[Channels]:
-    """What each dense layer but the first of its block adds to a concatenation, in order of execution (GaterNet's on
-    DenseNet); closed, it saves outputs alone, since a norm stands before the next layers.
+    """The channels that each dense layer adds to a concatenation, except the first layer of a block, in order of
+    execution (GaterNet's on DenseNet). Closing them saves only outputs, because a norm comes before the next layers.
 
-    Such a layer reads a concatenation, and its channels come beside that or beside what that is made of.
+    Such a layer reads a concatenation, and its own channels are concatenated with that, or with its parts.
     """
     places = Places(graph_module)
     layer_of = {place.chain[-1]: layer for layer, place in places.all.items()}
@@ -129,8 +129,8 @@ def _tensor_before(node: fx.Node, places: Places, way: Collection[fx.Node] = ())
 
 
 def _shared(places: Places, found: list[Channels]) -> list[Channels]:
-    """Parallel paths that selective kernels add up after they have weighed them get the same gates: only where all are
-    closed is their sum zero."""
+    """Parallel paths of selective kernels, which are weighted and added, get the same gates: their sum is zero only if
+    all of them are closed."""
     by_value = {channels.value: channels for channels in found}
     for node in places.graph.nodes:
         if kind_of(node) != "fold":

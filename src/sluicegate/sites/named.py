@@ -29,8 +29,8 @@ def channels_at(graph_module: fx.GraphModule, name: str) -> Channels:
     """The channels masked right after a module (or node) that the caller names.
 
     Raises:
-        InputError: there is no such module, it is called more than once, or a gate there would be wrong: in front of a
-            norm (a closed channel would leave it as its shift), or where what reads it could not leave it out.
+        InputError: there is no such module, it is called more than once, or a gate there would give wrong results:
+            before a norm (a closed channel would become the norm's shift), or before a reader that cannot skip zeros.
     """
     node = node_named(graph_module, name)
     places = Places(graph_module)

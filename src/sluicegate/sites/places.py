@@ -2,16 +2,15 @@
 
 Legend: N images, C channels, G gates.
 
-A channel site begins at a layer whose outputs go on one by one, through norms, activations, pools and depthwise
-convolutions, to the last value before somebody else reads them: the site's value. A mask there makes closed channels
-zero. Where the channels go several ways (a ghost module's cheap copies, a norm beside a depthwise convolution) there is
-a mask at the end of each, with the same gates. Where they are torn apart and put together again (depthwise convolutions
-of several sizes), it stands behind the concatenation.
+A channel site begins at a layer. Its output channels stay separate through norms, activations, pools and depthwise
+convolutions, up to the last value before another layer reads them: this is the site's value. A mask there makes closed
+channels zero. If the channels go several ways (a ghost module's cheap copies, a norm beside a depthwise convolution),
+each way ends in a mask of the same gates. If they are split and concatenated again (depthwise convolutions of several
+sizes), the mask is after the concatenation.
 
-The site is good if zero is what all readers see: other layers, which leave these inputs out; the product with an
-attention that is computed from what is left (squeeze-and-excitation); a concatenation, of which the channels are a
-part. Where a sum that ends a residual branch reads them, the site is an end of that branch, and its gates leave the
-shortcut as it is.
+A site is valid if all readers can handle zeros. Valid readers are: layers, which skip these inputs; a product with an
+attention computed from the other channels (squeeze-and-excitation); a concatenation that includes the channels. If the
+reader is the sum of a residual branch, the site is the end of that branch, and its gates do not change the shortcut.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,13 +39,13 @@ from sluicegate.sites.branches import Branch, find_branches, is_layer, name_of
 
 @dataclass(frozen=True)
 class Channels:
-    """A value whose channels a gate may close: `value`, made by `producer`; for `users` alone, if they are named.
+    """A value whose channels a gate can close: `value`, made by `producer`; only for `users`, if they are named.
 
     Attributes:
-        also: further values that the same gates mask: of parallel paths that are added up later, or other ways that the
-            same channels go.
-        unit: so many adjacent channels share a gate at least, as a group norm between asks.
-        fork: what all that makes the value depends on, if that is not what the producer reads.
+        also: other values that the same gates mask: parallel paths that are added later, or other ways of the same
+            channels.
+        unit: the smallest number of adjacent channels that must share a gate, for example because of a group norm.
+        fork: the value on which all parts of the site depend, if it is not the producer's input.
     """
 
     name: str
@@ -74,11 +73,11 @@ class Place:
     """The end of a layer's chain, and who reads it.
 
     Attributes:
-        chain: the layer and what passes its channels on, as long as there is one way.
-        held: all values that hold the layer's channels one by one.
-        masks: where masks stand: behind these all that others read is zero, or hold no such channel.
-        ends: the residual branch whose end the channels are, if they are that.
-        why_not: why no gate may stand there, if none may.
+        chain: the layer and the ops that pass its channels on, as long as there is one way.
+        held: all values that contain the layer's channels separately.
+        masks: values to mask: after these, other readers see zeros, or none of these channels.
+        ends: the residual branch that ends with these channels, if any.
+        why_not: why there can be no gate; None if there can.
     """
 
     chain: tuple[fx.Node, ...]
@@ -199,7 +198,7 @@ class Walk:
         self._places = places
         self._waiting = [(places.order[node], node) for node in masked]
         heapify(self._waiting)
-        while self._waiting:  # in order, so that what a value is made of is known before
+        while self._waiting:  # in order, so that the inputs of a value come first
             self._visit(heappop(self._waiting)[1])
 
     def _visit(self, node: fx.Node) -> None:

@@ -1,8 +1,8 @@
-"""Ends of stages, where an exit may stand.
+"""Ends of stages, the places for exits.
 
-A stage ends with the last sum or concatenation of its resolution (activated, if an activation follows) that everything
-later depends on. In a network that has none, such as VGG, it is the last convolution. A trunk that goes down and up
-again has stages on both ways.
+A stage ends with the last sum or concatenation at its resolution (with its activation, if one follows) on which
+everything later depends. In a network without sums, such as VGG, it is the last convolution. A network that reduces the
+resolution and increases it again has stages on both ways.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Stage:
 
 
 def find_stages(graph_module: fx.GraphModule) -> list[Stage]:
-    """Every stage but the last, behind which nothing is left to be saved, in order of execution."""
+    """Every stage in order of execution, except the last, after which there is nothing left to save."""
     trunk = _trunk(graph_module)
     joins = [n for n in trunk if kind_of(n) in ("add", "concat")]
     ends = [n for n in joins or filter(is_layer, trunk) if is_plane(n)]
@@ -44,7 +44,7 @@ def stage_at(graph_module: fx.GraphModule, name: str) -> Stage:
     """
     node = _ends_of_modules(graph_module).get(name) or node_named(graph_module, name)
     if node not in _trunk(graph_module) or not is_plane(node):
-        raise InputError(f"at: {name!r} is no place for an exit: it must make [N, C, H, W], and nothing may go past it")
+        raise InputError(f"at: {name!r} is no place for an exit: it must make [N, C, H, W], and no path may bypass it")
     return Stage(name, node)
 
 

@@ -1,4 +1,4 @@
-"""What a network is trained for: the loss, the metric, the sets of images that fit, what training adds."""
+"""Tasks: loss, metric, data sets that fit, and what training adds to the network."""
 
 from sluicegate.tasks.classification import Classification as Classification
 from sluicegate.tasks.known import TaskName as TaskName

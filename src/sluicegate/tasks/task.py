@@ -1,4 +1,4 @@
-"""What every task says of itself.
+"""The interface of a task.
 
 Legend: N images, K classes.
 """
@@ -14,10 +14,10 @@ from sluicegate.data import Images
 
 
 class Scores(NamedTuple):
-    """How good a network is.
+    """The scores of a network.
 
     Attributes:
-        accuracy: share of images, or of pixels, whose class is right, in [0, 1].
+        accuracy: share of images, or of pixels, that are classified correctly, in [0, 1].
         mean_iou: mean over classes of intersection over union, in [0, 1]; None if there are no masks.
         class_iou: the same by class, of those that are in the masks or in the answers.
     """

@@ -52,7 +52,7 @@ def _gated(gated: GatedModel | None, recipe: Recipe) -> GatedModel:
     if gated is None:
         named = {"budget.macs": recipe.budget.macs, "budget.rate": recipe.budget.rate, "latency.ms": recipe.latency.ms}
         name, value = next((name, value) for name, value in named.items() if value is not None)
-        raise InputError(f"{name}: {value:g} is no target of a network without gates; method.name adds some")
+        raise InputError(f"{name}: {value:g} cannot be a target: the network has no gates; set method.name")
     return gated
 
 

@@ -156,7 +156,7 @@ def build_distillation(recipe: Recipe, images: Images | DataSpec, net: nn.Module
         teacher = NetRecipe(wanted.teacher, wanted.teacher_options, wanted.teacher_weights)
         net = build_plain(teacher, images, whole=True)
     elif recipe.net.weights is None:
-        raise InputError("distillation: the network teaches itself, but net.weights is not given: it knows nothing yet")
+        raise InputError("distillation: the network is its own teacher, but net.weights is not given: it is untrained")
     return Distillation(net, wanted.weight, wanted.temperature)
 
 

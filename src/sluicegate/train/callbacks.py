@@ -1,6 +1,6 @@
-"""What happens around the steps of a training: seeds, checks, logs, files.
+"""Callbacks of a training: seeds, checks, logs, files.
 
-A callback that remembers something keeps it in the checkpoint, so that a killed run goes on as if it had not been.
+A callback with state keeps it in the checkpoint, so that a killed run continues as if it had not been killed.
 """
 
 import csv
@@ -238,7 +238,7 @@ class ProgressLines(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        # Reading the numbers waits for the device, so it happens for an onlooker and now and then.
+        # Reading the numbers waits for the device, so it is done rarely, and only if a terminal shows them.
         if trainer.is_global_zero and not self.bar.disable and batch_idx % MEASURE_EVERY == 0:
             self.bar.update(self.task, completed=batch_idx + 1, status=_status(trainer.callback_metrics))
 

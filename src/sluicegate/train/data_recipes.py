@@ -69,7 +69,7 @@ class DataRecipe:
             at_least("data.workers", self.workers, 0)
         for name, none in (("crop_scale", None), ("jitter", 0), ("rand_augment", None)):
             if self.workers is None and (given := getattr(self.augment, name)) != none:
-                raise InputError(f"data.augment.{name}: {given} needs data.workers: it is they who draw it")
+                raise InputError(f"data.augment.{name}: {given} needs data.workers, which apply it")
         if (self.outputs is None) != (self.output_count is None):
             raise InputError(
                 f"data: outputs {self.outputs}, output_count {self.output_count}; both must be given, or none"

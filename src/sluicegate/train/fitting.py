@@ -195,7 +195,7 @@ def _only_gates(gated: GatedModel) -> Iterator[None]:
     modes = {module: module.training for module in gated.modules()}
     asked = {p: p.requires_grad for p in gated.network_parameters()}
     strategy, cached = gated.strategy, torch.is_autocast_cache_enabled()
-    torch.set_autocast_cache_enabled(False)  # or one autocast around all steps would keep the weights of the first
+    torch.set_autocast_cache_enabled(False)  # an autocast around all steps would keep using the weights of the first
     gated.eval()
     for module in _gate_modules(gated):
         module.train()

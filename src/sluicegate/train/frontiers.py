@@ -31,7 +31,7 @@ def run_series(folders: Sequence[Path], timed: bool = False, data_dir: Path | No
     """
     found = [(read_run_recipe(folder), read_result(folder)) for folder in folders]
     if len(sets := sorted({begun.data.name for begun, _ in found})) > 1:
-        raise InputError(f"runs: they are of {', '.join(sets)}; a frontier is drawn of one data set")
+        raise InputError(f"runs: their data sets are {', '.join(sets)}; a frontier needs a single data set")
     times = time_runs(folders, data_dir) if timed else [(None, None)] * len(folders)
     points: dict[tuple[str, str], list[Point]] = {}
     for folder, (begun, result), (now, without) in zip(folders, found, times, strict=True):

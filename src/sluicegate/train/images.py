@@ -26,7 +26,7 @@ from sluicegate.train.outputs import as_outputs
 from sluicegate.train.recipe import AugmentRecipe, DataRecipe
 from sluicegate_runtime.preprocess import parse_preprocessing
 
-HOLDOUT_SEED = 0  # of the draw of held-out images, the same for all recipes
+HOLDOUT_SEED = 0  # seed of the held-out images, the same for all recipes
 
 
 class ImageSets(NamedTuple):

@@ -73,7 +73,7 @@ class Distillation:
         """
         said = self.said(images)
         if said.shape != output.shape:
-            raise InputError(f"teacher: it says {tuple(said.shape)} where the network says {tuple(output.shape)}")
+            raise InputError(f"teacher: its output is {tuple(said.shape)}, but the network's is {tuple(output.shape)}")
         return (1 - self.weight) * task + self.weight * distillation_loss(output, said, self.temperature)
 
     @torch.no_grad()

@@ -30,9 +30,7 @@ from sluicegate.train.build import ImageSets, Subject, build_task
 from sluicegate.train.evaluate import Evaluation, Tally
 from sluicegate.train.recipe import DataRecipe, OptimizerRecipe, Recipe
 
-MEASURE_EVERY = (
-    10  # steps; open rates and MACs of training batches are for the eye, and cost some hundred small kernels
-)
+MEASURE_EVERY = 10  # steps; open rates and MACs of training batches are only shown, and cost some hundred small kernels
 
 _WARM_UP = 0.3  # share of a one-cycle training that climbs, as in torch's OneCycleLR
 _COLD = 1 / 25  # where that climb starts

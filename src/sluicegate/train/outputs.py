@@ -1,4 +1,4 @@
-"""Images of a few of the classes that a network knows.
+"""Images of only some of a network's classes.
 
 An ImageNet network on a folder of ten of its classes is trained and measured over all of its 1,000 outputs: an image is
 right only if its own output is the largest of all.

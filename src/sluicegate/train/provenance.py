@@ -20,7 +20,7 @@ def provenance() -> dict[str, Any]:
 
 
 def is_first_process() -> bool:
-    """Whether this process speaks and writes for all that train together (Lightning's rank zero)."""
+    """Whether this process prints and writes for all processes of a training (Lightning's rank zero)."""
     return getattr(rank_zero_only, "rank", 0) == 0
 
 

@@ -54,9 +54,9 @@ def run(
     Args:
         recipe: what to train.
         folder: the run folder; made anew, or with `resume` one that the same recipe began.
-        resume: go on after the last whole epoch; the result is that of an uninterrupted run, bit by bit on a CPU. Of a
-            finished run it is handed out as it is, unless the recipe has more epochs than the run; then these follow,
-            and schedules go on from their share of the longer training.
+        resume: continue after the last complete epoch. The result equals that of an uninterrupted run, bit by bit on a
+            CPU. The result of a finished run is returned as it is. If the recipe has more epochs than the run, training
+            continues, and schedules continue from their place in the longer training.
         data_dir: folder of the data set (`--data-dir`).
         progress: show the training on standard error.
 

@@ -1,10 +1,10 @@
-"""A recipe at several values of its options: one training after another, or several side by side.
+"""Train a recipe with several values of its options, one after another or in parallel.
 
     SWEEP/NAME/...        the run folder of a point, NAME being what differs: channel_weight=0.1
     SWEEP/results.json    what the points came to, written anew after each
     SWEEP/frontier.png    accuracy against MACs, at the end
 
-A sweep that was stopped goes on where it was: finished points are not trained again, begun ones are resumed.
+A stopped sweep can be continued: finished points are not trained again, interrupted ones are resumed.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""The parts of a recipe that say what a network is to cost and how it learns that; `recipe.py` puts them together."""
+"""The parts of a recipe for fine-tuning: target, teacher, fitted start. `recipe.py` puts them together."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,11 +13,11 @@ cos^2: (1 + cos(pi u)) / 2 = cos^2(pi u / 2)."""
 
 @dataclass(frozen=True)
 class BudgetRecipe:
-    """A share of the plain network's MACs (`macs`), or of all gates that are open (`rate`), to train towards.
+    """A target: a share of the plain network's MACs (`macs`), or of open gates (`rate`).
 
-    The target falls from `start` to the share over the first `tighten` of the training (stochastic gates, S1.1, anneals
-    it in steps; LAUDNet by cos^2), and stays. The squared distance is added to the loss at `weight`; `free="below"`
-    lets a network be cheaper for nothing.
+    The target falls from `start` to this share during the first part `tighten` of the training (stochastic gates, S1.1,
+    lowers it in steps; LAUDNet by cos^2), then it is constant. The squared distance is added to the loss with `weight`.
+    With `free="below"` there is no penalty for a cheaper network.
     """
 
     macs: float | None = None
@@ -46,10 +46,10 @@ def _check_tightening(name: str, start: float, tighten: float) -> None:
 
 @dataclass(frozen=True)
 class DistillationRecipe:
-    """A teacher's word beside the labels (Hinton et al. 2015): loss = (1 - weight) task + weight T^2 KL(teacher, net).
+    """A teacher in addition to the labels (Hinton et al. 2015): loss = (1 - weight) task + weight T^2 KL(teacher, net).
 
-    `teacher`, `teacher_weights`, `teacher_options`: the network that teaches, as in a `NetRecipe`; the recipe's own
-    network as it came if None. It is frozen. A `weight` of 0 means none.
+    `teacher`, `teacher_weights`, `teacher_options`: the teacher, as in a `NetRecipe`; None: the recipe's own network
+    before fine-tuning. It is frozen. A `weight` of 0 means no teacher.
     """
 
     weight: float = 0.0
@@ -71,7 +71,7 @@ class DistillationRecipe:
 
 @dataclass(frozen=True)
 class FitRecipe:
-    """Gates fitted to what channels contribute, before the first epoch (`train/fitting.py`); `steps` 0 means not."""
+    """Fit gates to the contributions of channels before the first epoch (`train/fitting.py`); `steps` 0: no fit."""
 
     steps: int = 0
     open_rate: float = 0.6

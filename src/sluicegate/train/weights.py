@@ -1,7 +1,7 @@
 """Weights and checkpoints as files.
 
-Weights come as safetensors, or as a state dict that torch saved (`.pt`, `.pth`, `.bin`, `.ckpt`), bare or under
-"state_dict", "model" or "model_state_dict", its names perhaps behind "module." (data parallel).
+Weights are safetensors, or a state dict saved by torch (`.pt`, `.pth`, `.bin`, `.ckpt`), directly or under
+"state_dict", "model" or "model_state_dict". Names may have the prefix "module." (data parallel).
 """
 
 import io
@@ -120,7 +120,7 @@ class WholeCheckpoints(CheckpointIO):
     """How Lightning reads and writes checkpoints here: whole files, and one line where one is damaged."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        written = io.BytesIO()  # torch's own writer says nothing of use where a disk is full
+        written = io.BytesIO()  # torch's own writer gives no useful error if a disk is full
         torch.save(checkpoint, written)
         with whole_file(path) as part:
             part.write_bytes(written.getbuffer())

@@ -1,9 +1,9 @@
-"""In-place ops become pure: who reads an operand later reads the result.
+"""In-place ops become pure: later readers of the operand read the result.
 
     out = relu_(x); y = f(out) + x     is     out = relu(x); y = f(out) + out
 
-Tracing knows which nodes write into a value, since torch counts the writings of a tensor, and which values share
-memory.
+Tracing knows which nodes write into a value, because torch counts the writes to a tensor. It also knows which values
+share memory.
 """
 
 import copy
@@ -28,7 +28,7 @@ def make_pure(graph_module: fx.GraphModule) -> None:
     """Take in-place ops out of a traced graph, whose results stay what they were.
 
     Raises:
-        InputError: an op writes into a value that is read later, in a way that is not known.
+        InputError: an op writes into a value that is read later, in a way that is not supported.
     """
     writing = [node for node in graph_module.graph.nodes if node.meta.get("writes")]
     memory = _Memory(graph_module.graph) if writing else None

@@ -5,8 +5,8 @@ Legend: N images, C channels, H W pixels, F features.
     [N, C, H, W]      channels (1,), pixels (2, 3)        [N, F]              channels (1,), pixels ()
     [N, H, W, C]      channels (3,), pixels (1, 2)        [N, g, C / g, H, W] channels (1, 2), pixels (3, 4)
 
-Channels are numbered in the order in which `channels` names their sides, the last one fastest, and stay so numbered
-while a value is only looked at in another way: a permutation costs nothing until a view asks for memory order.
+Channels are numbered in the order of their dimensions in `channels`, the last one fastest. Views and permutations keep
+these numbers: a permutation costs nothing until a view needs memory order.
 """
 
 import math

@@ -2,8 +2,8 @@
 
 Legend: C channels. A flag is the number of the gate's flag that closes a channel.
 
-Two walks over a network ask. `push`, forward: which flag closes everything that an output channel depends on. `pull`,
-backward: which flag closes everything that depends on an input channel.
+Two walks over a network use links. `push`, forward: the flag that closes everything that an output channel depends on.
+`pull`, backward: the flag that closes everything that depends on an input channel.
 """
 
 from collections.abc import Callable
@@ -83,7 +83,7 @@ def each(channels: int) -> Sources:
 
 
 def agreed(opinions: list[Flags], channels: int) -> Flags:
-    """What several readers, or several inputs, say of each channel: one flag only where all that have a say name it."""
+    """Combine several readers, or several inputs, of each channel: a flag only if all relevant ones have the same."""
     found = np.full(channels, UNREAD)
     for opinion in opinions:
         undecided = found == UNREAD

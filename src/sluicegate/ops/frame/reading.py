@@ -1,9 +1,8 @@
 """Reading a network: nn.Module -> fx graph in normal form.
 
-Every node knows its value's shape and layout (`graph`, `layout.py`) and, where a room knows the op, its `Call`,
-whatever torch spells it. In-place ops have become pure: who reads an operand later reads the result, as torch's memory
-says. What no room knows is opaque: it may stand in a network that is trained, no gate looks through it, and export
-refuses it.
+Every node has its value's shape and layout (`graph`, `layout.py`) and, if a room supports the op, its `Call`, however
+torch spells it. In-place ops have become pure: later readers of the operand read the result, as in torch's memory. An
+op without a room is opaque: the network can be trained, but no gate acts through this op, and export refuses it.
 """
 
 from collections.abc import Collection, Iterable
@@ -41,19 +40,19 @@ def read_network(
     leaf_modules: Collection[type[nn.Module]] = (),
     in_both_modes: bool = True,
 ) -> fx.GraphModule:
-    """Trace a network and say of every node what it does.
+    """Trace a network and note what every node does.
 
     Args:
         net: the network.
         example_inputs: what it is called with, [n, C, H, W]; only shapes and dtypes matter.
-        leaf_modules: classes that tracing must not look into.
-        in_both_modes: look whether training computes the same; not needed for parts of our own.
+        leaf_modules: classes of modules that tracing must keep whole.
+        in_both_modes: check that training computes the same; not needed for our own parts.
 
     Returns:
         The graph, which shares the modules of `net`.
 
     Raises:
-        InputError: the network cannot be traced, writes into a value in a way that is not known, or does not accept
+        InputError: the network cannot be traced, writes into a value in an unsupported way, or does not accept
             the example inputs.
     """
     graph_module = trace(net, example_inputs, leaf_modules, SPELLINGS, in_both_modes)
@@ -66,7 +65,7 @@ def read_network(
 
 
 def _leave_out_unread(graph_module: fx.GraphModule) -> None:
-    """What nobody reads is no work, as the engine has it; but for what writes into a value that somebody does."""
+    """Remove nodes that nothing reads, unless they write into a value that is read."""
     count = len(graph_module.graph.nodes)
     for node in reversed(list(graph_module.graph.nodes)):
         if not node.users and node.op not in ("placeholder", "output") and not node.meta.get("writes"):
@@ -140,7 +139,7 @@ def why_opaque(graph_module: fx.GraphModule, node: fx.Node) -> str:
     if module is None:
         return f"{_spelled(node)} is used in a way that no op covers"
     if is_hooked(module):
-        return "a hook listens to it, and may change what it does"
+        return "it has a hook, which may change its output"
     if module_parser(module):
         return f"{type(module).__name__} is used in a way that no op covers"
     return f"{class_name(module)} is no op that is known"

@@ -1,8 +1,8 @@
-"""A room: all that is known of one op, in one file of this folder.
+"""A room: everything about one op, in one file of this folder.
 
-How torch spells it (functions, methods, modules), what it does to channels, what it costs, and how it becomes an op of
-a program. Reading a network (`reading.py`) gives every node its `Call`; whoever comes later asks the call's room and
-never the class of a module.
+How torch spells it (functions, methods, modules), what it does to channels, its MACs, and how it becomes an op of a
+program. Reading a network (`reading.py`) gives every node its `Call`; later code uses the call's room and never checks
+the class of a module.
 """
 
 from collections.abc import Callable, Mapping
@@ -108,16 +108,15 @@ class Room:
         kind: its name, the same in the runtime and in the engine if they have it.
         functions, methods, modules: spellings; a module's by its class, or by the full name of a class that need not
             be installed.
-        links: what each input's channels have to do with the output's; None for an op that nothing is known of but
-            its cost.
-        zeros: whether an output channel is zero where what it depends on is: each input's, any one's ("product"), or
-            not for certain.
-        map: which channel maps the engine's op can have. "any": what it makes may lack channels that it reads, and the
-            other way round, so that work is saved here; "linked": what it makes lacks the channels that it does not
-            read; "open": none lacks any.
+        links: how each input's channels are related to the output's; None for an op of which only the cost is known.
+        zeros: whether an output channel is zero if the channels that it depends on are: those of all inputs, those of
+            any one input ("product"), or not for certain.
+        map: which channel maps the engine's op can have. "any": output and input can lack different channels, so work
+            is saved here; "linked": the output lacks the channels that the input lacks; "open": no channel is
+            missing.
         work: its multiply-adds.
-        lower: how it becomes an op of a program; None for what the engine does not run.
-        lift: the way back, a program's op as a module (see `lifting.py`); None for what belongs to gates.
+        lower: how it becomes an op of a program; None if the engine does not run it.
+        lift: from a program's op back to a module (see `lifting.py`); None for ops of gates.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""What torch says in one op and a program in several, or the other way round.
+"""Rewrites of ops that torch expresses as one op and a program as several, or the other way round.
 
     x - y                                   x + (-y)
     add(x, y, alpha=a), less too            x + a y
@@ -9,7 +9,7 @@
     views that make channels of pixels      pixel_unshuffle, and a channel shuffle
     a pad by less than nothing              a crop, and a pad
 
-In the normal form of a network there is one way to say a thing, so that rooms need not know the others.
+In the normal form every operation has one form only, so that rooms need not support the others.
 """
 
 import operator

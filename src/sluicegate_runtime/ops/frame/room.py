@@ -127,7 +127,7 @@ def column(per_channel: np.ndarray, array: np.ndarray) -> np.ndarray:
     return per_channel.reshape(-1, *[1] * (array.ndim - 1))
 
 
-# What a room may say of the channel map of its output: functions of what is given and of that map, [C].
+# Rules for the channel map of an output: functions of `Given` and of that map, [C].
 
 
 def match(given: Given, out: np.ndarray, wanted: np.ndarray) -> None:
