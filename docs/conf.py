@@ -45,3 +45,4 @@ html_additional_pages = {"index": "home.html"}  # the site's address leads to do
 templates_path = ["_templates"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False

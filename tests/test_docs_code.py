@@ -120,6 +120,21 @@ TAKEN: dict[str, Callable[[], dict[str, Any]]] = {
 """Page -> makes the files in the working directory, and returns the names, that it takes for granted."""
 
 
+CAME_OF: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "docs/tutorials/gate_and_finetune.md": lambda known: (
+        known["after"].macs.mean < 0.6 * known["after"].macs.dense
+        and known["after"].accuracy > known["before"].accuracy - 0.05
+    ),
+    "docs/tutorials/milliseconds.md": lambda known: (
+        known["predicted"] < known["latency"].dense and known["accuracy"] > 0.9
+    ),
+    "docs/tutorials/segmentation.md": lambda known: (
+        known["after"].macs.mean < 0.75 * known["after"].macs.dense and known["after"].mean_iou > 0.8
+    ),
+}
+"""Page -> whether its training did what it says; not what it took in time, which no test says."""
+
+
 def _with_code() -> Iterator[Any]:
     for page in PAGES:
         if python_of(page):
@@ -134,6 +149,7 @@ def test_the_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     known = {"__name__": "page", **TAKEN.get(name_of(page), dict)()}
     for block in python_of(page):
         exec(compile("\n" * block.line + block.text, str(page), "exec"), known)
+    assert CAME_OF.get(name_of(page), bool)(known)
 
 
 def test_the_reader_reads_what_the_runtime_reads(
