@@ -62,8 +62,9 @@ int64_t work_of(const ProgramSpec& program, const OpSpec& op) {
 void require_small(const ProgramSpec& program) {
   int64_t elements = 0, work = 0;
   for (const ValueSpec& value : program.values) elements += elements_of(value);
+  if (elements > kMostElements) throw TooLarge();
   for (const OpSpec& op : program.ops) work += work_of(program, op);
-  if (elements > kMostElements || work > kMostWork) throw TooLarge();
+  if (work > kMostWork) throw TooLarge();
 }
 
 // Where its results go, each in memory of its own.
@@ -100,25 +101,32 @@ void profile(Engine& engine, const float* image, size_t flag_count, uint8_t from
   engine.profile(image, 1, flags.data());
 }
 
+size_t flags_of(const Engine& engine) {
+  size_t flags = 0;
+  for (const auto& gate : engine.gates()) flags += static_cast<size_t>(gate.second);
+  return flags;
+}
+
+Engine made(Case& c) {
+  const auto kernels = available_kernels();
+  const Machine machine = {*kernels[c.isa() % kernels.size()], size_t{c.large_l1() ? 48u : 32u} << 10};
+  return Engine(std::move(c.program), machine, c.threads(), {c.all_candidates(), c.winograd()});
+}
+
 void run(Case c) {
   check_program(c.program);
   require_small(c.program);
-  const auto kernels = available_kernels();
-  const Machine machine = {*kernels[c.isa() % kernels.size()], size_t{c.large_l1() ? 48u : 32u} << 10};
   const size_t ops = c.program.ops.size(), count = static_cast<size_t>(c.count());
-  Engine engine(std::move(c.program), machine, c.threads(), {c.all_candidates(), c.winograd()});
-  size_t flags = 0;
-  for (const auto& gate : engine.gates()) flags += static_cast<size_t>(gate.second);
-  const size_t floats = static_cast<size_t>(engine.input_floats());
-  const auto images = drawn(std::max<size_t>(count, 1) * floats, c.images);
+  Engine engine = made(c);
+  const auto images = drawn(std::max<size_t>(count, 1) * static_cast<size_t>(engine.input_floats()), c.images);
   std::optional<float> threshold;
   if (c.threshold != 0) threshold = (c.threshold - 128) / 16.0f;
-  const Answers answers(engine, count, flags);
+  const Answers answers(engine, count, flags_of(engine));
   for (int candidate = 0; candidate < (c.all_candidates() ? kEveryCandidate : 1); ++candidate) {
     if (candidate > 0) pick_all(engine, ops, candidate);
     engine.run(images.get(), static_cast<int64_t>(count), threshold, answers.results());
   }
-  if (c.profiled()) profile(engine, images.get(), flags, c.images);
+  if (c.profiled()) profile(engine, images.get(), flags_of(engine), c.images);
 }
 
 }  // namespace
