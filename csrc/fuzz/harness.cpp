@@ -19,12 +19,6 @@ constexpr int64_t kMostWork = 1 << 18;      // taps times pixels, of all ops
 constexpr int64_t kMostChannels = 1 << 14;  // that all ops read and write: what checking takes
 constexpr int kEveryCandidate = 2;
 
-int64_t product(const Shape& shape) {
-  int64_t elements = 1;
-  for (const int side : shape) elements = std::min(elements * std::max(side, 0), int64_t{1} << 40);
-  return elements;
-}
-
 const ValueSpec* value_at(const ProgramSpec& program, int index) {
   const bool there = index >= 0 && index < static_cast<int>(program.values.size());
   return there && !program.values[index].shape.empty() ? &program.values[index] : nullptr;
@@ -42,29 +36,35 @@ int64_t channels_of(const ProgramSpec& program) {
   return channels;
 }
 
-// Of a program that is checked.
+int64_t pixels_of(const ValueSpec& value) { return int64_t{value.height()} * value.width(); }
+int64_t elements_of(const ValueSpec& value) { return pixels_of(value) * value.channels(); }
+
+// Any op may carry any attribute.
+int64_t window_of_pool(const OpSpec& op, const ValueSpec& in) {
+  if (op.attributes.count("kernel_y") == 0 || op.attributes.count("kernel_x") == 0) return 1;
+  return int64_t{std::clamp(integer(op, "kernel_y"), 1, in.height())} *
+         std::clamp(integer(op, "kernel_x"), 1, in.width());
+}
+
 int64_t work_of(const ProgramSpec& program, const OpSpec& op) {
-  const auto window = [&](const char* name, int side) {
-    return op.attributes.count(name) == 0 ? 1 : std::min(integer(op, name), side);
-  };
-  int64_t taps = 1, pixels = 1, work = 0;
+  if (op.output == -1) return 0;
+  const ValueSpec& out = program.values[op.output];
+  int64_t taps = 1, pixels = pixels_of(out), work = 0;
   for (const int64_t side : op.weight.shape) taps *= side;
-  for (const int index : op.inputs) {
-    const ValueSpec& value = program.values[index];
-    pixels = std::max(pixels, int64_t{value.height()} * value.width());
-    work += int64_t{window("kernel_y", value.height())} * window("kernel_x", value.width()) *
-            (op.output == -1 ? 1 : product(program.values[op.output].shape));
+  for (const int input : op.inputs) {
+    pixels = std::max(pixels, pixels_of(program.values[input]));
+    work += window_of_pool(op, program.values[input]) * elements_of(out);
   }
-  if (op.output != -1)
-    pixels = std::max(pixels, product(program.values[op.output].shape) / program.values[op.output].channels());
   return work + taps * pixels;
 }
 
+// Asked of a program that is checked.
 void require_small(const ProgramSpec& program) {
   int64_t elements = 0, work = 0;
-  for (const ValueSpec& value : program.values) elements += product(value.shape);
+  for (const ValueSpec& value : program.values) elements += elements_of(value);
+  if (elements > kMostElements) throw TooLarge();
   for (const OpSpec& op : program.ops) work += work_of(program, op);
-  if (elements > kMostElements || work > kMostWork) throw TooLarge();
+  if (work > kMostWork) throw TooLarge();
 }
 
 // Where its results go, each in memory of its own.
@@ -75,8 +75,11 @@ struct Answers {
 
   Answers(const Engine& engine, size_t count, size_t flag_count)
       : macs(new int64_t[count]), exits(new int64_t[count]), flags(new uint8_t[count * flag_count]) {
-    for (const Shape& shape : engine.output_shapes())
-      outputs.emplace_back(new float[count * static_cast<size_t>(product(shape))]);
+    for (const Shape& shape : engine.output_shapes()) {
+      size_t floats = count;
+      for (const int side : shape) floats *= static_cast<size_t>(side);
+      outputs.emplace_back(new float[floats]);
+    }
   }
 
   Results results() const {
@@ -98,25 +101,32 @@ void profile(Engine& engine, const float* image, size_t flag_count, uint8_t from
   engine.profile(image, 1, flags.data());
 }
 
+size_t flags_of(const Engine& engine) {
+  size_t flags = 0;
+  for (const auto& gate : engine.gates()) flags += static_cast<size_t>(gate.second);
+  return flags;
+}
+
+Engine made(Case& c) {
+  const auto kernels = available_kernels();
+  const Machine machine = {*kernels[c.isa() % kernels.size()], size_t{c.large_l1() ? 48u : 32u} << 10};
+  return Engine(std::move(c.program), machine, c.threads(), {c.all_candidates(), c.winograd()});
+}
+
 void run(Case c) {
   check_program(c.program);
   require_small(c.program);
-  const auto kernels = available_kernels();
-  const Machine machine = {*kernels[c.isa() % kernels.size()], size_t{c.large_l1() ? 48u : 32u} << 10};
   const size_t ops = c.program.ops.size(), count = static_cast<size_t>(c.count());
-  Engine engine(std::move(c.program), machine, c.threads(), {c.all_candidates(), c.winograd()});
-  size_t flags = 0;
-  for (const auto& gate : engine.gates()) flags += static_cast<size_t>(gate.second);
-  const size_t floats = static_cast<size_t>(engine.input_floats());
-  const auto images = drawn(std::max<size_t>(count, 1) * floats, c.images);
+  Engine engine = made(c);
+  const auto images = drawn(std::max<size_t>(count, 1) * static_cast<size_t>(engine.input_floats()), c.images);
   std::optional<float> threshold;
   if (c.threshold != 0) threshold = (c.threshold - 128) / 16.0f;
-  const Answers answers(engine, count, flags);
+  const Answers answers(engine, count, flags_of(engine));
   for (int candidate = 0; candidate < (c.all_candidates() ? kEveryCandidate : 1); ++candidate) {
     if (candidate > 0) pick_all(engine, ops, candidate);
     engine.run(images.get(), static_cast<int64_t>(count), threshold, answers.results());
   }
-  if (c.profiled()) profile(engine, images.get(), flags, c.images);
+  if (c.profiled()) profile(engine, images.get(), flags_of(engine), c.images);
 }
 
 }  // namespace

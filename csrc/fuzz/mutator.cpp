@@ -103,8 +103,9 @@ void repair(ProgramSpec& program) {
 void change_attribute(OpSpec& op, Random& random) {
   if (op.attributes.empty()) return;
   Attribute& content = std::next(op.attributes.begin(), random.below(op.attributes.size()))->second;
-  constexpr const char* texts[] = {"relu6", "silu",    "elu",      "none",      "mean",    "max",     "sum",
-                                   "abs",   "reflect", "circular", "replicate", "nearest", "bilinear"};
+  constexpr const char* texts[] = {"relu6",    "silu",    "elu",       "none",    "tanh",    "softplus",
+                                   "mean",     "max",     "sum",       "abs",     "nearest", "bilinear",
+                                   "constant", "reflect", "replicate", "circular"};
   if (std::holds_alternative<std::string>(content)) content = std::string(texts[random.below(std::size(texts))]);
   if (std::holds_alternative<int64_t>(content)) content = random.number();
   if (auto* real = std::get_if<double>(&content)) *real = static_cast<double>(random.number()) / 4;

@@ -38,7 +38,7 @@ class Case:
 
     @property
     def threads(self) -> int:
-        return max(self.ways % 4, 1)
+        return 3 if self.ways % 4 == 3 else 1
 
     @property
     def engine_arguments(self) -> tuple[Any, ...]:

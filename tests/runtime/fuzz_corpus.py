@@ -14,6 +14,7 @@ from runtime.fuzz_cases import Case, encode
 
 from sluicegate_runtime import Artifact, verify_program
 from sluicegate_runtime.native import engine_lists
+from sluicegate_runtime.ops.frame.activations import ACTIVATIONS
 
 CORPUS = Path(__file__).parent / "corpus"
 IMAGE = (3, 6, 5)
@@ -87,35 +88,63 @@ def strips(b: Builder, x: str) -> str:
     return b.conv(b.make("max_pool", [b.conv(y, 3, 1)], kernel=(3, 1), stride=(1, 1), padding=(1, 0)), 4, 1)
 
 
-CONVOLUTIONS: dict[str, Step] = {
+def curves(b: Builder, x: str) -> str:
+    for function in ACTIVATIONS:
+        x = b.same("activation", x, function=function, alpha=0.5)
+    return x
+
+
+def stem(b: Builder, x: str) -> str:
+    """The first layer of a plane so high that it runs strip by strip, with the next one."""
+    return b.conv(b.conv("v0", 8, 3, padding=0, extra_padding=(1, 2)), 8, 3, groups=8)
+
+
+WAYS_TO_COMPUTE: dict[str, Step] = {
+    "curves": curves,
     "layers": layers,
     "strips": strips,
+    "stem": stem,
     "winograd": lambda b, x: b.conv(b.conv(b.make("resize", [x], b.owners(x), size=(12, 10)), 16), 16),
+    "winograd_passes": lambda b, x: b.conv(
+        b.conv(x, 70, 2, 4, padding=0), 70, gate=b.fixed([True, True, False, True, True] * 14)
+    ),
     "depthwise": lambda b, x: b.conv(x, 8, 3, 2, groups=8, gate=b.owners(x), extra_padding=(1, 1), padding=0),
     "grouped": lambda b, x: b.conv(x, 12, 3, groups=4, dilation=2),
-    "packed": lambda b, x: b.conv(x, 40, 3, gate=b.fixed([False, True] * 20), extra_padding=(-1, 1)),
+    "packed": lambda b, x: b.conv(x, 72, 3, gate=b.fixed([False, True] * 36), extra_padding=(-1, 1)),
+    "packed_points": lambda b, x: b.conv(x, 96, 1, gate=b.fixed([False, True, True] * 32)),
     "packed_groups": lambda b, x: b.conv(x, 12, 3, groups=2, gate=b.fixed([True, False, True])),
     "inner": lambda b, x: b.conv(opened(b, x), 20, 3, gate=b.gate(x, 20, "random")),
+    "inner_passes": lambda b, x: b.conv(b.conv(x, 130, 1), 3, 3, gate=b.fixed([True, True, False])),
+    "exit_taken": exit_early,
+    "max_pool_of_nine": lambda b, x: b.make("max_pool", [x], b.owners(x), kernel=(3, 3), stride=(1, 1)),
+    "multiply_pixels": lambda b, x: b.make("multiply", [x, b.make("channel_pool", [x], function="sum")], b.owners(x)),
+    "pad_circular": lambda b, x: b.make("pad", [x], b.owners(x), left=2, top=1, mode="circular"),
+    "pad_constant": lambda b, x: b.make("pad", [x], b.owners(x), right=2, top=1, fill=0.5),
+    "resize_nearest": lambda b, x: b.make("resize", [x], b.owners(x), size=(9, 3), mode="nearest"),
 }
+IMAGES = {"stem": (2, 113, 5), "strips": (3, 2, 2)}
+THRESHOLDS = {"exit_taken": 255}
+LARGE_L1 = 64
 
 
-def written(step: Step, gated: bool, ways: int) -> bytes:
-    """A program around one step, as a case."""
+def written(name: str, step: Step, ways: int) -> bytes:
+    """A program around one step, as a case; channels of what it reads are gated, unless the image may leave early."""
     b = Builder(np.random.default_rng(0))
-    image = b.value(IMAGE)
-    gate = b.fixed([True, False, True, True]) if gated else None
+    image = b.value(IMAGES.get(name, IMAGE))
+    gate = None if step is exit_early else b.fixed([True, False, True, True])
     y = step(b, b.conv(image, 8, 3, gate=gate))
     program = b.program(image, opened(b, y))
     verify_program(program, b.tensors)
     values, ops, first, outputs = engine_lists(Artifact(program, b.tensors))
     drawn = [(*op[:7], *(array if array is None else (array.shape, 9) for array in op[7:])) for op in ops]
-    return encode(Case(ways, 0, 1, values, drawn, first, outputs))
+    return encode(Case(ways, THRESHOLDS.get(name, 0), 1, values, drawn, first, outputs))
 
 
 def cases() -> dict[str, bytes]:
-    """File name -> content: each with channels gated, unless the image must leave early, and by every algorithm."""
-    steps = {**OPS, "exit": exit_early, **CONVOLUTIONS}
-    return {name: written(step, name != "exit", 4 + 16 * (i % 3)) for i, (name, step) in enumerate(steps.items())}
+    """File name -> content: with every algorithm made ready; instruction sets, sizes of L1 and threads take turns."""
+    steps = {**OPS, "exit": exit_early, **WAYS_TO_COMPUTE}
+    ways = (4 + 16 * (i % 3) + 3 * (i % 5 == 0) + LARGE_L1 * (i % 2) for i in range(len(steps)))
+    return {name: written(name, step, way) for (name, step), way in zip(steps.items(), ways, strict=True)}
 
 
 if __name__ == "__main__":
