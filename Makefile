@@ -13,12 +13,16 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 # Torch's threads wait asleep: on cores that others use too, one that spins holds up the one that it waits for.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test fuzz lint format wheels check-wheels clean
+.PHONY: demo test test-all fuzz lint format wheels check-wheels clean
 
 demo: $(VENV)/installed
 	$(BIN)/sluicegate demo
 
+# What a change is tried with, in minutes; test-all has every case of the long tests, too.
 test: lint
+	$(BIN)/python -m pytest -n 2 -m "not slow and not broad"
+
+test-all: lint
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 # Damaged files through an engine that checks every access: GCC's sanitizers, loaded before Python, which lacks them.
