@@ -13,7 +13,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 # Torch's threads wait asleep: on cores that others use too, one that spins holds up the one that it waits for.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-all fuzz lint format wheels check-wheels clean
+.PHONY: demo test test-all fuzz lint format wheels check-wheels check-arm clean
 
 demo: $(VENV)/installed
 	$(BIN)/sluicegate demo
@@ -54,6 +54,10 @@ wheels: $(VENV)/installed-dev
 # Each Python that is here, with the wheel, NumPy and pytest, and nothing else.
 check-wheels: $(VENV)/installed-dev
 	$(BIN)/python wheels/check.py
+
+# The engine for 64-bit ARM and its tests, under qemu; the script says which Debian packages it needs.
+check-arm: $(VENV)/installed-dev
+	wheels/check_arm.sh
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
