@@ -18,9 +18,9 @@ export OMP_WAIT_POLICY ?= PASSIVE
 demo: $(VENV)/installed
 	$(BIN)/sluicegate demo
 
-# What a change is tried with, in minutes; test-all has every case of the long tests, too.
+# What a change is tried with, in minutes; test-all has every case of the long tests, and draws more random ones.
 test: lint
-	$(BIN)/python -m pytest -n 2 -m "not slow and not broad"
+	SLUICEGATE_EXAMPLES=0.4 SLUICEGATE_PROGRAMS=200 $(BIN)/python -m pytest -n 2 -m "not slow and not broad"
 
 test-all: lint
 	$(BIN)/python -m pytest -n 2 -m "not slow"

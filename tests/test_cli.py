@@ -252,6 +252,7 @@ def test_frontier_draws_runs_beside_the_paper(capsys, workplace, run, dense):
     assert "milliseconds of 'paper: DLCG, Table 1' are not known" in line
 
 
+@pytest.mark.broad
 def test_demo_prints_its_middle_point_and_all_others(capsys, monkeypatch, run):
     def quick(name):
         made = demo.recipes()[name]()

@@ -107,7 +107,7 @@ def test_a_network_of_ones_own_by_its_path(capsys, workplace):
     assert printed(capsys, "evaluate", "run")["accuracy"] == found["after"]["accuracy"]
 
 
-@pytest.mark.cases(1)
+@pytest.mark.broad
 @pytest.mark.parametrize(("library", "net"), [("torchvision", "resnet18"), ("timm", "resnet10t")])
 def test_a_library_network_on_an_image_folder(library, net, capsys, workplace):
     pytest.importorskip(library)
