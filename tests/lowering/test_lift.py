@@ -16,6 +16,7 @@ from sluicegate.nets import build_net
 from sluicegate_runtime import Artifact, Program, run_reference, without_gates
 
 
+@pytest.mark.cases(15)
 @pytest.mark.parametrize("seed", range(60))
 def test_random_programs_without_gates(seed):
     dense = without_gates(Artifact(*random_program(seed)))
