@@ -13,12 +13,16 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 # Torch's threads wait asleep: on cores that others use too, one that spins holds up the one that it waits for.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test fuzz libfuzzer docs lint format wheels check-wheels clean
+.PHONY: demo test test-all fuzz libfuzzer docs lint format wheels check-wheels check-arm clean
 
 demo: $(VENV)/installed
 	$(BIN)/sluicegate demo
 
+# What a change is tried with, in minutes; test-all has every case of the long tests, and draws more random ones.
 test: lint
+	SLUICEGATE_EXAMPLES=0.4 SLUICEGATE_PROGRAMS=200 $(BIN)/python -m pytest -n 2 -m "not slow and not broad"
+
+test-all: lint
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 # Damaged files through an engine that checks every access: GCC's sanitizers, loaded before Python, which lacks them.
@@ -69,6 +73,10 @@ wheels: $(VENV)/installed-dev
 # Each Python that is here, with the wheel, NumPy and pytest, and nothing else.
 check-wheels: $(VENV)/installed-dev
 	$(BIN)/python wheels/check.py
+
+# The engine for 64-bit ARM and its tests, under qemu; the script says which Debian packages it needs.
+check-arm: $(VENV)/installed-dev
+	wheels/check_arm.sh
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from quick import mark_broad
 
 if find_spec("hypothesis"):
     import hypothesis
@@ -17,6 +18,11 @@ if find_spec("torch"):
     import with_torch
 
     with_torch.set_up()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by -m
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark_broad(items)
 
 
 @pytest.fixture(scope="session")

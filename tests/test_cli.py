@@ -16,7 +16,7 @@ from sluicegate.analysis.peers import Peers, torch_eager
 from sluicegate.cli import main
 from sluicegate.data import Normalize, load
 from sluicegate.recipes import demo
-from sluicegate.train import load_run, read_run_spec
+from sluicegate.train import load_run, read_run_recipe, read_run_spec
 from sluicegate_runtime import LatencyTable, Session
 
 SMALL = """
@@ -34,6 +34,28 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(SMALL)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with the finished runs `run` and `dense`, for tests that need one and do not ask how it came to be."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "small.yaml").write_text(SMALL)
+    for name, more in {"run": [], "dense": ["method.name=dense"]}.items():
+        assert main(["train", str(folder / "small.yaml"), *more, "--out", str(folder / name), "--json"]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(trained, workplace):
+    """The run folder `run` of small.yaml, the test's own."""
+    return shutil.copytree(trained / "run", workplace / "run")
+
+
+@pytest.fixture
+def dense(trained, workplace):
+    """The run folder `dense`: small.yaml without gates."""
+    return shutil.copytree(trained / "dense", workplace / "dense")
 
 
 def printed(capsys, *arguments):
@@ -82,9 +104,7 @@ def test_train_writes_a_run_folder_and_evaluate_finds_the_same(capsys, workplace
     assert not (workplace / "lightning_logs").exists()
 
 
-def test_evaluate_takes_a_strategy_and_other_weights(capsys):
-    main(["train", "small.yaml", "--out", "run", "--json"])
-    capsys.readouterr()
+def test_evaluate_takes_a_strategy_and_other_weights(capsys, run):
     closed = printed(capsys, "evaluate", "run", "--threshold", "0.999", "--weights", "run/best.safetensors")
     assert closed["open_rate"]["layer"] == 0
     opened = printed(capsys, "evaluate", "run", "--strategy", "always-on", "--limit", "7")
@@ -93,9 +113,7 @@ def test_evaluate_takes_a_strategy_and_other_weights(capsys):
     assert "2.0 must lie between 0 and 1" in refused(capsys, 2, "evaluate", "run", "--threshold", "2")
 
 
-def test_a_run_is_neither_overwritten_nor_continued_by_another_recipe(capsys, workplace):
-    main(["train", "small.yaml", "--out", "run", "--json"])
-    capsys.readouterr()
+def test_a_run_is_neither_overwritten_nor_continued_by_another_recipe(capsys, workplace, run):
     kept = {path: path.read_bytes() for path in (workplace / "run").iterdir()}
     assert "--resume" in refused(capsys, 2, "train", "small.yaml", "--out", "run")
     for other, named in {
@@ -114,8 +132,7 @@ def test_a_finished_run_resumes_to_its_own_result(capsys):
     assert again == first
 
 
-def test_a_finished_run_goes_on_for_more_epochs(capsys, workplace):
-    printed(capsys, "train", "small.yaml", "--out", "run")
+def test_a_finished_run_goes_on_for_more_epochs(capsys, workplace, run):
     more = printed(capsys, "train", "small.yaml", "epochs=3", "--out", "run", "--resume")
     assert more["epochs"] == 3
     assert len((workplace / "run" / "metrics.csv").read_text().splitlines()) == 1 + 3
@@ -181,8 +198,7 @@ def test_a_run_folder_stands_on_its_own(capsys, workplace, quick_peers):
 
 
 @pytest.mark.parametrize("content", [None, "{", "{}", '{"shape": [1, 32], "classes": [], "mean": [0], "std": [1]}'])
-def test_a_run_that_does_not_know_its_data_is_named(content, capsys, workplace):
-    printed(capsys, "train", "small.yaml", "--out", "run")
+def test_a_run_that_does_not_know_its_data_is_named(content, capsys, workplace, run):
     (workplace / "run" / "data.json").unlink()
     if content is not None:
         (workplace / "run" / "data.json").write_text(content)
@@ -210,16 +226,13 @@ def test_a_run_is_measured_with_the_mean_and_std_that_it_was_trained_with(capsys
     assert "data: its classes are not those of the run: 'bat' is one of either only" in line
 
 
-def test_macs_are_those_of_the_size_that_is_measured(capsys):
-    printed(capsys, "train", "small.yaml", "--out", "run")
+def test_macs_are_those_of_the_size_that_is_measured(capsys, run):
     small, large = (printed(capsys, "evaluate", "run", "--size", size)["macs"]["dense"] for size in ("32", "64"))
     assert 3.9 < large / small < 4.0  # all but the classifier grow with the pixels
 
 
 @pytest.mark.parametrize("length", [0, 100, 5000])
-def test_a_truncated_checkpoint_is_named(length, capsys, workplace):
-    main(["train", "small.yaml", "--out", "run", "--json"])
-    capsys.readouterr()
+def test_a_truncated_checkpoint_is_named(length, capsys, workplace, run):
     checkpoint = workplace / "run" / "last.ckpt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:length])
     for name in ("result.json", "final.safetensors"):  # cut off before it was finished
@@ -228,10 +241,8 @@ def test_a_truncated_checkpoint_is_named(length, capsys, workplace):
         assert "last.ckpt" in refused(capsys, 1, *arguments)
 
 
-def test_frontier_draws_runs_beside_the_paper(capsys, workplace):
-    main(["train", "small.yaml", "--out", "gated"])
-    main(["train", "small.yaml", "method.name=dense", "--out", "dense"])
-    capsys.readouterr()
+def test_frontier_draws_runs_beside_the_paper(capsys, workplace, run, dense):
+    run.rename("gated")
     drawn = printed(capsys, "frontier", "gated", "dense", "--paper", "dlcg", "-o", "figures/f.png")
     assert [(one["name"], one["role"], len(one["points"])) for one in drawn["series"]] == [
         ("dlcg, resnet8", "gated", 1),
@@ -246,18 +257,19 @@ def test_frontier_draws_runs_beside_the_paper(capsys, workplace):
     assert "milliseconds of 'paper: DLCG, Table 1' are not known" in line
 
 
-def test_demo_prints_its_middle_point_and_all_others(capsys, monkeypatch):
+@pytest.mark.broad
+def test_demo_prints_its_middle_point_and_all_others(capsys, monkeypatch, run):
     def quick(name):
         made = demo.recipes()[name]()
         return replace(made, epochs=1, data=replace(made.data, limit_train=128, limit_test=40))
 
     monkeypatch.setattr("sluicegate.cli.recipe", quick)
-    for _ in range(2):  # a second demo takes the place of the first
-        found = printed(capsys, "demo", "--out", "demo")
+    shutil.move(run, Path("demo", demo.NAMES["middle"]))  # of an earlier demo, whose place it takes
+    found = printed(capsys, "demo", "--out", "demo")
     assert {"accuracy", "macs", "seconds", "points"} <= found.keys()
     assert {"dense", "mean", "min", "max"} <= found["macs"].keys()
     assert [point["name"] for point in found["points"]] == list(demo.NAMES.values())
-    assert found["name"] == demo.NAMES["middle"]
+    assert found["name"] == demo.NAMES["middle"] == read_run_recipe(Path("demo", demo.NAMES["middle"])).name
     assert found["report"] == str(Path("demo") / "report.html") and Path(found["report"]).is_file()
 
 
@@ -319,8 +331,7 @@ def test_bad_usage_is_one_line_and_status_2(arguments, named, capsys, monkeypatc
     assert sorted(workplace.iterdir()) == before, "a refused command leaves nothing behind"
 
 
-def test_what_does_not_fit_a_run_is_refused(capsys):
-    printed(capsys, "train", "small.yaml", "--out", "run")
+def test_what_does_not_fit_a_run_is_refused(capsys, run, dense):
     assert "'squeezenet' is not known" in refused(capsys, 2, "frontier", "run", "--paper", "squeezenet")
     assert "cannot be written" in refused(capsys, 2, "frontier", "run", "-o", "small.yaml/figure.png")
     for options, named in {
@@ -331,7 +342,6 @@ def test_what_does_not_fit_a_run_is_refused(capsys):
         ("--strategy", "ensemble", "--passes", "0"): "passes: 0",
     }.items():
         assert named in refused(capsys, 2, "evaluate", "run", *options)
-    printed(capsys, "train", "small.yaml", "method.name=dense", "--out", "dense")
     for option, value in {"--strategy": "always-on", "--threshold": "0.5", "--passes": "3"}.items():
         assert "is given, but small has no gates" in refused(capsys, 2, "evaluate", "dense", option, value)
 
@@ -385,8 +395,7 @@ def test_weights_of_2018_give_the_accuracy_that_is_known(capsys, data_root):
     assert found["macs"]["dense"] == 40_551_040
 
 
-def test_export_writes_what_the_engine_runs(capsys):
-    printed(capsys, "train", "small.yaml", "--out", "run")
+def test_export_writes_what_the_engine_runs(capsys, run):
     found = printed(capsys, "export", "run", "-o", "net.sluice")
     assert found == {"file": "net.sluice", "bytes": Path("net.sluice").stat().st_size}
     test = load("digits", "test", limit=5)
@@ -398,8 +407,7 @@ def test_export_writes_what_the_engine_runs(capsys):
     assert all((result.gates[name] == record.open.bool().numpy()).all() for name, record in gates.items())
 
 
-def test_export_takes_an_operating_point(capsys):
-    printed(capsys, "train", "small.yaml", "--out", "run")
+def test_export_takes_an_operating_point(capsys, run, dense):
     printed(capsys, "export", "run", "-o", "half.sluice")
     printed(capsys, "export", "run", "-o", "high.sluice", "--threshold", "0.9999")
     pixels = Normalize((0.5,), (0.5,))(load("digits", "test", limit=5).images).numpy()
@@ -407,14 +415,12 @@ def test_export_takes_an_operating_point(capsys):
     assert (high.run(pixels).macs == half.run(pixels, threshold=0.9999).macs).all()
     assert (high.run(pixels).macs < half.run(pixels).macs).all()
     assert "1.5 must lie between" in refused(capsys, 2, "export", "run", "--threshold", "1.5")
-    printed(capsys, "train", "small.yaml", "method.name=dense", "--out", "dense")
     assert "threshold: 0.7 is given, but the run in 'dense' has no gates" in refused(
         capsys, 2, "export", "dense", "--threshold", "0.7"
     )
 
 
-def test_predict_says_of_a_file_what_evaluation_saw(capsys):
-    printed(capsys, "train", "small.yaml", "--out", "run")
+def test_predict_says_of_a_file_what_evaluation_saw(capsys, run):
     printed(capsys, "export", "run", "-o", "net.sluice")
     test = load("digits", "test", limit=1)
     Image.fromarray(test.images[0, 0].numpy()).save("digit.png")
@@ -440,8 +446,7 @@ def quick_peers(monkeypatch):
     )
 
 
-def test_bench_times_a_file_or_a_run_on_images_that_it_names(capsys, quick_peers):
-    printed(capsys, "train", "small.yaml", "--out", "run")
+def test_bench_times_a_file_or_a_run_on_images_that_it_names(capsys, quick_peers, run):
     printed(capsys, "export", "run", "-o", "net.sluice")
     test = load("digits", "test", limit=3)
     for number, image in enumerate(test.images):
@@ -461,14 +466,12 @@ def test_bench_times_a_file_or_a_run_on_images_that_it_names(capsys, quick_peers
     assert "100 images of noise" in capsys.readouterr().out
 
 
-def test_bench_says_what_is_left_out(capsys, quick_peers):
-    printed(capsys, "train", "small.yaml", "--out", "run")
+def test_bench_says_what_is_left_out(capsys, quick_peers, run):
     assert main(["bench", "run", "--repeats", "1"]) == 0
     assert "left out: ONNX Runtime, onnx is not installed" in capsys.readouterr().out.splitlines()
 
 
-def test_bench_refuses_what_it_cannot_time(capsys, quick_peers):
-    printed(capsys, "train", "small.yaml", "--out", "run")
+def test_bench_refuses_what_it_cannot_time(capsys, quick_peers, run):
     for arguments, named in {
         ("absent.sluice",): "absent.sluice",
         ("run", "--threads", "0"): "threads: 0",
@@ -500,8 +503,7 @@ def test_a_table_is_measured_trained_towards_and_compared(capsys, quick_peers):
     assert "ms: 1000 is not from" in refused(capsys, 2, "train", "small.yaml", *unreachable, "--out", "no")
 
 
-def test_evaluate_sweeps_and_repeats(capsys):
-    printed(capsys, "train", "small.yaml", "--out", "run")
+def test_evaluate_sweeps_and_repeats(capsys, run):
     swept = printed(capsys, "evaluate", "run", "--threshold", "0.1", "0.9")["points"]
     assert [point["macs"]["repeats"] for point in swept.values()] == [1, 1]
     assert list(swept) == sorted(swept, key=lambda name: -swept[name]["macs"]["mean"])

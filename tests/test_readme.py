@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from commands import environment
 
@@ -14,6 +15,7 @@ from sluicegate_runtime import Session
 DIGITS, OWN = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
 
 
+@pytest.mark.broad
 def test_the_example_on_digits_runs(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", DIGITS], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300

@@ -101,6 +101,7 @@ def test_of_a_file_and_image_files_with_and_without_torch(capsys, workplace):
     assert (workplace / "bare.html").is_file()
 
 
+@pytest.mark.broad
 def test_beside_other_runs_it_draws_the_frontier(capsys, workplace):
     said(capsys, "run", "--beside", "run", "--figures", "beside", "-o", "beside.html")
     drawn = (workplace / "beside" / "frontier.svg").read_text()
@@ -112,6 +113,7 @@ def test_beside_other_runs_it_draws_the_frontier(capsys, workplace):
     assert done.returncode == 2 and "beside: other runs are read by PyTorch" in only_line(done.stderr)
 
 
+@pytest.mark.broad
 def test_of_a_run_that_answers_for_pixels_it_says_mean_iou(capsys, workplace):
     place = camvid_like(workplace / "streets", train=4, test=3)
     (workplace / "streets.yaml").write_text(STREETS)

@@ -84,6 +84,7 @@ def test_the_layer_chooser_works(tmp_path):
     assert seen["complaints"] == [] and seen["site"]["drawn"]
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_page_is_not_wider_than_the_window(whole, tmp_path, width):
     chromium()
@@ -170,6 +171,7 @@ def markup_in_names():
 STRANGE = (one_class, one_image, all_gates_on, a_thousand_classes, no_gates, no_labels, markup_in_names)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("make", STRANGE)
 def test_strange_cases_open_in_a_browser(make, tmp_path):
     found = make()

@@ -35,24 +35,28 @@ def agree(result, expected) -> None:
         np.testing.assert_allclose(result.outputs[name], wanted, rtol=0, atol=1e-5 * scale, err_msg=name)
 
 
+@pytest.mark.cases(len(EXECUTORS))
 @pytest.mark.parametrize(("name", "isa"), EXECUTORS)
 @pytest.mark.parametrize("part", range(10))
 def test_engine_agrees_with_the_reference(name, isa, part, monkeypatch):
     check(name, isa, monkeypatch, random_program, range(part * PROGRAMS // 10, (part + 1) * PROGRAMS // 10))
 
 
+@pytest.mark.cases(len(EXECUTORS))
 @pytest.mark.parametrize(("name", "isa"), EXECUTORS)
 @pytest.mark.parametrize("part", range(10))
 def test_any_ops_and_channel_maps_agree_with_the_reference(name, isa, part, monkeypatch):
     check(name, isa, monkeypatch, random_ops, range(part * PROGRAMS // 10, (part + 1) * PROGRAMS // 10))
 
 
+@pytest.mark.cases(len(EXECUTORS))
 @pytest.mark.parametrize(("name", "isa"), EXECUTORS)
 @pytest.mark.parametrize("part", range(4))
 def test_large_planes_agree_with_the_reference(name, isa, part, monkeypatch):
     check(name, isa, monkeypatch, random_chain, range(part * PROGRAMS // 10, (part + 1) * PROGRAMS // 10))
 
 
+@pytest.mark.cases(len(EXECUTORS))
 @pytest.mark.parametrize(("name", "isa"), EXECUTORS)
 @pytest.mark.parametrize("part", range(2))
 def test_any_ops_of_large_planes_agree_with_the_reference(name, isa, part, monkeypatch):

@@ -33,6 +33,7 @@ def _exit_of_each(gates: sg.GateRecords) -> list[int]:
     return [next((e for e, is_open in enumerate(row) if not is_open), -1) for row in opens.tolist()]
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("channels", [False, True])
 @pytest.mark.parametrize("net", ["resnet8", "preact_resnet11", "torchvision:densenet121", "torchvision:mobilenet_v2"])
 def test_always_on_is_the_plain_network_bit_by_bit(net: str, channels: bool) -> None:

@@ -33,6 +33,7 @@ def _step(gated: sg.GatedModel, run: nn.Module | fused.FusedForward, images: Ten
     return [output.detach(), *(p.grad.clone() for p in gated.parameters() if p.grad is not None)]
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize("gating", GATINGS)
 @pytest.mark.parametrize("net", NETS)
 def test_training_is_that_of_the_graph(net: str, gating: str) -> None:

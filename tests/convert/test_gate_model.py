@@ -55,6 +55,7 @@ def _check_all_open_equals_plain(net: nn.Module, size: int, gating: Gating) -> N
         gated.load_state_dict({f"network.{k}": v for k, v in net.state_dict().items()}, strict=False)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("name", NETS)
 def test_all_gates_open_is_the_plain_network_bit_by_bit(name: str) -> None:
     build, size = NETS[name]

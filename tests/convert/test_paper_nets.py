@@ -68,6 +68,7 @@ def small(request: pytest.FixtureRequest) -> tuple[nn.Module, sg.GaterGating]:
     return _settled(build_net(request.param, **options)), _gating(at)
 
 
+@pytest.mark.cases(2)
 def test_the_engine_and_numpy_decide_and_count_as_torch(small, tmp_path: Path) -> None:
     net, gating = small
     gated = _divided(net, gating)
@@ -77,6 +78,7 @@ def test_the_engine_and_numpy_decide_and_count_as_torch(small, tmp_path: Path) -
     file_agrees(copy.deepcopy(net).eval(), _images(), tmp_path)
 
 
+@pytest.mark.cases(2)
 def test_all_open_is_the_plain_network(small) -> None:
     net, gating = small
     gated = sg.gate_model(net, gating, _images(1))
@@ -89,6 +91,7 @@ def test_all_open_is_the_plain_network(small) -> None:
         assert torch.equal(*made)
 
 
+@pytest.mark.cases(2)
 def test_masked_is_sliced(small) -> None:
     net, gating = small
     gated, images = _divided(net, gating), _images()
@@ -100,6 +103,7 @@ def test_masked_is_sliced(small) -> None:
         assert sliced.macs == macs and not sliced.in_doubt
 
 
+@pytest.mark.cases(2)
 def test_a_step_of_training_reaches_every_parameter(small) -> None:
     net, gating = small
     gated = sg.gate_model(net, gating, _images(1)).train()
@@ -109,6 +113,7 @@ def test_a_step_of_training_reaches_every_parameter(small) -> None:
     assert not untouched
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("at", ["mid", "all"])
 @pytest.mark.parametrize("name", SMALL)
 def test_gates_between_layers_too(name: str, at: str, tmp_path: Path) -> None:
@@ -140,6 +145,7 @@ def test_branches_of_shake_shake_are_gated_as_layers(tmp_path: Path) -> None:
     assert 0 < sum(is_open.mean() for is_open in result.gates.values()) < 6
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("name", TABLE_2)
 def test_filters_and_parameters_of_table_2(name: str) -> None:
     at, options, filters, millions = TABLE_2[name]
@@ -148,6 +154,7 @@ def test_filters_and_parameters_of_table_2(name: str) -> None:
     _counts(net, at, 8, filters, millions, 32, build_net("resnet20", shortcut="B"))
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("name", TABLE_3)
 def test_filters_and_parameters_of_table_3(name: str) -> None:
     pytest.importorskip(name.partition(":")[0])

@@ -29,6 +29,7 @@ def _check(net: nn.Module, gated: sg.GatedModel) -> None:
         assert all((record.open == 1).all() for record in gates.values())
 
 
+@pytest.mark.cases(8)
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.__name__)
 def test_each_block(block) -> None:
     net = randomise_norms(RandomNet(1, [block]))

@@ -55,6 +55,7 @@ def test_a_network_without_a_place_is_no_error() -> None:
     assert found.layers[0].why_not == "the network returns its channels"
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("seed", range(6))
 def test_what_has_a_place_gets_gates(seed: int) -> None:
     net = random_net(seed)
@@ -101,6 +102,7 @@ def test_macs_per_gate() -> None:
     assert all(site.gates == 1 for site in with_one.sites.values())
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("seed", range(6))
 def test_a_gates_macs_are_what_it_saves(seed: int) -> None:
     """By the model: all open but one gate."""

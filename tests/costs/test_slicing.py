@@ -43,12 +43,14 @@ def _check_gated(gated: sg.GatedModel, seed: int) -> Counter[bool]:
     return doubts
 
 
+@pytest.mark.cases(8)
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.__name__)
 def test_all_channel_gates_of_each_block(block) -> None:
     for seed in range(2):
         _check(randomise_norms(RandomNet(seed, [block])), sg.ChannelGating("all", initial_open_rate=0.5), seed)
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("case", CASES)
 def test_random_networks(case: str) -> None:
     """The count is exact where no channel has two gates, either of which would do: nearly everywhere."""

@@ -68,6 +68,7 @@ def _largest_gap(made: torch.Tensor, expected: torch.Tensor) -> float:
     return float((made - expected).abs().max() / expected.abs().max())
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("name", NETS)
 def test_pruned_is_gated(name: str, tmp_path: Path) -> None:
     net = _net(name)
@@ -96,6 +97,7 @@ def _check_files(plain: torch.fx.GraphModule, images: torch.Tensor, expected: to
     assert float(done.stdout) < 1e-5
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("name", ["resnet56", "torchvision:mobilenet_v2"])
 def test_gates_that_look_at_images(name: str) -> None:
     gated = sg.gate_model(_net(name), sg.ChannelGating("all", initial_open_rate=0.5), _example()).eval()

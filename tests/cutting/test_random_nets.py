@@ -57,6 +57,7 @@ def _images(seed: int, count: int) -> Tensor:
     return torch.randn(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.cases(10)
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.__name__)
 def test_each_block(block) -> None:
     net = randomise_norms(RandomNet(0, [block]))
@@ -66,6 +67,7 @@ def test_each_block(block) -> None:
     _check_gated(gated, seed=0)
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("case", CASES)
 def test_each_way_to_gate(case: str) -> None:
     for seed in range(2):

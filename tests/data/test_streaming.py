@@ -194,6 +194,7 @@ def test_known_sets_are_streamed_too() -> None:
     assert torch.equal(pixels, held.images) and torch.equal(labels, held.labels)
 
 
+@pytest.mark.broad
 @pytest.mark.data
 def test_imagenette_is_streamed_as_it_is_held(data_root: Path) -> None:
     options = {"data_dir": data_root, "limit": 60, "size": 96}

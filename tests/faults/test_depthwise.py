@@ -40,6 +40,7 @@ GATINGS: dict[str, Any] = {
 }
 
 
+@pytest.mark.cases(10)
 @pytest.mark.parametrize("gating", GATINGS.values(), ids=GATINGS)
 @pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("groups, made", [(8, 16), (8, 24), (4, 16), (2, 8)])

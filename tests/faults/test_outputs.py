@@ -55,6 +55,7 @@ GIVEN: dict[str, tuple[Callable[[Tensor, Tensor, Tensor], Any], list[str]]] = {
 }
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("give, names", GIVEN.values(), ids=GIVEN)
 @pytest.mark.parametrize("gating", [sg.ChannelGating(), sg.LayerGating()], ids=["channels", "layers"])
 def test_every_output_is_in_the_file(

@@ -57,6 +57,7 @@ FLAT: dict[str, Callable[[Net, Tensor], Tensor]] = {
 }
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize("f, g", [(2, 1), (1, 2), (1, 1)])
 @pytest.mark.parametrize("compute", FLAT.values(), ids=FLAT)
 def test_closing_all_branches_leaves_the_identity(
@@ -97,6 +98,7 @@ NESTED: dict[str, Callable[[Net, Tensor], Tensor]] = {
 }
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("gating", [sg.LayerGating(), sg.JointGating()], ids=["layers", "joint"])
 @pytest.mark.parametrize("compute", NESTED.values(), ids=NESTED)
 def test_a_branch_in_a_closed_branch_does_not_run(
@@ -192,6 +194,7 @@ GATINGS = {
 }
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("gating", GATINGS.values(), ids=GATINGS)
 @pytest.mark.parametrize("seed", [5, 14, 45, 54])
 def test_random_sums_are_computed_and_counted_right(seed: int, gating: Any, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from sluicegate.nets import build_net
 from sluicegate_runtime import Artifact, Program, run_reference, without_gates
 
 
+@pytest.mark.cases(15)
 @pytest.mark.parametrize("seed", range(60))
 def test_random_programs_without_gates(seed):
     dense = without_gates(Artifact(*random_program(seed)))
@@ -48,6 +49,7 @@ GATINGS = {
 }
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize(("net", "gating"), [(net, "joint") for net in NETS] + [("cifar", g) for g in GATINGS])
 def test_there_and_back(net, gating):
     """Gates inserted, lowered, taken out, lifted and lowered again: the program of the plain network."""

@@ -202,6 +202,7 @@ def test_gates_kept_open(head) -> None:
         assert all(record.open[:, :2].min() == 1 and record.open[:, 2:].min() == 0 for record in gates.values())
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("build", "size"),
     [

@@ -89,5 +89,6 @@ def _global_rate(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.broad
 def test_rate_and_gradient_speak_of_the_global_batch(tmp_path) -> None:
     spawn(_global_rate, (str(tmp_path),), nprocs=2)

@@ -59,6 +59,7 @@ SPELLINGS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 }
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("compute", SPELLINGS.values(), ids=SPELLINGS)
 def test_it_runs_in_the_engine(compute: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
     images = torch.randn(2, 3, 12, 12)

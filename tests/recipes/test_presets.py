@@ -43,6 +43,7 @@ def test_no_preset_is_left_out() -> None:
     assert {method.name for method in METHODS.values()} | {"dense"} == set(PRESETS)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("name", METHODS)
 def test_it_trains_on_digits_and_runs_alike_in_the_engine(name: str, tmp_path) -> None:
     result = run(_recipe(METHODS[name]), tmp_path / "run", progress=False)

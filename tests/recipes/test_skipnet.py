@@ -38,6 +38,7 @@ def tested(trained):
     return net, Normalize(found.mean, found.std)(images)
 
 
+@pytest.mark.broad
 def test_it_learns_digits_and_rewards_close_gates(trained, tested, tmp_path):
     _, result = trained
     net, images = tested
@@ -50,6 +51,7 @@ def test_it_learns_digits_and_rewards_close_gates(trained, tested, tmp_path):
     assert probability(net, images) < probability(other, images)
 
 
+@pytest.mark.broad
 def test_the_exported_network_decides_and_costs_the_same(tested, tmp_path):
     net, images = tested
     images = images[:16]

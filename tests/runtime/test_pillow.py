@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from sluicegate_runtime import InputError
-from sluicegate_runtime.pillow import decode_with_pillow, is_grey
 
 pytest.importorskip("PIL", reason="Pillow is not installed")
 
 from PIL import Image
+
+from sluicegate_runtime.pillow import decode_with_pillow, is_grey
 
 RAMP = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))  # [48, 64], left dark, right bright
 COLOUR = np.stack([RAMP, 255 - RAMP, np.full_like(RAMP, 90)], -1)

@@ -11,6 +11,8 @@ import math
 import pytest
 from commands import sluicegate
 
+pytestmark = pytest.mark.broad
+
 RECIPE = """
 name: small
 data: {name: digits, batch_size: 32, limit_train: 512, limit_test: 101, augment: {pad_crop: 2, flip: true}}

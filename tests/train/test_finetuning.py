@@ -107,6 +107,7 @@ def test_a_network_of_ones_own_by_its_path(capsys, workplace):
     assert printed(capsys, "evaluate", "run")["accuracy"] == found["after"]["accuracy"]
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize(("library", "net"), [("torchvision", "resnet18"), ("timm", "resnet10t")])
 def test_a_library_network_on_an_image_folder(library, net, capsys, workplace):
     pytest.importorskip(library)
@@ -223,6 +224,7 @@ def test_killed_at_random_moments_and_resumed_the_final_weights_are_the_same(wor
         assert all(torch.equal(ours["state_dict"][name], t) for name, t in theirs["state_dict"].items())
 
 
+@pytest.mark.broad
 def test_killed_in_the_second_epoch_and_resumed_the_final_weights_are_the_same(workplace):
     sluicegate(*asked(out="whole", epochs="3"), cwd=workplace)
     process = subprocess.Popen(

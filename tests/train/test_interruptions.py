@@ -11,6 +11,8 @@ import pytest
 import torch
 from commands import command, environment, only_line, sluicegate
 
+pytestmark = pytest.mark.broad
+
 RECIPE = """
 name: small
 data: {name: digits, batch_size: 64, limit_train: 512, limit_test: 100, augment: {pad_crop: 2, flip: true}}

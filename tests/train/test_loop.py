@@ -58,6 +58,7 @@ def tuned(trained, batches, epochs, options=QUICK):
     return tuning.finish(images for images, _ in batches)
 
 
+@pytest.mark.broad
 def test_a_loop_of_ones_own_halves_a_network_and_keeps_most_of_it(trained, digits):
     batches, test = digits
     weights = {name: tensor.clone() for name, tensor in trained.state_dict().items()}

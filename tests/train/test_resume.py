@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 
+import pytest
 import torch
 from commands import command, environment, sluicegate
 
@@ -48,6 +49,7 @@ def kill_in_second_epoch(place, folder):
     assert process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.broad
 def test_killed_in_the_second_epoch_and_resumed_is_bit_equal(tmp_path):
     (tmp_path / "small.yaml").write_text(RECIPE)
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -13,6 +13,8 @@ import torch
 from commands import command, environment, only_line, sluicegate
 from PIL import Image
 
+pytestmark = pytest.mark.broad
+
 RECIPE = """
 name: pets
 data: {name: pets, batch_size: 8, size: 32, workers: 2, augment: {crop_scale: [0.3, 1.0], flip: true, pad_crop: 2}}

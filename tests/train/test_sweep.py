@@ -85,6 +85,7 @@ def test_a_point_that_fails_does_not_end_the_others(tmp_path, monkeypatch):
     assert [line.partition(":")[0] for line in said] == ["lr=1e30", "lr=0.1"]
 
 
+@pytest.mark.broad
 def test_side_by_side_points_come_to_what_they_come_to_one_by_one(tmp_path):
     (tmp_path / "small.yaml").write_text(sweeping.to_yaml(RECIPE))
     found = []
