@@ -59,7 +59,7 @@ class Op:
     unless: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """From an image to the program's input: the shorter side is resized to `resize` and the centre is cropped to
     `crop`, both in pixels; without them only the excess of a different aspect ratio is cut off. Then come pixels in

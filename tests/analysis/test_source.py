@@ -18,7 +18,13 @@ def program():
     b = Builder(np.random.default_rng(0))
     x = b.value((3, 8, 8))
     program = b.program(x, b.linear(b.pooled(x), 2))
-    return Program(**{**vars(program), "classes": ("cat", "dog"), "preprocessing": Preprocessing(8, 8, MEAN, STD)})
+    return Program(
+        **{
+            **vars(program),
+            "classes": ("cat", "dog"),
+            "preprocessing": Preprocessing(resize=8, crop=8, mean=MEAN, std=STD),
+        }
+    )
 
 
 @pytest.fixture

@@ -325,7 +325,7 @@ def test_what_is_no_threshold_is_not_exported(strategy: Strategy) -> None:
 
 def test_a_file_carries_preprocessing_and_classes(tmp_path) -> None:
     gated = sg.gate_model(build_net("resnet8"), GATINGS["joint"], torch.zeros(1, 3, 32, 32)).eval()
-    preprocessing = Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    preprocessing = Preprocessing(resize=32, crop=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     classes = tuple("abcdefghij")
     path = export(gated, tmp_path / "net.sluice", preprocessing=preprocessing, classes=classes)
     program = load_program(path).program

@@ -27,7 +27,7 @@ def model(tmp_path: Path) -> Path:
     gate = b.gate(x, 8, "random", top_k=0)
     y = b.conv(b.conv(x, 8, gate=gate, activation="relu"), 8)
     made = b.program(x, b.linear(b.pooled(y), 2))
-    program = replace(made, preprocessing=Preprocessing(8, 8, MEAN, STD), classes=("cat", "dog"))
+    program = replace(made, preprocessing=Preprocessing(resize=8, crop=8, mean=MEAN, std=STD), classes=("cat", "dog"))
     save_program(tmp_path / "model.sluice", program, b.tensors)
     return tmp_path / "model.sluice"
 
@@ -184,7 +184,9 @@ def test_bad_usage_is_status_2(arguments: list[str], message: str, model: Path, 
     [
         (Preprocessing(mean=(0.5,), std=(1.0,)), (), "must have 3 figures"),
         (Preprocessing(mean=MEAN, std=(1.0, 0.0, 1.0)), (), "above 0"),
-        (Preprocessing(8, 9), (), "crop 9 must be at most resize 8"),
+        (Preprocessing(resize=8, crop=9), (), "crop 9 must be at most resize 8"),
+        (Preprocessing(resize=8.5, crop=8), (), "resize 8.5 must be a number of pixels"),  # pyright: ignore
+        (Preprocessing(resize=8, crop=0), (), "crop 0 must be a number of pixels"),
         (Preprocessing(), ("cat",), r"1 classes, but outputs of shapes \(2,\)"),
     ],
 )

@@ -18,7 +18,7 @@ SMALL = Program(
         Value("z", (2,)),
     ),
     ops=(Op("conv", "c", ("x",), "y", {"weight": "w"}, {"stride": (1, 1), "activation": "relu"}, ("g",), ("layer",)),),
-    preprocessing=Preprocessing(256, 224, (0.5, 0.25), (1.0, 2.0)),
+    preprocessing=Preprocessing(resize=256, crop=224, mean=(0.5, 0.25), std=(1.0, 2.0)),
     classes=("cat", "dog"),
 )
 

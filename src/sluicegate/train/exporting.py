@@ -17,5 +17,5 @@ def export_net(net: nn.Module, images: Images | DataSpec, file: Path) -> Path:
         InputError: the engine has no op for a part of the network.
     """
     size = min(images.shape[1:])
-    preprocessing = Preprocessing(size, size, images.mean, images.std)
+    preprocessing = Preprocessing(resize=size, crop=size, mean=images.mean, std=images.std)
     return export(net, file, torch.zeros(1, *images.shape), preprocessing, images.classes)
