@@ -32,7 +32,6 @@ CASES: dict[str, list[str]] = {
     "efficientnet_lite0": ["--net", "timm:tf_efficientnet_lite0", "--rates", "0.5"],
     "resnet20": ["--net", "resnet20", "--rates", "0.5", "--repeats", "200"],
 }
-ROWS = {"ours dense": "dense", "ours direct dense": "direct dense", "OpenVINO int8": "OpenVINO int8"}
 
 
 def main() -> None:
@@ -61,14 +60,19 @@ def _slug(name: object) -> str:
     return re.sub(r"[^a-z0-9]+", "-", str(name).lower()).strip("-")
 
 
+HEAD = [
+    "| | fastest float32 peer, ms | MACs | ours, dense | gated | realised saving | OpenVINO slimmed | OpenVINO int8 |",
+    "|---|---|---|---|---|---|---|---|",
+]
+
+
 def _tables(folder: Path) -> dict[str, list[str]]:
     """Title -> lines of Markdown, by processor and instruction set."""
     tables: dict[str, list[str]] = {}
-    head = ["| | fastest float32 peer, ms | MACs | time over it | realised saving |", "|---|---|---|---|---|"]
     for case, file in _reports(folder):
         report = json.loads(file.read_text(encoding="utf-8"))
         title = f"{report['machine']['cpu']}, {report['isa']}"
-        tables.setdefault(title, list(head)).extend(_lines(case, report["rows"]))
+        tables.setdefault(title, list(HEAD)).extend(_lines(case, report["rows"]))
     return tables
 
 
@@ -79,17 +83,22 @@ def _reports(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _lines(case: str, rows: list[dict[str, Any]]) -> Iterator[str]:
+    """A row for each gated network: times over the fastest float32 peer's, each at the MACs of the gated one or all."""
+    by_name = {row["name"]: row for row in rows}
     (fastest,) = (row for row in rows if row["fastest_f32_peer"])
-    peer = f"{fastest['name']} {fastest['median_ms']:.2f}"
-    for row in rows:
-        plain = re.sub(r"^(ours|OpenVINO f32) ", "", row["name"])
-        name = ROWS.get(row["name"]) or plain.replace("slimmed", "OpenVINO f32 slimmed")
-        if row["name"] in ROWS or row["macs_over_dense"] < 1:
-            saving = "" if row["realised_saving"] is None else f"{row['realised_saving']:.2f}"
+    for name, row in by_name.items():
+        if rate := re.fullmatch(r"ours gated (\d+%)", name):
+            slimmed = by_name.get(f"OpenVINO f32 slimmed {rate[1]}")
+            figures = (by_name["ours dense"], row), (slimmed, by_name.get("OpenVINO int8"))
+            ours, theirs = (" | ".join(map(_over, pair)) for pair in figures)
             yield (
-                f"| {case.replace('_', ' ')}, {name} | {peer} | {row['macs_over_dense']:.2f} "
-                f"| {row['over_fastest_f32_peer']:.2f} | {saving} |"
+                f"| {case.replace('_', ' ')} | {fastest['name']} {fastest['median_ms']:.2f} "
+                f"| {row['macs_over_dense']:.2f} | {ours} | {row['realised_saving']:.2f} | {theirs} |"
             )
+
+
+def _over(row: dict[str, Any] | None) -> str:
+    return "" if row is None else f"{row['over_fastest_f32_peer']:.2f}"
 
 
 if __name__ == "__main__":
