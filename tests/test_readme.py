@@ -22,7 +22,7 @@ def test_the_example_on_digits_runs(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     accuracy = float(re.findall(r"([\d.]+)%", done.stdout)[0])
-    mean, least, most, dense = (int(n.replace(",", "")) for n in re.findall(r"\d[\d,]{5,}", done.stdout))
+    mean, dense, least, most = (int(n.replace(",", "")) for n in re.findall(r"\d[\d,]{5,}", done.stdout))
     assert accuracy > 93
     assert least < mean < 0.6 * dense and least < most < dense
     assert (tmp_path / "half.sluice").is_file()
