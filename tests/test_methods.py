@@ -100,7 +100,7 @@ def test_stochastic_gates_may_remember_or_be_locked() -> None:
     for gate in _gated(stochastic_gates(memory=True)).gates.values():
         assert isinstance(gate.head, sg.MemoryHead)
     assert len(_gated(stochastic_gates(locked=True, conditional=False)).sites) == 3 * 5
-    with pytest.raises(sg.InputError, match="memory: True, but gates that do not look at the image"):
+    with pytest.raises(sg.InputError, match="memory: True, but conditional is False"):
         stochastic_gates(memory=True, conditional=False)
 
 

@@ -1,6 +1,7 @@
 #include "case.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -223,6 +224,7 @@ std::unique_ptr<float[]> drawn(size_t count, uint8_t from) {
     state = state * 1664525u + 1013904223u;
     const bool is_odd = from >= kOddNumbers && state >> 29 == 0;
     floats[i] = is_odd ? odd[(state >> 8) % 7] : static_cast<float>(state >> 8) / (1 << 23) - 1.0f;
+    if (from == kWholeNumbers) floats[i] = std::floor(floats[i]);
   }
   return floats;
 }

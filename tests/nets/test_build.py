@@ -85,7 +85,7 @@ def test_pretrained_weights_leave_out_a_last_layer_of_other_classes(pretrained) 
         assert net.get_parameter("conv1.weight").eq(0.5).all()
     assert same.get_parameter("fc.weight").eq(0.5).all()
     assert not other.get_parameter("fc.weight").eq(0.5).any()
-    with pytest.raises(InputError, match=r"'timm:resnet18' are of other classes, so 'fc\.weight' is not trained"):
+    with pytest.raises(InputError, match=r"'timm:resnet18' are for other classes, so 'fc\.weight' is not trained"):
         load_library_weights(other, "timm:resnet18", whole=True)
 
 

@@ -17,6 +17,7 @@ NEGATIVE, ODD = PLAIN, PLAIN + 4
 FORMATS = {PLAIN + 1: "<H", PLAIN + 2: "<i", PLAIN + 3: "<q"}
 ODD_ONES = (-(2**31), 2**31 - 1, 2**26, 2**20, 2**30, 65536, 65535, 16384, 2**32, 4096, 1024, 255)
 MOST_TENSOR_FLOATS = 1 << 16
+WHOLE = 223  # what is drawn from this byte is whole: numbers of channels
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ class Case:
 
 
 def _drawn(tensor: tuple[tuple[int, ...], int] | None) -> np.ndarray | None:
-    return None if tensor is None else np.random.default_rng(tensor[1]).uniform(-1, 1, tensor[0]).astype(np.float32)
+    if tensor is None:
+        return None
+    numbers = np.random.default_rng(tensor[1]).uniform(-1, 1, tensor[0]).astype(np.float32)
+    return np.floor(numbers) if tensor[1] == WHOLE else numbers
 
 
 def encode(case: Case) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from conformance.builder import Builder
-from runtime.fuzz_cases import Case, encode
+from runtime.fuzz_cases import WHOLE, Case, encode
 
 from sluicegate_runtime import Artifact, verify_program
 from sluicegate_runtime.native import engine_lists
@@ -36,6 +36,7 @@ OPS: dict[str, Step] = {
     "gate": lambda b, x: b.conv(x, 8, 1, gate=b.gate(x, 4, top_k=2, keep_open=1)),
     "global_pool": lambda b, x: b.make("global_pool", [x], b.owners(x), function="abs"),
     "group_norm": lambda b, x: b.same("group_norm", x, ONES, groups=4),
+    "index_select": lambda b, x: b.make("index_select", [opened(b, x)], tensors={"weight": np.zeros(20)}),
     "layer_norm": lambda b, x: b.same("layer_norm", opened(b, x), ONES),
     "linear": lambda b, x: b.linear(b.flatten(opened(b, x)), 5, "gelu"),
     "lstm": lambda b, x: b.lstm(b.pooled(opened(b, x)), 2, b.lstm(b.pooled(opened(b, x)), 2)),
@@ -127,6 +128,10 @@ THRESHOLDS = {"exit_taken": 255}
 LARGE_L1 = 64
 
 
+def _from(kind: str) -> int:
+    return WHOLE if kind == "index_select" else 9
+
+
 def written(name: str, step: Step, ways: int) -> bytes:
     """A program around one step, as a case; channels of what it reads are gated, unless the image may leave early."""
     b = Builder(np.random.default_rng(0))
@@ -136,7 +141,7 @@ def written(name: str, step: Step, ways: int) -> bytes:
     program = b.program(image, opened(b, y))
     verify_program(program, b.tensors)
     values, ops, first, outputs = engine_lists(Artifact(program, b.tensors))
-    drawn = [(*op[:7], *(array if array is None else (array.shape, 9) for array in op[7:])) for op in ops]
+    drawn = [(*op[:7], *(array if array is None else (array.shape, _from(op[1])) for array in op[7:])) for op in ops]
     return encode(Case(ways, THRESHOLDS.get(name, 0), 1, values, drawn, first, outputs))
 
 

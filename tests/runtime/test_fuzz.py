@@ -66,6 +66,7 @@ def moved(b: Builder, x: str) -> str:
     y = b.make("pixel_unshuffle", [y], [owner for owner in owners for _ in range(4)], factor=2)
     y = b.make("pixel_shuffle", [y], owners, factor=2)
     y = b.make("adaptive_pool", [y], owners, size=(2, 2), maximum=True)
+    y = b.make("index_select", [y], owners, {"weight": np.arange(8)})
     return b.same("group_norm", y, {"weight": np.ones(8)}, groups=4)
 
 
