@@ -52,3 +52,9 @@ def test_a_schedule_is_checked_where_it_goes():
     estimator = FadingNoise(linear(1, -1))
     with pytest.raises(InputError, match="noise: -1"):
         estimator.set_progress(1.0)
+
+
+@pytest.mark.parametrize("make", [FadingNoise, BinConcrete])
+def test_text_is_no_schedule(make):
+    with pytest.raises(InputError, match=r"^\w+: 'linear\(1, 0\)' must be a number or a schedule"):
+        make("linear(1, 0)")

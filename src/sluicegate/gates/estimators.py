@@ -18,6 +18,7 @@ In evaluation every estimator except `TopK` is `logit > threshold`; export and e
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import torch
@@ -203,6 +204,12 @@ def _normal(like: Tensor) -> Tensor:
     return torch.special.ndtri(draw_uniform(like))
 
 
+def check_scheduled(name: str, value: Scheduled) -> None:
+    """InputError unless a value is a number or a schedule; text is read by `parse_schedule`."""
+    if not callable(value) and not isinstance(value, Real):
+        raise InputError(f"{name}: {value!r} must be a number or a schedule, such as schedule.linear(1, 0)")
+
+
 class _Scheduled(nn.Module):
     """A number, or what a schedule says now. The latter is a buffer, so that setting it compiles nothing anew; it is no
     part of the state, since progress sets it before each step."""
@@ -211,6 +218,7 @@ class _Scheduled(nn.Module):
 
     def __init__(self, name: str, value: Scheduled, check: Callable[[str, float], float]) -> None:
         super().__init__()
+        check_scheduled(name, value)
         self.name, self.check = name, check
         self.schedule = value if callable(value) else None
         if callable(value):

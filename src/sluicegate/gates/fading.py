@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sluicegate.errors import InputError
-from sluicegate.gates.estimators import Estimator, Scheduled
+from sluicegate.gates.estimators import Estimator, Scheduled, check_scheduled
 from sluicegate.noise import draw_uniform
 
 
@@ -40,6 +40,8 @@ class FadingNoise(Estimator):
 
     def __init__(self, noise: Scheduled = 1.0, temperature: Scheduled = 2 / 3) -> None:
         super().__init__()
+        check_scheduled("noise", noise)
+        check_scheduled("temperature", temperature)
         self.schedules: dict[str, Callable[[float], float]] = {
             "noise": noise if callable(noise) else lambda progress: noise,
             "temperature": temperature if callable(temperature) else lambda progress: temperature,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sluicegate.errors import InputError
 from sluicegate.gates import GateRecords
-from sluicegate.schedule import Schedule, constant
+from sluicegate.schedule import Schedule, parse_schedule
 
 
 class Objective(nn.Module, ABC):
@@ -46,9 +46,7 @@ class WeightedSum(Objective):
         super().__init__()
         if not parts:
             raise InputError("parts: {} must name at least one objective")
-        self.weights: dict[str, Schedule] = {
-            name: weight if callable(weight) else constant(weight) for name, (weight, _) in parts.items()
-        }
+        self.weights: dict[str, Schedule] = {name: parse_schedule(weight) for name, (weight, _) in parts.items()}
         self.parts = nn.ModuleDict({name: objective for name, (_, objective) in parts.items()})
 
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
