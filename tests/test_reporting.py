@@ -108,7 +108,7 @@ def test_beside_other_runs_it_draws_the_frontier(capsys, workplace):
     assert all(f">{name}<" in drawn for name in ("batch_shaping, resnet8", "its other thresholds", "this network"))
     assert "nowhere" in refused(capsys, "run", "--beside", "nowhere")
     line = refused(capsys, "run/model.sluice", "--data", "mnist", "--beside", "run")
-    assert "beside: a run is of digits, but this report of mnist" in line
+    assert "beside: a run has the data set digits, but this report mnist" in line
     done = without_torch("report", "run/model.sluice", "--data", "photos", "--beside", "run")
     assert done.returncode == 2 and "beside: other runs are read by PyTorch" in only_line(done.stderr)
 
