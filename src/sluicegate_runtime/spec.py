@@ -256,7 +256,8 @@ def _verify_preprocessing(program: Program, scope: _Scope) -> None:
     if len(how.mean) not in (0, channels) or len(how.std) != len(how.mean) or not all(std > 0 for std in how.std):
         raise InputError(f"preprocessing: mean {how.mean}, std {how.std} must have {channels} figures, std above 0")
     for name in ("resize", "crop"):
-        if not isinstance(side := getattr(how, name), int | None) or side == 0:
+        side = getattr(how, name)
+        if side is not None and (type(side) is not int or side < 1):
             raise InputError(f"preprocessing: {name} {side} must be a number of pixels")
     if (how.resize is None) != (how.crop is None) or (how.resize and how.crop and how.crop > how.resize):
         raise InputError(f"preprocessing: crop {how.crop} must be at most resize {how.resize}; both or none are given")

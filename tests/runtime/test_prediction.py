@@ -187,6 +187,7 @@ def test_bad_usage_is_status_2(arguments: list[str], message: str, model: Path, 
         (Preprocessing(resize=8, crop=9), (), "crop 9 must be at most resize 8"),
         (Preprocessing(resize=8.5, crop=8), (), "resize 8.5 must be a number of pixels"),  # pyright: ignore
         (Preprocessing(resize=8, crop=0), (), "crop 0 must be a number of pixels"),
+        (Preprocessing(resize=-8, crop=-8), (), "resize -8 must be a number of pixels"),
         (Preprocessing(), ("cat",), r"1 classes, but outputs of shapes \(2,\)"),
     ],
 )
