@@ -71,11 +71,8 @@ def is_vector_layer(node: fx.Node) -> bool:
 
 def _grow(head: fx.Node, live: Liveness, taken: dict[fx.Node, Fused]) -> Fused:
     chain = _Chain(head, live, taken)
-    call = call_of(head)
-    assert call is not None
-    before = _pad_before(head, live)
-    around = call_of(before[0]) if before else None
-    fused = Fused(head, (around and with_pad(call, around)) or call)
+    before, call = _with_pad_before(head, live)
+    fused = Fused(head, call)
     while step := chain.take(lambda node: kind_of(node) in _FOLDED):
         fused.folded.append(step)
     if not is_vector_layer(head):
@@ -85,19 +82,21 @@ def _grow(head: fx.Node, live: Liveness, taken: dict[fx.Node, Fused]) -> Fused:
     return fused
 
 
-def _pad_before(head: fx.Node, live: Liveness) -> list[fx.Node]:
-    """The zeros around what a convolution reads, and a mask between, if nobody else reads them and it can have so much
-    padding itself."""
+def _with_pad_before(head: fx.Node, live: Liveness) -> tuple[list[fx.Node], Call]:
+    """The zeros around what a convolution reads, and a mask between, if nothing else reads them and it can have so much
+    padding itself; and the layer's call with them."""
     call, nodes = call_of(head), [inputs_of(head)[0]]
+    assert call is not None
     if kind_of(nodes[0]) == "select" and not _is_boosted(nodes[0]):
         nodes.insert(0, inputs_of(nodes[0])[0])
     around = call_of(nodes[0])
-    if call is None or around is None or (call.kind, around.kind) != ("conv", "pad"):
-        return []
+    if around is None or (call.kind, around.kind) != ("conv", "pad"):
+        return [], call
     alone = all(_only_user(node) is user for node, user in zip(nodes, [*nodes[1:], head], strict=True))
     maps = [live.map_of(node) for node in (*around.inputs, *nodes)]
     same = all((flags == maps[0]).all() for flags in maps)
-    return nodes if alone and same and with_pad(call, around) else []
+    padded = with_pad(call, around) if alone and same else None
+    return (nodes, padded) if padded else ([], call)
 
 
 def _absorb_sum(chain: "_Chain", fused: Fused) -> None:
