@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import command, environment, only_line, sluicegate
+from command_line import printed
+from commands import command, environment, sluicegate
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -42,12 +43,8 @@ def asked(*more, out="run", epochs="2"):
     return (*basic, "-o", out, *QUICK, *more)
 
 
-def printed(capsys, *arguments):
-    assert main([*arguments, "--json"]) == 0
-    return json.loads(only_line(capsys.readouterr().out))
-
-
 def refused(capsys, status, *arguments):
+    """The last line of a command that exits with `status`; the accuracy of the network as it came may stand before."""
     assert main(arguments) == status
     streams = capsys.readouterr()
     assert streams.out == ""

@@ -1,4 +1,4 @@
-"""Finished runs as points of a frontier; `test_cli.py` draws and times real ones."""
+"""Finished runs as points of a frontier; `cli/test_runs.py` draws and times real ones."""
 
 from pathlib import Path
 
