@@ -1,14 +1,11 @@
 """`sluicegate completion`: the script completes in a shell."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from sluicegate import cli, completing
-
-pytest.importorskip("shtab")
 
 
 def completed(script: Path, *words: str) -> set[str]:
@@ -20,7 +17,6 @@ def completed(script: Path, *words: str) -> set[str]:
     return set(subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
 def test_bash_completes_verbs_and_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["completion", "bash"]) == 0
     script = tmp_path / "script"

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from torch import library
 
 
 def set_up() -> None:
@@ -30,5 +31,5 @@ def _import_torchvision() -> None:
     except RuntimeError:
         schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
         for operator in ("nms", "qnms"):
-            torch.library.define(f"torchvision::{operator}", schema)
+            library.define(f"torchvision::{operator}", schema)
         importlib.import_module("torchvision")
