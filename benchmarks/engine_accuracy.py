@@ -30,7 +30,7 @@ from rich.table import Table
 from torch import Tensor
 
 from sluicegate.convert import GatedModel, GatedOutput
-from sluicegate.data import Batches, ImageSet, Normalize
+from sluicegate.data import ImageSet, Normalize
 from sluicegate.errors import InputError
 from sluicegate.files import write_json
 from sluicegate.gates import Threshold
@@ -96,7 +96,7 @@ def _row(net: GatedModel, session: Session, images: ImageSet, threshold: float) 
 
 def _batches(images: ImageSet, doing: str) -> Iterator[tuple[Tensor, Tensor]]:
     prepare = Normalize(images.mean, images.std)
-    for pixels, labels in track(Batches(images, BATCH), doing, console=Console(stderr=True), transient=True):
+    for pixels, labels in track(images.batches(BATCH), doing, console=Console(stderr=True), transient=True):
         yield prepare(pixels), labels
 
 

@@ -24,7 +24,7 @@ struct TooLarge final : std::exception {};
 
 constexpr int64_t kMostTensorFloats = 1 << 16;
 constexpr uint8_t kWholeNumbers = 223;  // what is drawn from this byte is -1 or 0: numbers of channels
-constexpr uint8_t kOddNumbers = 224;  // what is drawn from such a byte or a higher one has NaN and the like in it
+constexpr uint8_t kOddNumbers = 224;    // what is drawn from such a byte or a higher one has NaN and the like in it
 
 struct Case {
   uint8_t ways, threshold, images;

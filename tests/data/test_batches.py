@@ -26,21 +26,21 @@ def rows(batches: Batches) -> list[list[int]]:
 
 
 def test_without_shuffling_the_order_is_the_set_s() -> None:
-    assert rows(Batches(numbered(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
-    assert rows(Batches(numbered(7), 3, drop_last=True)) == [[0, 1, 2], [3, 4, 5]]
-    assert rows(Batches(numbered(6), 3)) == [[0, 1, 2], [3, 4, 5]]
+    assert rows(numbered(7).batches(3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert rows(numbered(7).batches(3, drop_last=True)) == [[0, 1, 2], [3, 4, 5]]
+    assert rows(numbered(6).batches(3)) == [[0, 1, 2], [3, 4, 5]]
 
 
 @given(n=st.integers(1, 60), batch_size=st.integers(1, 20), seed=st.integers(0, 9), epoch=st.integers(0, 9))
 def test_an_epoch_meets_every_image_once(n: int, batch_size: int, seed: int, epoch: int) -> None:
-    batches = Batches(numbered(n), batch_size, shuffle=True, seed=seed)
+    batches = numbered(n).batches(batch_size, shuffle=True, seed=seed)
     batches.set_epoch(epoch)
     assert sorted(label for batch in rows(batches) for label in batch) == list(range(n))
 
 
 def test_the_order_follows_from_seed_and_epoch() -> None:
     def order(seed: int, epoch: int) -> list[list[int]]:
-        batches = Batches(numbered(50), 10, shuffle=True, seed=seed)
+        batches = numbered(50).batches(10, shuffle=True, seed=seed)
         batches.set_epoch(epoch)
         return rows(batches)
 
@@ -56,9 +56,9 @@ def test_the_processes_share_each_batch_row_by_row(share: int, world: int, n: in
     batch_size, rest = share * world, n % (share * world)
     assume(n >= batch_size and (drop_last or rest == 0 or rest >= world))
     options = {"shuffle": True, "seed": 3, "drop_last": drop_last}
-    whole = rows(Batches(numbered(n), batch_size, **options))
+    whole = rows(numbered(n).batches(batch_size, **options))
     for rank in range(world):
-        part = rows(Batches(numbered(n), batch_size, rank=rank, world=world, **options))
+        part = rows(numbered(n).batches(batch_size, rank=rank, world=world, **options))
         assert part == [batch[rank::world] for batch in whole]
 
 
@@ -74,4 +74,4 @@ def test_the_processes_share_each_batch_row_by_row(share: int, world: int, n: in
 )
 def test_what_does_not_share_out_is_refused(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=f"^{message}"):
-        Batches(numbered(7), **options)
+        numbered(7).batches(**options)

@@ -3,6 +3,7 @@
 from sluicegate.data.augment import HorizontalFlip as HorizontalFlip
 from sluicegate.data.augment import Normalize as Normalize
 from sluicegate.data.augment import PadCrop as PadCrop
+from sluicegate.data.batched import Batched as Batched
 from sluicegate.data.batches import Batches as Batches
 from sluicegate.data.draws import Augment as Augment
 from sluicegate.data.images import ImageSet as ImageSet

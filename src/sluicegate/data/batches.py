@@ -1,4 +1,4 @@
-"""Batches of an image set in memory, alike on one process and on many."""
+"""Batches of an image set in memory."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,32 +13,15 @@ if TYPE_CHECKING:
 
 
 class Batches:
-    """Iterates over (images uint8 [n, C, H, W], labels int64 [n]) on the set's device.
+    """Iterates over (images uint8 [n, C, H, W], labels int64 [n]) on the set's device; `ImageSet.batches` makes it.
 
     Args:
         image_set: the images.
-        batch_size: images of one step on all processes together; a multiple of `world`.
-        shuffle: a new order in each epoch, drawn from (seed, epoch) alone.
-        seed: of that order.
-        drop_last: leave out a last batch that is not full.
-        rank, world: this process takes rows [rank::world] of each batch.
-
-    Raises:
-        InputError: a process would get no row of some batch, or other than its equal share of a full one.
+        order: which images come when, and which of them to this process.
     """
 
-    def __init__(
-        self,
-        image_set: "ImageSet",
-        batch_size: int,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        self.image_set = image_set
-        self.order = Order(len(image_set), batch_size, shuffle, seed, drop_last, rank, world)
+    def __init__(self, image_set: "ImageSet", order: Order) -> None:
+        self.image_set, self.order = image_set, order
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next iteration."""

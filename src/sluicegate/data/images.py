@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sluicegate.data.batched import Batched
 from sluicegate.data.batches import Batches
+from sluicegate.data.order import Order
 from sluicegate.data.spec import DataSpec
 from sluicegate.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
-class ImageSet:
+class ImageSet(Batched[Batches]):
     """Labelled images of one size.
 
     Attributes:
@@ -62,19 +64,9 @@ class ImageSet:
         """The same set with its tensors on a device."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world: int = 1,
-        device: torch.device | str = "cpu",
-    ) -> Batches:
-        """See `Batches`; the whole set goes to the device at once."""
-        return Batches(self.to(device), batch_size, shuffle, seed, drop_last, rank, world)
+    def in_order(self, order: Order, device: torch.device) -> Batches:
+        """See `Batched`; the whole set goes to the device at once."""
+        return Batches(self.to(device), order)
 
     def plain(self) -> "ImageSet":
         """The same images, none of them augmented, which in memory none is."""

@@ -1,52 +1,44 @@
 """In which order images come, in which batches, and which of them fall to which process."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from sluicegate.errors import InputError
 
 
+@dataclass
 class Order:
     """Iterates over the indices int64 [n] of each batch that this process takes; `epoch` chooses the order.
 
-    Args:
+    Attributes:
         length: how many images there are.
-        batch_size: images of one step on all processes together; a multiple of `world`.
-        shuffle: a new order in each epoch, drawn from (seed, epoch) alone.
-        seed: of that order.
-        drop_last: leave out a last batch that is not full.
-        rank, world: this process takes rows [rank::world] of each batch.
-
-    Raises:
-        InputError: a process would get no row of some batch, or other than its equal share of a full one.
+        epoch: which order it is.
+        batch_size, shuffle, seed, drop_last, rank, world: see `Batched.batches`, which says what is refused, too.
     """
 
-    def __init__(
-        self,
-        length: int,
-        batch_size: int,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        if batch_size < 1:
-            raise InputError(f"batch_size: {batch_size} must be 1 or more")
-        if batch_size % world:
-            raise InputError(f"batch_size: {batch_size} must be a multiple of the {world} processes")
-        if not 0 <= rank < world:
-            raise InputError(f"rank: {rank} must lie in 0..{world - 1}")
-        rest = length % batch_size
-        if drop_last and rest == length:
-            raise InputError(f"batch_size: {batch_size} must be at most the number of images, {rest}")
-        if not drop_last and 0 < rest < world:
-            raise InputError(f"batch_size: {batch_size} leaves a last batch of {rest} for {world} processes")
-        self.length, self.batch_size = length, batch_size
-        self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
-        self.rank, self.world = rank, world
-        self.epoch = 0
+    length: int
+    batch_size: int
+    shuffle: bool = False
+    seed: int = 0
+    drop_last: bool = False
+    rank: int = 0
+    world: int = 1
+    epoch: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InputError(f"batch_size: {self.batch_size} must be 1 or more")
+        if self.batch_size % self.world:
+            raise InputError(f"batch_size: {self.batch_size} must be a multiple of the {self.world} processes")
+        if not 0 <= self.rank < self.world:
+            raise InputError(f"rank: {self.rank} must lie in 0..{self.world - 1}")
+        rest = self.length % self.batch_size
+        if self.drop_last and rest == self.length:
+            raise InputError(f"batch_size: {self.batch_size} must be at most the number of images, {rest}")
+        if not self.drop_last and 0 < rest < self.world:
+            raise InputError(f"batch_size: {self.batch_size} leaves a last batch of {rest} for {self.world} processes")
 
     def __len__(self) -> int:
         full, rest = divmod(self.length, self.batch_size)

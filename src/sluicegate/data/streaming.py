@@ -7,7 +7,7 @@ Shapes: N images of the set, n of a batch, C channels, h x w pixels.
 """
 
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from sluicegate.data.batched import Batched
 from sluicegate.data.draws import Augment
 from sluicegate.data.layouts import Listing
 from sluicegate.data.order import Order
@@ -31,7 +32,7 @@ Ticket = tuple[int, np.ndarray]
 """Epoch, and the indices [n] of one batch."""
 
 
-class Decoded(ABC):
+class Decoded(Batched["StreamedBatches"]):
     """A set whose images are decoded batch by batch.
 
     Attributes:
@@ -46,27 +47,13 @@ class Decoded(ABC):
         """Where the images are from, for errors."""
 
     @abstractmethod
-    def __len__(self) -> int: ...
-
-    @abstractmethod
     def decode(self, rows: np.ndarray, seed: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Images uint8 [n, C, h, w] and labels int64 of these rows [n]; what is drawn for one depends on its row and on
         `seed` alone: the run's, and the epoch."""
 
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world: int = 1,
-        device: torch.device | str = "cpu",
-    ) -> "StreamedBatches":
-        """See `StreamedBatches`; `seed` is that of the order and of the augmentation."""
-        order = Order(len(self), batch_size, shuffle, seed, drop_last, rank, world)
-        return StreamedBatches(self, order, torch.device(device))
+    def in_order(self, order: Order, device: torch.device) -> "StreamedBatches":
+        """See `Batched`."""
+        return StreamedBatches(self, order, device)
 
 
 @dataclass(frozen=True, eq=False)
