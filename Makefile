@@ -59,7 +59,7 @@ libfuzzer:
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell
+	$(BIN)/codespell *.md benchmarks csrc docs src tests wheels
 	$(BIN)/pyright
 
 format: $(VENV)/installed-dev
