@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 
 from sluicegate.convert import GatedModel
@@ -136,6 +137,22 @@ def test_a_nan_loss_ends_the_run_and_leaves_no_checkpoint(tmp_path):
     with pytest.raises(RunError, match=r"^loss: not finite at epoch 1, step [2-4], .* optimizer\.lr \(1e\+30\)$"):
         run(recipe, tmp_path / "run", progress=False)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["data.json", "recipe.yaml"]
+
+
+@pytest.mark.parametrize("method", [MethodRecipe("dense"), DLCG], ids=lambda method: method.name)
+def test_a_network_that_comes_in_evaluation_mode_is_trained_as_any_other(method, monkeypatch, tmp_path):
+    (tmp_path / "still.py").write_text(
+        "from sluicegate.nets import build_net\n"
+        "def small(classes=10, in_channels=1):\n"
+        "    return build_net('resnet8', width=0.25, classes=classes, in_channels=in_channels).eval()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = replace(RECIPE, net=NetRecipe("still:small"), method=method)
+    run(recipe, tmp_path / "run", progress=False)
+    run(replace(recipe, net=RECIPE.net), tmp_path / "usual", progress=False)
+    found, usual = (load_file(tmp_path / name / "final.safetensors") for name in ("run", "usual"))
+    assert found.keys() == usual.keys()
+    assert all(torch.equal(found[name], usual[name]) for name in found)
 
 
 def test_frozen_batch_norm_keeps_its_statistics(tmp_path):

@@ -56,6 +56,7 @@ class Classifier(LightningModule):
         self.subject, self.images, self.recipe = subject, images, recipe
         self.measured, self.task = measured or subject, build_task(recipe.task)
         self.net, self.objective, self.auxiliary = subject.net, subject.objective, subject.auxiliary
+        self.net.train()  # Lightning keeps the mode, and a network of one's own may come in evaluation mode
         self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # a fifth faster to train
         self.prepare = Normalize(images.train.mean, images.train.std)
         self.augment = nn.Sequential() if isinstance(images.train, SceneSet) else _augmentation(recipe.data)
