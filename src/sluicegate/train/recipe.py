@@ -18,6 +18,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -234,13 +235,19 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
 
 
 def _parse(values: dict[str, Any], arguments: list[str], source: str) -> Recipe:
-    parser = jsonargparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
-    parser.add_class_arguments(Recipe)
+    parser = _parser()
     try:
         config = parser.parse_args(arguments, namespace=parser.parse_object(_plain(values)))
         return Recipe(**parser.instantiate(config))
     except jsonargparse.ArgumentError as error:
         raise InputError(f"{source}: {_readable(error)}") from error
+
+
+@cache
+def _parser() -> jsonargparse.ArgumentParser:
+    parser = jsonargparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    parser.add_class_arguments(Recipe)
+    return parser
 
 
 def _readable(error: Exception) -> str:
