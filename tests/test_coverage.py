@@ -32,7 +32,7 @@ def coverage() -> Any:
     sys.path.remove(str(BENCHMARKS))
 
 
-@pytest.mark.cases(2)
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("name", SMALL)
 def test_small_networks(coverage: Any, name: str) -> None:
     row = coverage("coverage_check").check(name, largest_side=64)

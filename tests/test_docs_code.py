@@ -142,6 +142,7 @@ def _with_code() -> Iterator[Any]:
             yield pytest.param(page, id=name_of(page), marks=slow)
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("page", list(_with_code()))
 def test_the_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -17,6 +17,7 @@ def loaded(code: str) -> set[str]:
     return ast.literal_eval(subprocess.run(run, capture_output=True, text=True, check=True, env=environment()).stdout)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("code", ["import sluicegate", "import sluicegate.cli", "import sluicegate.analysis"])
 def test_what_only_reports_need_is_not_loaded(code):
     assert not HEAVY & loaded(code)

@@ -75,6 +75,7 @@ def without_torch(*arguments):
     return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.cases(1)
 def test_of_a_run_it_says_what_the_run_measured(capsys, workplace):
     found = said(capsys, "run", "--figures", "figures")
     result = json.loads((workplace / "run" / "result.json").read_text())
@@ -89,6 +90,7 @@ def test_of_a_run_it_says_what_the_run_measured(capsys, workplace):
     assert "the prior that it was trained with" in page
 
 
+@pytest.mark.broad
 def test_of_a_file_and_image_files_with_and_without_torch(capsys, workplace):
     found = said(capsys, "run/model.sluice", "--data", "photos", "-o", "with.html")
     done = without_torch("report", "run/model.sluice", "--data", "photos", "-o", "bare.html", "--json")

@@ -40,6 +40,7 @@ def missing(found):
     return {panel.name: panel.missing for section in sections(found) for panel in section.panels if panel.missing}
 
 
+@pytest.mark.broad
 def test_every_chart_is_drawn_in_a_browser_and_its_controls_work(whole, tmp_path):
     chromium()
     seen = opened(write_page(whole, tmp_path / "report.html"))
@@ -171,7 +172,7 @@ def markup_in_names():
 STRANGE = (one_class, one_image, all_gates_on, a_thousand_classes, no_gates, no_labels, markup_in_names)
 
 
-@pytest.mark.cases(2)
+@pytest.mark.broad
 @pytest.mark.parametrize("make", STRANGE)
 def test_strange_cases_open_in_a_browser(make, tmp_path):
     found = make()
@@ -217,6 +218,7 @@ def test_all_gates_on():
     assert "more work" in render_page(found)  # what the gates themselves cost
 
 
+@pytest.mark.broad
 def test_a_thousand_classes():
     found = a_thousand_classes()
     assert len(render_page(found)) < 10e6 and len(found.classes) > 250

@@ -63,6 +63,7 @@ def test_masks_of_another_size_or_class_are_refused():
             observe(planted_scenes.network(), ArraySource(source.inputs, labels, planted_scenes.CLASSES))
 
 
+@pytest.mark.broad
 def test_the_page_has_mean_iou_first_and_masks_beside_images(found, tmp_path):
     page = render_page(found)
     first = page[page.index("<header>") : page.index("</header>")]

@@ -98,6 +98,7 @@ def test_bench_refuses_what_it_cannot_time(capsys, quick_peers, run):
         assert named in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.broad
 def test_a_table_is_measured_trained_towards_and_compared(capsys, quick_peers):
     method = ["method.options.layer_weight=0", "method.options.channel_weight=0"]
     found = printed(capsys, "profile", "small.yaml", "--threads", "1", "-o", "tables/small.json")

@@ -55,6 +55,7 @@ def test_train_writes_a_run_folder_and_evaluate_finds_the_same(capsys, workplace
     assert not (workplace / "lightning_logs").exists()
 
 
+@pytest.mark.broad
 def test_evaluate_takes_a_strategy_and_other_weights(capsys, run):
     closed = printed(capsys, "evaluate", "run", "--threshold", "0.999", "--weights", "run/best.safetensors")
     assert closed["open_rate"]["layer"] == 0
@@ -176,6 +177,7 @@ def test_macs_are_those_of_the_size_that_is_measured(capsys, run):
     assert 3.9 < large / small < 4.0  # all but the classifier grow with the pixels
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("length", [0, 100, 5000])
 def test_a_truncated_checkpoint_is_named(length, capsys, workplace, run):
     checkpoint = workplace / "run" / "last.ckpt"
@@ -196,6 +198,7 @@ def test_evaluate_sweeps_and_repeats(capsys, run):
     assert "threshold" in refused(capsys, 2, "evaluate", "run", "--threshold")
 
 
+@pytest.mark.broad
 def test_frontier_draws_runs_beside_the_paper(capsys, workplace, run, dense):
     run.rename("gated")
     drawn = printed(capsys, "frontier", "gated", "dense", "--paper", "dlcg", "-o", "figures/f.png")

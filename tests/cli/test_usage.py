@@ -46,6 +46,7 @@ def test_people_get_tables(capsys):
     assert "epoch 1/1" in streams.err
 
 
+@pytest.mark.cases(10)
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -130,6 +131,7 @@ def test_a_nan_loss_ends_with_status_1(capsys):
     assert capsys.readouterr().err.splitlines()[-1].startswith("sluicegate: error: loss: not finite at epoch 1")
 
 
+@pytest.mark.broad
 def test_the_command_is_quiet_where_it_has_nothing_to_say(workplace):
     done = sluicegate("train", "small.yaml", "--out", "run", "--json", cwd=workplace)
     assert json.loads(only_line(done.stdout))["epochs"] == 1

@@ -63,6 +63,7 @@ def program(step: Step, sides: tuple[int, int], stride: int, window: tuple) -> A
     return Artifact(b.program(image, list(b.values)[-1]), b.tensors)
 
 
+@pytest.mark.cases(8)
 @pytest.mark.parametrize("isa", engine.isas())
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_algorithm_agrees_with_the_reference(name, isa, monkeypatch):

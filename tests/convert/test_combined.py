@@ -51,6 +51,7 @@ def _even_out(model: sg.GatedModel) -> None:
                 output.bias[len(output.bias) - len(between) :] -= between  # of two logits the second says "open"
 
 
+@pytest.mark.cases(2)
 def test_the_engine_and_numpy_decide_and_count_as_torch(gated: sg.GatedModel, tmp_path: Path) -> None:
     result = file_agrees(gated, _images(), tmp_path)
     for kind in {site.kind for site in gated.sites.values()}:
@@ -59,6 +60,7 @@ def test_the_engine_and_numpy_decide_and_count_as_torch(gated: sg.GatedModel, tm
     reference_agrees(gated, _images())
 
 
+@pytest.mark.cases(2)
 def test_masked_is_cut_out(gated: sg.GatedModel) -> None:
     images = _images()
     with torch.no_grad():

@@ -236,6 +236,7 @@ def test_the_fused_run_is_that_of_the_graph() -> None:
         torch.testing.assert_close(mine, wanted)
 
 
+@pytest.mark.broad
 def test_it_compiles_as_one_graph() -> None:
     gated = _gated().eval()
     compiled = torch.compile(gated, backend="aot_eager", fullgraph=True)

@@ -213,6 +213,7 @@ def test_state_survives_saving_and_copying() -> None:
         assert torch.equal(gated(images), twin(images))
 
 
+@pytest.mark.broad
 def test_it_compiles_as_one_graph() -> None:
     gated = sg.gate_model(build_net("resnet8"), sg.JointGating(), torch.zeros(1, 3, 32, 32)).eval()
     compiled = torch.compile(gated, backend="aot_eager", fullgraph=True)

@@ -91,7 +91,7 @@ def test_all_open_is_the_plain_network(small) -> None:
         assert torch.equal(*made)
 
 
-@pytest.mark.cases(2)
+@pytest.mark.broad
 def test_masked_is_sliced(small) -> None:
     net, gating = small
     gated, images = _divided(net, gating), _images()

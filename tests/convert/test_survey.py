@@ -22,6 +22,7 @@ def test_every_layer_has_a_place_or_a_reason() -> None:
     assert rows["layer2.1.conv1"].branch in found.branches and len(found.branches) == 9
 
 
+@pytest.mark.broad
 def test_shares_are_those_of_closed_gates() -> None:
     """All that stays of ResNet-20 is its stem and its classifier: a closed channel is made and read by nobody."""
     found = sg.survey(build_net("resnet20"), IMAGES)
@@ -55,7 +56,7 @@ def test_a_network_without_a_place_is_no_error() -> None:
     assert found.layers[0].why_not == "the network returns its channels"
 
 
-@pytest.mark.cases(2)
+@pytest.mark.broad
 @pytest.mark.parametrize("seed", range(6))
 def test_what_has_a_place_gets_gates(seed: int) -> None:
     net = random_net(seed)

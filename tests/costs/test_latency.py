@@ -57,6 +57,7 @@ GATINGS = {
 }
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("gating", GATINGS)
 def test_the_model_is_the_table(gating):
     gated = gated_net(GATINGS[gating])
@@ -104,6 +105,7 @@ def test_a_layer_gate_costs_its_branch():
     assert slope.item() == pytest.approx(branch)
 
 
+@pytest.mark.broad
 def test_a_table_of_another_network_is_refused():
     table = table_of(gated_net(sg.ChannelGating()))
     for other, named in {

@@ -19,6 +19,7 @@ from sluicegate.ops import kind_of
 IMAGES = 8
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("side", [96, 224])
 @pytest.mark.parametrize("at", [("inp", "mid", "out"), ("inp", "all", "out")])
 def test_every_pattern_costs_what_the_paper_says(at: tuple[str, ...], side: int) -> None:

@@ -43,14 +43,14 @@ def _check_gated(gated: sg.GatedModel, seed: int) -> Counter[bool]:
     return doubts
 
 
-@pytest.mark.cases(8)
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.__name__)
 def test_all_channel_gates_of_each_block(block) -> None:
     for seed in range(2):
         _check(randomise_norms(RandomNet(seed, [block])), sg.ChannelGating("all", initial_open_rate=0.5), seed)
 
 
-@pytest.mark.cases(6)
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("case", CASES)
 def test_random_networks(case: str) -> None:
     """The count is exact where no channel has two gates, either of which would do: nearly everywhere."""
@@ -97,6 +97,7 @@ def test_all_channel_gates_of_random_chains(seed: int) -> None:
     _check(random_chain(seed), sg.ChannelGating(at="all", initial_open_rate=0.5), seed)
 
 
+@pytest.mark.broad
 @examples(4)
 @given(seed=SEEDS, channels=st.booleans())
 def test_exits_behind_random_blocks(seed: int, channels: bool) -> None:
@@ -107,6 +108,7 @@ def test_exits_behind_random_blocks(seed: int, channels: bool) -> None:
     _check(net, [replace(gating, initial_open_rate=0.5), exits], seed)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("gating", ["recurrent", "memory", "largest", "paired", "learned"])
 def test_other_gates(gating: str) -> None:
     """Whatever heads look at is counted as it is cut."""

@@ -68,7 +68,7 @@ def _largest_gap(made: torch.Tensor, expected: torch.Tensor) -> float:
     return float((made - expected).abs().max() / expected.abs().max())
 
 
-@pytest.mark.cases(1)
+@pytest.mark.broad
 @pytest.mark.parametrize("name", NETS)
 def test_pruned_is_gated(name: str, tmp_path: Path) -> None:
     net = _net(name)

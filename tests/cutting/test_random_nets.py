@@ -57,7 +57,7 @@ def _images(seed: int, count: int) -> Tensor:
     return torch.randn(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.cases(10)
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.__name__)
 def test_each_block(block) -> None:
     net = randomise_norms(RandomNet(0, [block]))
@@ -67,7 +67,7 @@ def test_each_block(block) -> None:
     _check_gated(gated, seed=0)
 
 
-@pytest.mark.cases(6)
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("case", CASES)
 def test_each_way_to_gate(case: str) -> None:
     for seed in range(2):
@@ -76,6 +76,7 @@ def test_each_way_to_gate(case: str) -> None:
         _check_gated(gated, seed)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("case", ["joint everywhere", "joint and exits"])
 def test_copies_and_pickles(case: str) -> None:
     x = _images(0, 4)
@@ -96,6 +97,7 @@ def test_the_engine_runs_what_is_left(case: str) -> None:
     verify_lowered(smaller, lower(smaller), x)
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("case", CASES)
 def test_the_engine_runs_a_plain_network(case: str) -> None:
     x = _images(0, 4)

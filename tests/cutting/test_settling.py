@@ -70,6 +70,7 @@ def test_what_stands_in_a_closed_layer_is_closed() -> None:
     torch.testing.assert_close(sg.prune(gated)(EXAMPLE), gated(EXAMPLE))
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -34,6 +34,7 @@ def saved_and_loaded(traced: Any) -> Any:
     return torch.jit.load(buffer)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.filterwarnings("ignore")  # the tracer warns of every comparison of shapes
 @pytest.mark.parametrize("with_gradients", [True, False])
 @pytest.mark.parametrize("gating", GATINGS)
@@ -46,6 +47,7 @@ def test_traced_saved_and_loaded(gating: str, with_gradients: bool) -> None:
         torch.testing.assert_close(loaded(IMAGES[1:3]), gated(IMAGES[1:3]), msg="another number of images")
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("gating", GATINGS)
 def test_exported_by_torch(gating: str) -> None:
     gated = gated_net(GATINGS[gating])

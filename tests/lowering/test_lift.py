@@ -49,7 +49,7 @@ GATINGS = {
 }
 
 
-@pytest.mark.cases(4)
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(("net", "gating"), [(net, "joint") for net in NETS] + [("cifar", g) for g in GATINGS])
 def test_there_and_back(net, gating):
     """Gates inserted, lowered, taken out, lifted and lowered again: the program of the plain network."""

@@ -124,6 +124,7 @@ def test_random_chains(seed: int) -> None:
     _check(random_chain(seed), sg.ChannelGating(at="all", initial_open_rate=0.5), 12, 2)
 
 
+@pytest.mark.broad
 @examples(6)
 @given(seed=st.integers(0, 2**20), gating=st.sampled_from(sorted(GATINGS)))
 def test_exits_behind_random_blocks(seed: int, gating: str) -> None:
@@ -133,6 +134,7 @@ def test_exits_behind_random_blocks(seed: int, gating: str) -> None:
     _check(net, [GATINGS[gating], exits], 12, 4)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("build", "gating", "size"),
     [
@@ -148,6 +150,7 @@ def test_exits_at_stages(build, gating: Gating, size: int) -> None:
     _check(build(), [gating, sg.ExitGating(head="conv")], size, 3)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("layers", [False, True])
 def test_what_several_heads_read_is_averaged_once(layers: bool) -> None:
     """Where one of them decides whether the others look at all, it has done so first."""
@@ -160,6 +163,7 @@ def test_what_several_heads_read_is_averaged_once(layers: bool) -> None:
     _check(build_net("resnet8"), gatings, 32, 6)
 
 
+@pytest.mark.broad
 def test_values_and_their_sizes_are_averaged_apart() -> None:
     sizes = sg.ChannelGating("mid", head=sg.SaliencyHead, estimator=sg.TopK(0.5))
     gatings: list[Gating] = [sizes, sg.ChannelGating(["out", "inp"], initial_open_rate=0.5)]
@@ -202,7 +206,7 @@ def test_gates_kept_open(head) -> None:
         assert all(record.open[:, :2].min() == 1 and record.open[:, 2:].min() == 0 for record in gates.values())
 
 
-@pytest.mark.cases(3)
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("build", "size"),
     [
@@ -221,6 +225,7 @@ def test_known_networks(build, size: int) -> None:
     _check(build(), GATINGS["joint"], size, 1)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("net", ["resnet20", "preact_resnet29", "torchvision:resnet18"])
 def test_gates_that_share_a_state(net: str) -> None:
     _check(build_net(net), sg.RecurrentGating(initial_open_rate=0.5), 32, 4)

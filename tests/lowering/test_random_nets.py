@@ -48,7 +48,7 @@ def _check(gated: sg.GatedModel, seed: int, monkeypatch: pytest.MonkeyPatch) -> 
             assert np.array_equal(result.gates[site][sure], record.open.bool().numpy()[sure]), (name, site)
 
 
-@pytest.mark.cases(6)
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.__name__)
 def test_each_block(block, monkeypatch) -> None:
     for seed in range(2):
@@ -56,7 +56,7 @@ def test_each_block(block, monkeypatch) -> None:
         _check(sg.gate_model(net, sg.ChannelGating("all"), torch.zeros(1, 3, SIZE, SIZE)).eval(), seed, monkeypatch)
 
 
-@pytest.mark.cases(4)
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("case", CASES)
 def test_each_way_to_gate(case: str, monkeypatch) -> None:
     for seed in range(3):

@@ -88,6 +88,7 @@ def test_training_and_evaluation_have_the_same_gates_and_weights() -> None:
     assert trained.macs.dense < evaluated.macs.dense
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("library", ["torchvision", "timm"])
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_libraries_resnets_are_backbones(library: str, name: str) -> None:

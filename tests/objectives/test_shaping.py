@@ -179,5 +179,6 @@ def _shape_everywhere(rank: int, folder: str) -> None:
     torch.testing.assert_close(gradient / 2, single.grad)  # DDP averages gradients over the processes
 
 
+@pytest.mark.broad
 def test_value_and_gradient_speak_of_the_global_batch(tmp_path) -> None:
     spawn(_shape_everywhere, (str(tmp_path),), nprocs=2)

@@ -275,5 +275,6 @@ def _follow(rank: int, folder: str) -> None:
     torch.testing.assert_close(objective.state_dict(), single.state_dict())
 
 
+@pytest.mark.broad
 def test_processes_share_a_variable_target(tmp_path) -> None:
     spawn(_follow, (str(tmp_path),), nprocs=2)

@@ -31,6 +31,7 @@ class Picking(nn.Module):
         return self.head(x.index_add(1, self.adds_to, y).mean((2, 3)))
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("reads", [[3, 0, 19], list(range(2, 18)), [7, 7, 1]])
 @pytest.mark.parametrize("adds_to", [[5], [19, 2, 7], list(range(20))])
 def test_the_file_computes_what_torch_does(reads: list[int], adds_to: list[int], tmp_path: Path) -> None:

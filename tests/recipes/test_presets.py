@@ -43,7 +43,7 @@ def test_no_preset_is_left_out() -> None:
     assert {method.name for method in METHODS.values()} | {"dense"} == set(PRESETS)
 
 
-@pytest.mark.cases(1)
+@pytest.mark.broad
 @pytest.mark.parametrize("name", METHODS)
 def test_it_trains_on_digits_and_runs_alike_in_the_engine(name: str, tmp_path) -> None:
     result = run(_recipe(METHODS[name]), tmp_path / "run", progress=False)
@@ -65,6 +65,7 @@ def _agree(result, output: torch.Tensor, gates: GateRecords, macs: torch.Tensor)
     assert result.macs.tolist() == macs.tolist()
 
 
+@pytest.mark.broad
 def test_objectives_reach_the_gates() -> None:
     """Each preset's objective, if it has one, has a gradient in parameters of the gates."""
     images = load("digits", "train", limit=64)

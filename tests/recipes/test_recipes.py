@@ -11,6 +11,7 @@ from sluicegate.train.stages import stage_recipes
 KINDS = ("dlcg", "channel", "aig", "dense")
 
 
+@pytest.mark.cases(20)
 @pytest.mark.parametrize("name", recipes())
 def test_every_recipe_goes_by_its_name_and_survives_yaml(name):
     made = recipe(name)

@@ -183,6 +183,7 @@ def test_damaged_files_are_refused_or_run(part, tmp_path):
     assert 0 < ran < MUTATIONS // 2
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_the_engine_refuses_what_the_python_side_would_let_through(part, monkeypatch):
     """The lists that the engine is given are changed behind the back of `verify_program`."""

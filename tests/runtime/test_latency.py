@@ -58,6 +58,7 @@ def test_milliseconds_by_hand(op, image, ms):
     assert by_hand(**op).milliseconds(flags(image)) == pytest.approx([1.0 + ms])
 
 
+@pytest.mark.broad
 def test_a_measured_table_has_every_op(measured):
     artifact = network()
     assert list(measured.ops) == [op.name for op in artifact.program.ops]
@@ -71,6 +72,7 @@ def test_a_measured_table_has_every_op(measured):
     assert measured.macs == found.macs[0]
 
 
+@pytest.mark.broad
 def test_a_later_exit_takes_longer():
     artifact = network(exits=True)
     table, ops = measure_latency(artifact, threads=1), artifact.program.ops

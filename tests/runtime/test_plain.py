@@ -24,6 +24,7 @@ def boosts(program: Program) -> bool:
     return any(op.kind == "multiply" and op.inputs[1] in logits for op in program.ops)
 
 
+@pytest.mark.cases(15)
 @pytest.mark.parametrize("generate", [random_program, random_ops])
 @pytest.mark.parametrize("seed", range(60))
 def test_without_gates_is_everything_open(generate, seed):

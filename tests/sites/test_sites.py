@@ -39,6 +39,7 @@ def test_masks_come_after_the_activation_and_heads_read_the_block_input() -> Non
     assert str(first.reads.target) == "maxpool"
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("net", "branches", "sites"),
     [
@@ -153,6 +154,7 @@ def test_refusals_are_one_line(net: nn.Module, image: Tensor, message: str) -> N
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("net", "stages"),
     [

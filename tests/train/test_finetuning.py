@@ -71,6 +71,7 @@ def test_it_goes_from_weights_to_a_run_that_is_evaluated_and_predicted_with(caps
     assert "holds a run already" in refused(capsys, 2, *asked("budget.macs=0.7"))
 
 
+@pytest.mark.broad
 def test_people_get_a_table(capsys):
     assert main(asked(epochs="1")) == 0
     streams = capsys.readouterr()
@@ -78,6 +79,7 @@ def test_people_get_a_table(capsys):
     assert "as it came: accuracy" in streams.err
 
 
+@pytest.mark.broad
 def test_the_average_is_what_is_measured_and_kept(capsys):
     """Learning rate 1 wrecks the last step's weights; an average that hardly moves does not follow."""
     wild = ("optimizer.lr=0.5", "fit.steps=0", "recalibration=0", "batch_norm=frozen")
@@ -124,6 +126,7 @@ def test_a_library_network_on_an_image_folder(library, net, capsys, workplace):
     assert Session("run/model.sluice").run(np.zeros((1, 3, 32, 32), np.float32)).output.shape == (1, 2)
 
 
+@pytest.mark.broad
 def test_a_teacher_of_its_own(capsys, workplace):
     save_file(build_net("resnet14", in_channels=1).state_dict(), "teacher.safetensors")
     found = printed(capsys, *asked("--teacher", "resnet14=teacher.safetensors", epochs="1"))
@@ -132,6 +135,7 @@ def test_a_teacher_of_its_own(capsys, workplace):
     assert read_run_recipe("alone").distillation.weight == 0
 
 
+@pytest.mark.broad
 def test_milliseconds_are_a_target_whose_table_is_measured_first(capsys, monkeypatch):
     """So small a network hardly gains by closed gates, so its dense time is set higher than it is."""
     measure = finetuning.measure_latency
@@ -148,6 +152,7 @@ def test_milliseconds_are_a_target_whose_table_is_measured_first(capsys, monkeyp
     assert LatencyTable.load("run/latency.json").threads == 1
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize(
     ("more", "named"),
     [

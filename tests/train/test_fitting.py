@@ -85,6 +85,7 @@ def test_a_fit_leaves_mode_strategy_and_gradients_as_they_were():
     assert torch.equal(statistics, gated.network.get_buffer("bn1.running_mean"))
 
 
+@pytest.mark.broad
 def test_a_fit_under_autocast_learns():
     """Autocast keeps copies of weights; a fit inside of one would see those of its first step."""
     gated = trained(ChannelGating())

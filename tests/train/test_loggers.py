@@ -23,6 +23,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.broad
 def test_a_csv_log_has_steps_and_epochs_and_a_resumed_run_one_more(tmp_path):
     recipe = replace(RECIPE, logger="csv")
     run(recipe, tmp_path / "run", progress=False)
@@ -35,6 +36,7 @@ def test_a_csv_log_has_steps_and_epochs_and_a_resumed_run_one_more(tmp_path):
         assert float(measured["epoch/macs_mean"]) == float(epoch["macs_mean"])
 
 
+@pytest.mark.broad
 def test_a_log_for_tensorboard(tmp_path):
     pytest.importorskip("tensorboardX")
     run(replace(RECIPE, logger="tensorboard"), tmp_path / "run", progress=False)

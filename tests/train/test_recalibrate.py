@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import nn
 
@@ -40,6 +41,7 @@ def test_statistics_are_those_of_steps_at_rate_zero():
     assert not net.training
 
 
+@pytest.mark.broad
 def test_a_run_recalibrates_what_it_measures_and_saves(tmp_path):
     """Nine batches of an epoch of four; the weights are those of the run without."""
     run(RECIPE, tmp_path / "plain", progress=False)

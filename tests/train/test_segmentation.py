@@ -37,6 +37,7 @@ def trained(place, tmp_path_factory):
     return folder, run(RECIPE, folder, data_dir=place, progress=False)
 
 
+@pytest.mark.cases(1)
 def test_a_run_tells_mean_iou_beside_pixel_accuracy(trained, place):
     folder, result = trained
     net, test = load_run(folder)[1], load_split(RECIPE.data, "test", place)
@@ -69,12 +70,14 @@ def test_evaluate_measures_the_same(trained, place):
     assert (measured.accuracy, measured.mean_iou, measured.macs) == (result.accuracy, result.mean_iou, result.macs)
 
 
+@pytest.mark.broad
 def test_workers_make_no_difference(trained, place, tmp_path):
     run(override(RECIPE, ["data.workers=1"]), tmp_path / "streamed", data_dir=place, progress=False)
     ours, theirs = (checkpoint(folder) for folder in (trained[0], tmp_path / "streamed"))
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.broad
 def test_a_run_goes_on_with_its_auxiliary_head(place, tmp_path):
     run(override(RECIPE, ["epochs=1"]), tmp_path / "run", data_dir=place, progress=False)
     before = checkpoint(tmp_path / "run")["auxiliary.0.weight"]
@@ -88,6 +91,7 @@ def checkpoint(folder):
     return torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
 
 
+@pytest.mark.broad
 def test_a_network_learns_the_colours_of_three_classes(place, tmp_path):
     wanted = override(
         RECIPE, ["method.name=dense", "method.options={}", "epochs=30", "data.augment.scale=null", "optimizer.lr=0.2"]

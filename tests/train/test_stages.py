@@ -71,6 +71,7 @@ def test_each_stage_starts_where_the_one_before_ended(tmp_path, monkeypatch):
     assert load_run(tmp_path / "run")[0].method.name == "dlcg", "the folder is the last stage's run"
 
 
+@pytest.mark.broad
 def test_the_gated_network_goes_on_from_stage_to_stage(tmp_path):
     stages = (
         StageRecipe("supervised", {}),
@@ -82,6 +83,7 @@ def test_the_gated_network_goes_on_from_stage_to_stage(tmp_path):
         torch.testing.assert_close(second[name], tensor, rtol=0, atol=1e-6)
 
 
+@pytest.mark.broad
 def test_resumed_finished_stages_are_not_trained_again(tmp_path):
     run_recipe(RECIPE, tmp_path / "run", progress=False)
     backbone = tmp_path / "run" / "stages" / "backbone" / "result.json"

@@ -50,6 +50,7 @@ def test_a_bad_axis_is_one_line(over, named):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.broad
 def test_results_come_one_by_one_and_a_stopped_sweep_goes_on(tmp_path, monkeypatch):
     trained, plain = [], sweeping.run_recipe
 
