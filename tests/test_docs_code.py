@@ -76,7 +76,8 @@ def _latency() -> dict[str, Any]:
     table = _slower(measure_latency(load_program("net.sluice"), threads=1), dense=0.3)
     Path("table.json").write_text(table.to_json())
     output, gates = gated(torch.from_numpy(_images(len(CLASSES))), return_gates=True)
-    return {"gated": gated, "output": output, "labels": torch.arange(len(CLASSES)), "gates": gates, "progress": 0.5}
+    trained = {"gated": gated, "output": output, "labels": torch.arange(len(CLASSES)), "gates": gates, "progress": 0.5}
+    return {**trained, "net": build_net("resnet8"), "example": torch.zeros(1, 3, SIDE, SIDE), "steps": 4}
 
 
 def _slower(table: LatencyTable, dense: float) -> LatencyTable:

@@ -1,7 +1,11 @@
+from dataclasses import replace
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
 
+import sluicegate as sg
 from sluicegate.convert import GatedModel
 from sluicegate.data import Normalize, load
 from sluicegate.errors import InputError, RunError
@@ -17,6 +21,8 @@ from sluicegate.train import (
     TuningOptions,
     evaluate,
 )
+from sluicegate.train.tuning_recipes import TargetKind
+from sluicegate_runtime import LatencyTable, load_program, measure_latency
 
 QUICK = TuningOptions(
     optimizer=OptimizerRecipe(lr=0.02, gate_lr_scale=10, schedule="cosine", warm_up=0.1),
@@ -95,9 +101,43 @@ def test_progress_moves_rates_and_targets(trained, digits):
     assert tuning.progress == 1, "a step too many is one at the end"
 
 
+@pytest.fixture
+def table(trained, tmp_path):
+    """The latency table of the network that `Tuning` makes."""
+    gated = Tuning(trained, EXAMPLE, 0.5, 10, QUICK).net.eval()
+    measured = measure_latency(load_program(sg.export(gated, tmp_path / "gated.sluice", EXAMPLE)))
+    (tmp_path / "table.json").write_text(measured.to_json())
+    return tmp_path / "table.json"
+
+
+@pytest.mark.parametrize("kind", get_args(TargetKind))
+def test_each_kind_of_target_is_a_squared_distance(kind: TargetKind, trained, table):
+    """With every gate open. Milliseconds count as a share of the plain network's."""
+    measured = LatencyTable.load(table)
+    unit = measured.dense if kind == "ms" else 1.0
+    options = replace(QUICK, budget=BudgetRecipe(tighten=0))
+    tuning = Tuning(trained, EXAMPLE, 0.9 * unit, 10, options, kind=kind, table=table if kind == "ms" else None)
+    tuning.net.strategy = AlwaysOn()
+    _, gates = tuning.net.eval()(EXAMPLE, return_gates=True)
+    flags = {name: record.open.detach().numpy() for name, record in gates.items()}
+    macs = tuning.net.macs(gates).item() / tuning.net.macs.dense
+    share = {"macs": macs, "rate": 1.0, "ms": measured.milliseconds(flags).item() / measured.dense}[kind]
+    assert tuning.target(gates, 1.0).item() == pytest.approx((share - 0.9) ** 2, rel=1e-4)
+
+
 def test_what_cannot_be_tuned_is_refused(trained, digits):
     with pytest.raises(InputError, match=r"target: 1\.5 is not in \(0, 1\]"):
         Tuning(trained, EXAMPLE, 1.5, 10)
+    with pytest.raises(InputError, match=r"target: 1\.5 is not in \(0, 1\], a share of open gates"):
+        Tuning(trained, EXAMPLE, 1.5, 10, kind="rate")
+    with pytest.raises(InputError, match=r"^target: 0 is not above 0$"):
+        Tuning(trained, EXAMPLE, 0, 10, kind="ms", table="table.json")
+    with pytest.raises(InputError, match=r"^kind: 'seconds' must be one of macs, rate, ms$"):
+        Tuning(trained, EXAMPLE, 0.5, 10, kind="seconds")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match=r"^table: None with kind 'ms'; milliseconds need a table"):
+        Tuning(trained, EXAMPLE, 0.5, 10, kind="ms")
+    with pytest.raises(InputError, match=r"^table: table.json with kind 'macs'; .* the other kinds take none"):
+        Tuning(trained, EXAMPLE, 0.5, 10, table="table.json")
     with pytest.raises(InputError, match="steps: 0"):
         Tuning(trained, EXAMPLE, 0.5, 0)
     with pytest.raises(InputError, match="'dense' makes no gates"):

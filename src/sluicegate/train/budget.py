@@ -28,6 +28,27 @@ def tightening(start: float, end: float, tighten: float = 0.3, shape: Shape = "l
     return (linear if shape == "linear" else cosine)(start, end, 0.0, tighten)
 
 
+def share_target(budget: BudgetRecipe, gated: GatedModel) -> Objective:
+    """The target of a budget that states a share of MACs or of open gates."""
+    end = budget.macs if budget.macs is not None else budget.rate
+    assert end is not None
+    target = tightening(budget.start, end, budget.tighten, budget.shape)
+    if budget.macs is not None:
+        return MacTarget(gated.macs, target, budget.free)
+    return BatchActivation(target, None, budget.free)
+
+
+def latency_target(recipe: LatencyRecipe, gated: GatedModel) -> Objective:
+    """The target of a recipe that states milliseconds.
+
+    Raises:
+        InputError: the latency table cannot be read, or is of another network.
+    """
+    assert recipe.table is not None and recipe.ms is not None
+    model = LatencyModel(gated, LatencyTable.load(recipe.table))
+    return LatencyTarget(model, tightening(recipe.start * model.dense, recipe.ms, recipe.tighten, recipe.shape))
+
+
 def add_targets(recipe: Recipe, gated: GatedModel | None, objective: Objective | None) -> Objective | None:
     """A method's objective with those of a recipe's budget and milliseconds, if it states any.
 
@@ -36,9 +57,9 @@ def add_targets(recipe: Recipe, gated: GatedModel | None, objective: Objective |
     """
     parts: dict[str, tuple[float, Objective]] = {}
     if _stated(recipe.budget):
-        parts["budget"] = (recipe.budget.weight, _budget(recipe.budget, _gated(gated, recipe)))
+        parts["budget"] = (recipe.budget.weight, share_target(recipe.budget, _gated(gated, recipe)))
     if recipe.latency.ms is not None:
-        parts["latency"] = (recipe.latency.weight, _latency(recipe.latency, _gated(gated, recipe)))
+        parts["latency"] = (recipe.latency.weight, latency_target(recipe.latency, _gated(gated, recipe)))
     if objective is not None and parts:
         parts["method"] = (1.0, objective)
     return WeightedSum(parts) if parts else objective
@@ -54,18 +75,3 @@ def _gated(gated: GatedModel | None, recipe: Recipe) -> GatedModel:
         name, value = next((name, value) for name, value in named.items() if value is not None)
         raise InputError(f"{name}: {value:g} cannot be a target: the network has no gates; set method.name")
     return gated
-
-
-def _budget(budget: BudgetRecipe, gated: GatedModel) -> Objective:
-    end = budget.macs if budget.macs is not None else budget.rate
-    assert end is not None
-    target = tightening(budget.start, end, budget.tighten, budget.shape)
-    if budget.macs is not None:
-        return MacTarget(gated.macs, target, budget.free)
-    return BatchActivation(target, None, budget.free)
-
-
-def _latency(recipe: LatencyRecipe, gated: GatedModel) -> Objective:
-    assert recipe.table is not None and recipe.ms is not None
-    model = LatencyModel(gated, LatencyTable.load(recipe.table))
-    return LatencyTarget(model, tightening(recipe.start * model.dense, recipe.ms, recipe.tighten, recipe.shape))

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from sluicegate.data import Images
 from sluicegate.errors import InputError, one_line
@@ -23,6 +23,7 @@ from sluicegate.train.exporting import export_net
 from sluicegate.train.folder import check_folder, is_finished
 from sluicegate.train.loop import TuningOptions
 from sluicegate.train.products import timed_pixels
+from sluicegate.train.ranges import one_of
 from sluicegate.train.recipe import (
     AugmentRecipe,
     BudgetRecipe,
@@ -33,9 +34,8 @@ from sluicegate.train.recipe import (
     Recipe,
 )
 from sluicegate.train.run import run
+from sluicegate.train.tuning_recipes import TargetKind
 from sluicegate_runtime import Session, load_program, measure_latency, time_sessions
-
-TargetKind = Literal["macs", "rate", "ms"]
 
 TABLE = "latency.json"  # in the run folder, if the caller names no table
 _HOW = TuningOptions()
@@ -102,8 +102,7 @@ def finetune_recipe(
         >>> recipe = finetune_recipe("resnet20", "resnet20.safetensors", "cifar10", target=0.5)
         >>> run(recipe, "runs/half")
     """
-    if kind not in get_args(TargetKind):
-        raise InputError(f"kind: {kind!r} must be one of {', '.join(get_args(TargetKind))}")
+    one_of("kind", kind, get_args(TargetKind))
     name = _data_name(data)
     return Recipe(
         name=run_name(net, data, target),

@@ -11,9 +11,11 @@ Legend: N images, C channels, H W pixels, K classes.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -21,16 +23,25 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from sluicegate.convert import GatedModel
 from sluicegate.errors import InputError, RunError
-from sluicegate.objectives import MacTarget
+from sluicegate.objectives import Objective
 from sluicegate.tasks import Classification, Task
 from sluicegate.train.averaging import WeightAverage
-from sluicegate.train.budget import tightening
+from sluicegate.train.budget import latency_target, share_target
 from sluicegate.train.build import build_method, gate_by
 from sluicegate.train.fitting import Fit, fit_gates
 from sluicegate.train.losses import Distillation
 from sluicegate.train.module import build_optimizer, rate_factor
+from sluicegate.train.ranges import one_of, positive
 from sluicegate.train.recalibrate import recalibrate
-from sluicegate.train.recipe import BudgetRecipe, DistillationRecipe, FitRecipe, MethodRecipe, OptimizerRecipe
+from sluicegate.train.recipe import (
+    BudgetRecipe,
+    DistillationRecipe,
+    FitRecipe,
+    LatencyRecipe,
+    MethodRecipe,
+    OptimizerRecipe,
+)
+from sluicegate.train.tuning_recipes import TargetKind
 
 
 @dataclass(frozen=True)
@@ -59,17 +70,19 @@ class Tuning:
     Args:
         net: the trained network; it is copied, and a frozen copy is the teacher.
         example_inputs: [1, C, H, W], an input of the network.
-        target: mean cost of an image as a share of the network's MACs, in (0, 1].
+        target: mean cost of an image in the unit of `kind`; a share is in (0, 1].
         steps: number of training steps.
         options: see `TuningOptions`.
         teacher: another network with the same outputs; the network itself if None.
         task: what it is trained for; classification if None.
+        kind: "macs", a share of the network's MACs; "rate", a share of open gates; or "ms", milliseconds.
+        table: for milliseconds, the file of a `LatencyTable`; `measure_latency` measures one (docs/latency.md).
 
     Attributes:
         net: the gated network.
 
     Raises:
-        InputError: a value outside its range, or the network cannot be gated.
+        InputError: a value outside its range, the network cannot be gated, or the table does not fit it.
     """
 
     def __init__(
@@ -81,10 +94,11 @@ class Tuning:
         options: TuningOptions | None = None,
         teacher: nn.Module | None = None,
         task: Task | None = None,
+        kind: TargetKind = "macs",
+        table: str | Path | None = None,
     ) -> None:
         self.options = options = options or TuningOptions()
-        if not 0 < target <= 1:
-            raise InputError(f"target: {target} is not in (0, 1], a share of the network's MACs")
+        _check_target(target, kind, table)
         if steps < 1:
             raise InputError(f"steps: {steps} must be at least 1")
         self.steps, self.done, self.task = steps, 0, task or Classification()
@@ -95,9 +109,7 @@ class Tuning:
         self.net = subject.net.to(device)
         told = options.distillation
         self.distillation = Distillation(net if teacher is None else teacher, told.weight, told.temperature)
-        budget = options.budget
-        falling = tightening(budget.start, target, budget.tighten, budget.shape)
-        self.target = MacTarget(self.net.macs, falling, budget.free)
+        self.target = self._target(target, kind, table)
         self.optimizer = build_optimizer(subject, options.optimizer)
         self.schedule = LambdaLR(
             self.optimizer, [partial(self._rate, g["warm_up"]) for g in self.optimizer.param_groups]
@@ -157,5 +169,23 @@ class Tuning:
         recalibrate(self.net, islice(batches, self.options.recalibration))
         return self.net.eval()
 
+    def _target(self, target: float, kind: TargetKind, table: str | Path | None) -> Objective:
+        budget = self.options.budget
+        if kind == "ms":
+            falls = (budget.start, budget.tighten, budget.shape)
+            return latency_target(LatencyRecipe(str(table), target, budget.weight, *falls), self.net)
+        macs, rate = (target if kind == one else None for one in ("macs", "rate"))
+        return share_target(replace(budget, macs=macs, rate=rate), self.net)
+
     def _rate(self, warm_up: float, step: int) -> float:
         return rate_factor(self.options.optimizer, warm_up, self.steps)(min(1.0, step / self.steps))
+
+
+def _check_target(target: float, kind: TargetKind, table: str | Path | None) -> None:
+    one_of("kind", kind, get_args(TargetKind))
+    if (kind == "ms") != (table is not None):
+        raise InputError(f"table: {table} with kind {kind!r}; milliseconds need a table, the other kinds take none")
+    if kind == "ms":
+        positive("target", target)
+    elif not 0 < target <= 1:
+        raise InputError(f"target: {target} is not in (0, 1], a share of {'MACs' if kind == 'macs' else 'open gates'}")

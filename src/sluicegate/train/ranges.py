@@ -1,5 +1,7 @@
 """Ranges of the numbers in a recipe."""
 
+from collections.abc import Collection
+
 from sluicegate.errors import InputError
 
 
@@ -21,3 +23,13 @@ def positive(name: str, value: float) -> None:
     """
     if not value > 0:
         raise InputError(f"{name}: {value} is not above 0")
+
+
+def one_of(name: str, value: str, known: Collection[str]) -> None:
+    """Refuse a value that is not in a list.
+
+    Raises:
+        InputError: it is not.
+    """
+    if value not in known:
+        raise InputError(f"{name}: {value!r} must be one of {', '.join(known)}")

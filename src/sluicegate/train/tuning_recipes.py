@@ -10,6 +10,9 @@ Shape = Literal["linear", "cosine"]
 """How a target goes from its start to its end: in a straight line, or along half a cosine wave, which is LAUDNet's
 cos^2: (1 + cos(pi u)) / 2 = cos^2(pi u / 2)."""
 
+TargetKind = Literal["macs", "rate", "ms"]
+"""What a target is: a share of the plain network's MACs, a share of open gates, or milliseconds."""
+
 
 @dataclass(frozen=True)
 class BudgetRecipe:
