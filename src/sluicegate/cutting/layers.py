@@ -4,12 +4,14 @@ Legend: C channels, O output channels, I input channels of a group.
 """
 
 import copy
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+Layer = TypeVar("Layer", bound=nn.Conv1d | nn.Conv2d | nn.Linear)
 
 
 class Groups(NamedTuple):
@@ -44,6 +46,20 @@ def _filled(flags: np.ndarray, groups: int, group: int, size: int) -> np.ndarray
     mine = _cut(flags, groups)[group]
     chosen = np.sort(np.argsort(~mine, kind="stable")[:size])
     return chosen + group * len(mine)
+
+
+def with_inputs(layer: Layer, numbers: Tensor | None) -> Layer:
+    """The layer with what it makes of these inputs [I] in its bias; the same layer, if they are None.
+
+    bias' = bias + W numbers,   W [O, I] the sum of the weights over a window
+    """
+    if numbers is None:
+        return layer
+    made = copy.deepcopy(layer)
+    added = layer.weight.detach().flatten(2).sum(2) if layer.weight.dim() > 2 else layer.weight.detach()
+    before = 0 if layer.bias is None else layer.bias.detach()
+    made.bias = nn.Parameter(before + added @ numbers.to(added), layer.weight.requires_grad)
+    return made
 
 
 def sliced_conv(layer: nn.Conv1d | nn.Conv2d, left: Groups) -> nn.Module:

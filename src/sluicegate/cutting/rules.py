@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sluicegate.cutting.layers import (
@@ -21,6 +21,7 @@ from sluicegate.cutting.layers import (
     sliced_linear,
     sliced_norm,
     sliced_prelu,
+    with_inputs,
 )
 from sluicegate.cutting.walk import Made, Walk, dim_of
 from sluicegate.graph import module_of, shape
@@ -33,10 +34,12 @@ def _conv(walk: Walk, node: fx.Node, call: Call, kept: np.ndarray) -> Made | Non
     (x,), layer = call.inputs, module_of(walk.network, node)
     if not isinstance(layer, (nn.Conv1d, nn.Conv2d)) or channel_count(x) != layer.in_channels:
         return None
-    left = groups_left(_read(walk, x), kept, layer.groups)
+    padding = (*call.attributes["padding"], *call.attributes["extra_padding"])
+    read, numbers = _read(walk, x, layer.groups == 1 and not any(padding))
+    left = groups_left(read, kept, layer.groups)
     read, made = _among(left.inputs, len(walk.kept(x))), _among(left.outputs, len(kept))
-    key = read.tobytes() + made.tobytes()
-    target = walk.place(node, key, lambda: sliced_conv(layer, left))
+    key = read.tobytes() + made.tobytes() + _bytes(numbers)
+    target = walk.place(node, key, lambda: sliced_conv(with_inputs(layer, numbers), left))
     return Made(walk.copy(node, {x: walk.with_channels(x, read)}, target), made)
 
 
@@ -44,9 +47,10 @@ def _linear(walk: Walk, node: fx.Node, call: Call, kept: np.ndarray) -> Made | N
     (x,), layer = call.inputs, module_of(walk.network, node)
     if not isinstance(layer, nn.Linear):
         return None
-    read = _read(walk, x)
+    read, numbers = _read(walk, x, len(layout_of(x).channels) == 1)
     read = read if read.any() else np.arange(len(read)) == 0
-    target = walk.place(node, read.tobytes() + kept.tobytes(), lambda: sliced_linear(layer, read, kept))
+    key = read.tobytes() + kept.tobytes() + _bytes(numbers)
+    target = walk.place(node, key, lambda: sliced_linear(with_inputs(layer, numbers), read, kept))
     return Made(walk.copy(node, {x: walk.with_channels(x, read)}, target), kept)
 
 
@@ -129,14 +133,14 @@ def _picked(walk: Walk, node: fx.Node, call: Call, kept: np.ndarray) -> Made | N
 
 def _add(walk: Walk, node: fx.Node, call: Call, kept: np.ndarray) -> Made | None:
     """A sum; what has some channels alone is added to these."""
-    values = [x for x in call.inputs if walk.made[x].constant is None]
-    numbers = [x for x in call.inputs if (one := walk.made[x].constant) is not None and one.any()]
+    values = [x for x in call.inputs if walk.made[x].node is not None]
+    numbers = [x for x in call.inputs if x not in values and walk.made[x].nonzero().any()]
     first = next((x for x in values if (walk.made[x].have | ~kept).all()), values[0])
     total = walk.with_channels(first, kept)
     rest = list(values)
     rest.remove(first)
     for x in rest:
-        there = walk.made[x].have & kept
+        there = walk.made[x].nonzero() & kept
         if (there == kept).all():
             total = walk.emit(node, "call_function", operator.add, (total, walk.with_channels(x, kept)))
         elif there.any():
@@ -160,11 +164,19 @@ def _difference(walk: Walk, node: fx.Node, call: Call, kept: np.ndarray) -> Made
     return Made(walk.copy(node, {raw: walk.with_channels(raw, np.repeat(kept, 2))}), kept)
 
 
-def _read(walk: Walk, x: fx.Node) -> np.ndarray:
-    """The channels of a value that a layer reads: those that are there and may be other than zero."""
-    if (constant := walk.made[x].constant) is not None:
-        return (constant != 0).numpy()
-    return walk.made[x].have & walk.kept(x)
+def _read(walk: Walk, x: fx.Node, sees_all: bool) -> tuple[np.ndarray, Tensor | None]:
+    """The channels of a value that a layer reads, [C] bool: those that are there and may be other than zero.
+
+    If every window sees all of a channel (`sees_all`), those that are numbers go into the layer's bias: [C], or None.
+    """
+    made, kept = walk.made[x], walk.kept(x)
+    if sees_all and made.constant is not None and (made.have & kept).any():
+        return made.have & kept, made.constant * torch.from_numpy(kept)
+    return made.nonzero() & kept, None
+
+
+def _bytes(numbers: Tensor | None) -> bytes:
+    return b"" if numbers is None else numbers.numpy().tobytes()
 
 
 def _among(channels: np.ndarray, count: int) -> np.ndarray:

@@ -135,10 +135,20 @@ class _Surgery(Walk):
         elif node in self.live.masks:
             self._mask(node, self.live.masks[node], kept)
         else:
-            one_side = all(len(layout_of(x).channels) == 1 for x in (node, *call.inputs[1:]))
-            rule = RULES.get(call.kind) if one_side and not self._is_whole(call, kept) else None
-            made = rule(self, node, call, kept) if rule else None
-            self.made[node] = made or Made(self.copy(node, {}), np.full(len(kept), True))
+            self.made[node] = self._by_rule(node, call, kept) or Made(self.copy(node, {}), np.full(len(kept), True))
+
+    def _by_rule(self, node: fx.Node, call: Call, kept: np.ndarray) -> Made | None:
+        """What the rule of an op's kind makes; None if it stays whole."""
+        one_side = all(len(layout_of(x).channels) == 1 for x in (node, *call.inputs[1:]))
+        rule = RULES.get(call.kind)
+        if rule is None or not one_side or self._is_whole(call, kept):
+            return None
+        missing = self.missing_of(node, call, kept)
+        if missing is None:
+            return rule(self, node, call, kept)
+        there = kept & self.made[call.inputs[0]].have
+        made = rule(self, node, call, there) if there.any() else Made(None, there)
+        return made and made._replace(constant=missing)
 
     def _is_whole(self, call: Call, kept: np.ndarray) -> bool:
         """Whether an op has all of its channels on both sides."""
@@ -154,7 +164,9 @@ class _Surgery(Walk):
         x, by_image = call.inputs[0], self.settled[site.name] == BY_IMAGE
         constant, factor = self.made[x].constant, call.attributes["factor"]
         if constant is not None and not by_image.any():
-            self.made[node] = Made(None, self.made[x].have, constant * torch.from_numpy(kept))
+            there = kept & self.made[x].have
+            new = self.with_channels(x, there) if there.any() else None
+            self.made[node] = Made(new, there, constant * torch.from_numpy(kept))
             return
         new = self.with_channels(x, kept)
         if by_image.any() and site.kind == "layer":

@@ -2,13 +2,14 @@
 
 Legend: N images, C channels.
 
-A new value has only some of its channels, `Made.have`. A missing channel is zero or unread; the channel maps
-(`costs.liveness` with the settled gates) say which these are. Each op is rebuilt by the rule of its kind (`rules.py`).
-An op without a rule stays whole, with whole inputs. A reader of a value requests the channels that it needs
-(`with_channels`): others are left out, and missing ones are filled with zeros.
+A new value has only some of its channels, `Made.have`. A missing channel is unread, zero, or a number that does not
+depend on the images, `Made.constant`; the channel maps (`costs.liveness` with the settled gates) say which are zero or
+unread. Each op is rebuilt by the rule of its kind (`rules.py`). An op without a rule stays whole, with whole inputs. A
+reader of a value requests the channels that it needs (`with_channels`): others are left out, and missing ones are
+filled in.
 
-A value that does not depend on the images, such as the output of a layer whose inputs are all closed, is one number for
-each channel, `Made.constant`; no op is left of it.
+A batch norm makes a number of a missing channel, and a layer without padding takes it into its bias. Where all channels
+are numbers, as in the output of a layer whose inputs are all closed, no op is left.
 """
 
 import operator
@@ -29,11 +30,16 @@ _OF_GRAPH = ("values", "call", "layout", "constant", "hands_on", "writes", "boos
 
 
 class Made(NamedTuple):
-    """What has become of a value: its node, and which channels it has [C]; or one number a channel, [C]."""
+    """What has become of a value: its node, None if it has no channel; which channels it has [C]; and the numbers that
+    the others are [C], None if all are zero."""
 
     node: fx.Node | None
     have: np.ndarray
     constant: Tensor | None = None
+
+    def nonzero(self) -> np.ndarray:
+        """[C] bool: the channels that may be other than zero."""
+        return self.have if self.constant is None else self.have | (self.constant != 0).numpy()
 
 
 class Walk:
@@ -131,7 +137,8 @@ class Walk:
         return x.name
 
     def numbers(self, x: fx.Node, wanted: np.ndarray) -> fx.Node:
-        """A constant value as a node [1, C, 1, 1], which a sum spreads over images and pixels."""
+        """The numbers of a value's missing channels as a node [1, C, 1, 1], which a sum spreads over images and pixels;
+        zero for the others."""
         constant = self.made[x].constant
         assert constant is not None
         sides = [1] * len(shape(x))
@@ -142,21 +149,40 @@ class Walk:
 
     def constant_of(self, node: fx.Node, op: Call) -> Tensor | None:
         """[C] what a node makes where all that it reads is constant, if that is one number a channel."""
-        inputs = [self.made[x].constant for x in op.inputs]
-        given = {x: one for x, one in zip(op.inputs, inputs, strict=True) if one is not None}
-        if not inputs or len(given) < len(set(op.inputs)) or any(map(_sides_of_channels, (node, *op.inputs))):
+        given = {x: one for x in op.inputs if self.made[x].node is None and (one := self.made[x].constant) is not None}
+        if not given or len(given) < len(set(op.inputs)):
             return None
-        if op.kind in ("conv", "linear", "transposed_conv"):
-            if any(one.any() for one in given.values()):  # a window at the edge sees less of it
-                return None
-            bias = op.tensors.get("bias")
-            return (
-                bias.read(self.network).detach() if bias else next(iter(given.values())).new_zeros(channel_count(node))
-            )
-        if op.kind not in _BY_CHANNEL or (op.kind == "identity" and dim_of(node) != dim_of(op.inputs[0])):
+        if op.kind not in ("conv", "linear", "transposed_conv"):
+            return self._of_numbers(node, op, given) if op.kind in (*_BY_CHANNEL, "add") else None
+        if any(map(_sides_of_channels, (node, *op.inputs))) or any(one.any() for one in given.values()):
+            return None  # a window at the edge sees less of it
+        bias = op.tensors.get("bias")
+        return bias.read(self.network).detach() if bias else next(iter(given.values())).new_zeros(channel_count(node))
+
+    def missing_of(self, node: fx.Node, op: Call, kept: np.ndarray) -> Tensor | None:
+        """[C] what a node makes of the channels that its input lacks, zero elsewhere; None where it lacks none, or they
+        are not made one by one."""
+        if op.kind not in _BY_CHANNEL or len(op.inputs) != 1:
+            return None
+        (x,) = op.inputs
+        have, constant = self.made[x].have, self.made[x].constant
+        missing = kept & ~have if len(have) == len(kept) else have & False
+        if not missing.any():
+            return None
+        zeros = torch.zeros(len(have), dtype=x.meta["values"][0].dtype)
+        made = self._of_numbers(node, op, {x: zeros if constant is None else constant})
+        return None if made is None else made * torch.from_numpy(missing)
+
+    def _of_numbers(self, node: fx.Node, op: Call, given: Mapping[fx.Node, Tensor]) -> Tensor | None:
+        """[C] an op on single channels, of numbers in place of its inputs."""
+        if any(map(_sides_of_channels, (node, *given))):
+            return None
+        if op.kind == "global_pool":
+            return next(iter(given.values())) if op.attributes["function"] in ("mean", "max") else None
+        if op.kind == "identity" and dim_of(node) != dim_of(op.inputs[0]):
             return None
         views = {
-            x: one.reshape([-1 if side == dim_of(x) else 1 for side in range(len(shape(x)))])
+            x: one.clone().reshape([-1 if side == dim_of(x) else 1 for side in range(len(shape(x)))])
             for x, one in given.items()
         }
         with torch.no_grad():
@@ -164,9 +190,8 @@ class Walk:
 
     def _adapted(self, x: fx.Node, wanted: np.ndarray) -> fx.Node:
         made = self.made[x]
-        if made.constant is not None:
+        if made.node is None:
             return self._spread(x, wanted)
-        assert made.node is not None
         if (made.have == wanted).all():
             return made.node
         places = np.cumsum(made.have) - 1
@@ -174,7 +199,10 @@ class Walk:
             return self._chosen(x, made.node, places[wanted])
         padded = self.graph.call_function(F.pad, (made.node, [*(0, 0) * (len(shape(x)) - 1 - dim_of(x)), 0, 1]))
         places = np.where(made.have, places, made.have.sum())  # the last one is zero
-        return self._chosen(x, padded, places[wanted])
+        filled = self._chosen(x, padded, places[wanted])
+        if not (made.nonzero() & ~made.have & wanted).any():
+            return filled
+        return self.graph.call_function(operator.add, (filled, self.numbers(x, wanted)))
 
     def _chosen(self, x: fx.Node, source: fx.Node, places: np.ndarray) -> fx.Node:
         """Channels of a new node by their places in it."""
@@ -197,7 +225,7 @@ class Walk:
         return self.graph.call_function(operator.add, (zeros, self.numbers(x, wanted))) if constant.any() else zeros
 
 
-_BY_CHANNEL = ("channel_affine", "activation", "affine", "prelu", "identity", "add")
+_BY_CHANNEL = ("channel_affine", "activation", "affine", "prelu", "identity", "global_pool")
 
 
 def dim_of(x: fx.Node) -> int:
