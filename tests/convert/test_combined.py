@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import sluicegate as sg
 from sluicegate.methods import Method, combined, early_exits
 from sluicegate.nets import build_net
+from sluicegate.train import MethodRecipe, build_method
 
 MADE = {
     "all three": ("resnet8_x0.5", combined(hidden=8, batch_norm=True, classifier_channels=4)),
@@ -100,3 +101,21 @@ def test_the_objective_is_dlcgs_and_that_of_exits_and_shaping() -> None:
     shaped = sg.BatchShaping()(gates, 0.0)
     expected = 0.5 + 0.25 + 2.0 * 2 * 0.3**2 + 0.75 * shaped
     torch.testing.assert_close(method.objective(gated)(gates, 0.0), expected)
+
+
+def test_without_noise_at_the_end_training_decides_as_evaluation_does() -> None:
+    """So the share that leaves in training is the share that leaves afterwards."""
+    torch.manual_seed(0)
+    method = build_method(MethodRecipe("combined", {"noise": "linear(1, 0, 0, 0.7)", "classifier_channels": 4}))
+    assert method.gating is not None
+    model = sg.gate_model(build_net("resnet8_x0.5"), method.gating, _images(1)).eval()
+    _even_out(model)
+    for gate in model.gates.values():
+        gate.training = True  # its head, with a batch norm, stays in evaluation
+    images, decided = _images(), {}
+    for progress in (0.0, 0.7):
+        model.set_progress(progress)
+        decided[progress] = torch.cat([r.open for r in model(images, return_gates=True).gates.values()], 1)
+    model.eval()
+    measured = torch.cat([r.open for r in model(images, return_gates=True).gates.values()], 1)
+    assert torch.equal(decided[0.7], measured) and not torch.equal(decided[0.0], measured)

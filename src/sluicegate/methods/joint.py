@@ -1,9 +1,10 @@
 """Gates of layers and channels together, with exits, and DLCG's channel gates alone."""
 
+from dataclasses import replace
 from functools import partial
 
-from sluicegate.convert import ChannelGating, GatedModel, Gating, JointGating, LayerGating
-from sluicegate.gates import PooledHead
+from sluicegate.convert import ChannelGating, ExitGating, GatedModel, JointGating, LayerGating
+from sluicegate.gates import FadingNoise, PooledHead
 from sluicegate.methods.exits import early_exits
 from sluicegate.methods.method import ESTIMATORS, EstimatorName, Method, Weight
 from sluicegate.objectives import BatchShaping, ExitTarget, Objective, Reduction, SquaredRates, WeightedSum
@@ -64,6 +65,7 @@ def combined(
     batch_norm: bool = False,
     exits_at: str | list[str] = "stages",
     classifier_channels: int = 128,
+    noise: Weight | None = None,
 ) -> Method:
     """Channel, layer and exit gates in one network: DLCG's with early exits, which its section 5 proposes.
 
@@ -77,10 +79,16 @@ def combined(
         more_may_leave: True: no penalty above the target, as in `early_exits`. False: the share must be met.
         at, granularity, hidden, batch_norm: of channel and layer gates, see `dlcg`.
         exits_at, classifier_channels: see `early_exits`.
+        noise: of all gates, as for `budgeted`; None: they sample as those of `dlcg` and `early_exits` do. In a short
+            training exits that end with noise may all have the target's probability, and then no image leaves.
     """
     blocks = dlcg(at=at, granularity=granularity, hidden=hidden, batch_norm=batch_norm).gating
     leaving = early_exits(at=exits_at, classifier_channels=classifier_channels).gating
-    assert isinstance(blocks, Gating) and isinstance(leaving, Gating)
+    assert isinstance(blocks, JointGating) and isinstance(leaving, ExitGating)
+    if noise is not None:
+        sample = FadingNoise(noise)
+        channel, layer = (replace(gating, estimator=sample) for gating in (blocks.channel, blocks.layer))
+        blocks, leaving = replace(blocks, channel=channel, layer=layer), replace(leaving, estimator=sample)
 
     def objective(gated: GatedModel) -> Objective:
         rates = _rates_of_blocks(layer_weight, channel_weight, reduction, shaping)

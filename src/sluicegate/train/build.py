@@ -5,7 +5,7 @@ Legend: N images, C channels, H W pixels.
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jsonargparse
 import torch
@@ -177,10 +177,17 @@ def build_method(recipe: MethodRecipe) -> Method:
     if recipe.name not in PRESETS:
         raise InputError(f"method.name: {recipe.name!r} is not a method; known: {', '.join(PRESETS)}")
     make = PRESETS[recipe.name]
-    weights = {name for name, knob in inspect.signature(make).parameters.items() if knob.annotation is Weight}
-    schedules = {k: _schedule(k, v) for k, v in recipe.options.items() if k in weights and isinstance(v, str | None)}
+    knobs = inspect.signature(make).parameters
+    texts = {k: v for k, v in recipe.options.items() if k in knobs and _is_schedule(knobs[k], v)}
+    schedules = {name: _schedule(name, text) for name, text in texts.items()}
     plain = {key: value for key, value in recipe.options.items() if key not in schedules}
     return make(**_checked(recipe.name, make, plain, set(schedules)), **schedules)
+
+
+def _is_schedule(knob: inspect.Parameter, value: Any) -> bool:
+    """Whether an option that takes a `Weight` is given as text. None is one where it has no meaning of its own."""
+    takes = {*get_args(knob.annotation)}
+    return takes >= {*get_args(Weight)} and (isinstance(value, str) or (value is None and type(None) not in takes))
 
 
 def _schedule(name: str, value: str | None) -> Schedule:
