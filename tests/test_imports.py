@@ -23,6 +23,7 @@ def test_what_only_reports_need_is_not_loaded(code):
     assert not HEAVY & loaded(code)
 
 
+@pytest.mark.broad
 def test_every_name_of_the_analysis_is_there_when_it_is_asked_for():
     everything = "from sluicegate.analysis import *; assert callable(write_page) and callable(observe)"
     assert loaded(everything) >= HEAVY - {"sklearn"}  # which `gate_map` alone loads, once it is called

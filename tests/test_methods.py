@@ -66,6 +66,7 @@ def test_aig_pulls_each_layer_to_its_target() -> None:
     assert method.objective(gated)(gates, 0.0).item() == 8 * 0.25
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("estimator", ["bin_concrete", "gumbel_softmax", "straight_through"])
 def test_estimators_by_name(estimator) -> None:
     _, gates = _gated(dlcg(estimator=estimator))(torch.randn(4, 3, 32, 32), return_gates=True)
@@ -112,6 +113,7 @@ def test_stochastic_gates_keep_one_open_where_no_shortcut_leads_round() -> None:
     assert gates["0"].open.tolist() == [[1, 0, 0, 0]]
 
 
+@pytest.mark.broad
 def test_early_exits_ask_for_no_more_than_their_share() -> None:
     method = early_exits(target=0.5, targets={"layer2.exit": 0.25}, weight=2.0)
     gated = _gated(method)
@@ -150,6 +152,7 @@ def test_gaternet_gates_the_end_of_every_block_by_one_head() -> None:
     assert gaternet(gater_weights="gater.safetensors").weights == {"network.gates.gater": "gater.safetensors"}
 
 
+@pytest.mark.broad
 def test_skipnet_gates_all_blocks_but_the_first_and_rewards_from_where_it_draws() -> None:
     method = skipnet(begin=0.25, alpha=0.5, reward_weight=0.02, pressure=0.1)
     gated = _gated(method)

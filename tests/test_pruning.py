@@ -71,7 +71,7 @@ def _images() -> torch.Tensor:
     return Normalize(train.mean, train.std)(train.images)
 
 
-@pytest.mark.cases(1)
+@pytest.mark.broad
 def test_plain_files_are_built_without_sluicegate(capsys, run: Path, tmp_path: Path) -> None:
     file = tmp_path / "pruned.safetensors"
     found = _printed(capsys, "prune", run, "-o", file, "--share", 0.5)

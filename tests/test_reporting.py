@@ -75,7 +75,7 @@ def without_torch(*arguments):
     return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.cases(1)
+@pytest.mark.broad
 def test_of_a_run_it_says_what_the_run_measured(capsys, workplace):
     found = said(capsys, "run", "--figures", "figures")
     result = json.loads((workplace / "run" / "result.json").read_text())

@@ -188,6 +188,7 @@ def test_without_gates_one_sentence_says_so():
     assert page.count(NO_GATES) == 1 and 'href="#gates"' not in page and "No <span" in page
 
 
+@pytest.mark.broad
 def test_images_without_labels():
     found = no_labels()
     assert missing(found)["class_macs"] == NO_LABELS
@@ -226,6 +227,7 @@ def test_a_thousand_classes():
     assert len(drawn_figures(found)["gate_map"].to_dict()["encoding"]["color"]["scale"]["domain"]) <= 10
 
 
+@pytest.mark.broad
 def test_every_figure_is_written_as_svg_and_png(whole, tmp_path):
     for name, figure in drawn_figures(whole).items():
         svg, png = save_figure(figure, tmp_path / name)

@@ -84,6 +84,7 @@ def test_a_finished_run_resumes_to_its_own_result(capsys):
     assert again == first
 
 
+@pytest.mark.broad
 def test_a_finished_run_goes_on_for_more_epochs(capsys, workplace, run):
     more = printed(capsys, "train", "small.yaml", "epochs=3", "--out", "run", "--resume")
     assert more["epochs"] == 3
@@ -94,6 +95,7 @@ def test_a_finished_run_goes_on_for_more_epochs(capsys, workplace, run):
     assert "resume: epochs is 1, and the run in 'run' has 3" in fewer
 
 
+@pytest.mark.broad
 def test_a_run_that_goes_on_and_is_cut_off_is_not_taken_for_finished(capsys, workplace, monkeypatch):
     printed(capsys, "train", "small.yaml", "--out", "run")
     arguments = ("train", "small.yaml", "epochs=2", "--out", "run", "--resume")
@@ -151,6 +153,7 @@ def test_a_run_that_does_not_know_its_data_is_named(content, capsys, workplace, 
     assert "run/data.json' is not the description of a run's data" in refused(capsys, 2, "export", "run")
 
 
+@pytest.mark.broad
 def test_a_run_is_measured_with_the_mean_and_std_that_it_was_trained_with(capsys, workplace):
     photos(workplace / "photos")
     photos(workplace / "darker")

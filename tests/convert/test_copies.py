@@ -39,7 +39,7 @@ def _check(gated: sg.GatedModel, copied: sg.GatedModel, size: int) -> None:
         assert torch.equal(copied(images), gated(images))
 
 
-@pytest.mark.cases(6)
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("copied", [copy.deepcopy, _unpickled, lambda gated: _unpickled(copy.deepcopy(gated))])
 @pytest.mark.parametrize("gating", GATINGS)
 def test_copies_are_lowered_alike(gating: str, copied: Callable[[sg.GatedModel], sg.GatedModel]) -> None:
@@ -48,7 +48,7 @@ def test_copies_are_lowered_alike(gating: str, copied: Callable[[sg.GatedModel],
     _check(gated, copied(gated), 32)
 
 
-@pytest.mark.cases(4)
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("seed", range(12))
 def test_copies_of_random_networks_are_lowered_alike(seed: int) -> None:
     gated = sg.gate_model(random_net(seed), sg.ChannelGating("all"), torch.zeros(1, 3, 12, 12)).eval()

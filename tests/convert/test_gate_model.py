@@ -113,6 +113,7 @@ def test_records_are_in_order_of_execution() -> None:
     assert list(gates.of_kind("layer")) == names[::2]
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("gating", GATINGS)
 def test_sites_are_listed_as_their_records_come(gating: str) -> None:
     """Those that tally records by their place ask `sites` whose they are."""

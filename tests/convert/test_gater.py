@@ -15,6 +15,7 @@ def _gated(net: nn.Module, size: int = 32, **options) -> sg.GatedModel:
     return sg.gate_model(net, gating, torch.zeros(1, 3, size, size))
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("name", "options", "filters", "plain", "gated"),
     [

@@ -37,6 +37,7 @@ def test_logits_are_those_of_one_lstm_over_the_blocks() -> None:
     torch.testing.assert_close(torch.stack([record.logits for record in gates.values()]), expected)
 
 
+@pytest.mark.broad
 def test_the_first_block_always_runs_and_every_other_has_a_gate() -> None:
     sites = _gated(net="resnet38").sites
     assert len(sites) == 17 and "layer1.0" not in sites

@@ -76,7 +76,7 @@ def test_each_way_to_gate(case: str) -> None:
         _check_gated(gated, seed)
 
 
-@pytest.mark.cases(1)
+@pytest.mark.broad
 @pytest.mark.parametrize("case", ["joint everywhere", "joint and exits"])
 def test_copies_and_pickles(case: str) -> None:
     x = _images(0, 4)
@@ -88,6 +88,7 @@ def test_copies_and_pickles(case: str) -> None:
             _same(copy.deepcopy(net)(x), expected)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("case", ["channels", "kept open", "joint", "everywhere"])
 def test_the_engine_runs_what_is_left(case: str) -> None:
     """Outputs, decisions and MACs of the engine are those of torch, with gates on some channels of a value alone."""

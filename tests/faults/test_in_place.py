@@ -119,6 +119,7 @@ RIGHT = [module_on_the_shortcut, function_on_the_shortcut, positional_on_the_sho
          scaled_branch, dropout_on_the_shortcut, functional_dropout_on_the_shortcut, copy_first, clamped]  # fmt: skip
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize("compute", RIGHT, ids=lambda f: f.__name__)
 def test_later_readers_read_what_was_written(compute: Callable[[Unit, Tensor], Tensor], tmp_path: Path) -> None:
     gated = agrees(network(compute), IMAGES, tmp_path, sg.JointGating())

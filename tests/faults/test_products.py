@@ -63,6 +63,7 @@ FUNCTIONS: dict[str, tuple[Sides, Sides, Callable[[Tensor, Tensor], Any], int]] 
 }
 
 
+@pytest.mark.cases(8)
 @pytest.mark.parametrize("weight, shape, compute, macs", FUNCTIONS.values(), ids=FUNCTIONS)
 def test_a_function_is_counted(
     weight: Sides, shape: Sides, compute: Callable[[Tensor, Tensor], Any], macs: int

@@ -128,7 +128,7 @@ SUBCLASSES = {
 }
 
 
-@pytest.mark.cases(6)
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("gating", [sg.ChannelGating(), sg.JointGating()], ids=["channels", "joint"])
 @pytest.mark.parametrize("parts", SUBCLASSES.values(), ids=SUBCLASSES)
 def test_a_subclass_is_computed_as_it_was_written(parts: dict[str, Module], gating: Any, tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def test_every_threshold_is_checked_before_a_file_is_written(seed: int, case: st
     verify_lowered(gated, lower(gated))
 
 
+@pytest.mark.broad
 @examples(8)
 @given(seed=st.integers(0, 2**20), case=st.sampled_from(sorted(CASES)))
 def test_without_its_gates_a_program_is_the_plain_network(seed: int, case: str) -> None:

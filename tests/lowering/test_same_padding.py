@@ -37,6 +37,7 @@ def kinds(net: nn.Module) -> list[str]:
     return [op.kind for op in lowered(net).program.ops]
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("edges", [(0, 1, 0, 1), (1, 0, 1, 0), (1, 1, 1, 1), (0, 2), (0, 0, 1, 2)])
 @pytest.mark.parametrize("groups", [1, 8])
 def test_zeros_become_padding(edges, groups):

@@ -17,7 +17,7 @@ def finished(tmp_path_factory):
     return folder
 
 
-@pytest.mark.cases(1)
+@pytest.mark.broad
 def test_a_released_run_loads_and_its_card_tells_of_gates(finished, tmp_path):
     folder = release(finished, tmp_path / "models" / "some-digits", "MIT")
     card = (folder / "README.md").read_text()

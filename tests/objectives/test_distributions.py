@@ -89,7 +89,7 @@ def test_derivative_is_that_of_finite_differences(prior: Distribution) -> None:
     assert torch.autograd.gradcheck(prior.cdf, x)
 
 
-@pytest.mark.cases(1)
+@pytest.mark.broad
 @PRIORS
 def test_compiles_in_one_graph(prior: Distribution) -> None:
     x = torch.linspace(0.01, 0.99, 64, requires_grad=True)

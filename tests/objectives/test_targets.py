@@ -96,6 +96,7 @@ def test_mac_target_is_the_share_of_multiply_adds() -> None:
     )
 
 
+@pytest.mark.broad
 def test_mac_target_alone_leads_to_its_target() -> None:
     gated, x = _gated(), torch.randn(16, 3, 32, 32)
     target = MacTarget(gated.macs, 0.45)

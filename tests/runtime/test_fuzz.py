@@ -171,6 +171,7 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
     return len(text).to_bytes(8, "little") + text + bytes(data)
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_damaged_files_are_refused_or_run(part, tmp_path):
     save_program(tmp_path / "model.sluice", *small_network())

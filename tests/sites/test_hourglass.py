@@ -31,6 +31,7 @@ def hourglass(up: nn.Module) -> nn.Module:
     )
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     "up", [nn.Upsample(scale_factor=2), nn.ConvTranspose2d(8, 8, 2, 2)], ids=["resized", "transposed convolution"]
 )

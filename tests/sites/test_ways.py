@@ -84,6 +84,7 @@ def records(gated: sg.GatedModel, closed: Iterable[str]) -> GateRecords:
     return GateRecords({name: GateRecord(gated.sites[name], is_open, is_open) for name, is_open in opens.items()})
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_the_engine_skips_what_is_counted(kind: str) -> None:
     gated, images = gated_network(kind), torch.randn(2, 3, 9, 9)

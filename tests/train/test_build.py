@@ -129,6 +129,7 @@ class Table:
         return torch.full((2,), 1.5)
 
 
+@pytest.mark.broad
 def test_milliseconds_are_added_to_the_methods_objective(monkeypatch):
     monkeypatch.setattr("sluicegate.train.budget.LatencyTable.load", lambda path: path)
     monkeypatch.setattr("sluicegate.train.budget.LatencyModel", Table)
@@ -218,6 +219,7 @@ def test_mean_and_std_can_be_anothers():
             load_split(DataRecipe("digits", normalize=text), "test", None)
 
 
+@pytest.mark.broad
 def test_the_teacher_is_the_network_as_it_came_or_the_one_that_is_named(tmp_path):
     dense = build_subject(recipe("dense"), images()).net
     torch.nn.init.constant_(dense.get_parameter("conv1.weight"), 0.5)

@@ -152,7 +152,7 @@ def test_milliseconds_are_a_target_whose_table_is_measured_first(capsys, monkeyp
     assert LatencyTable.load("run/latency.json").threads == 1
 
 
-@pytest.mark.cases(5)
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("more", "named"),
     [

@@ -44,6 +44,7 @@ def test_a_log_for_tensorboard(tmp_path):
     assert b"epoch/accuracy" in log.read_bytes()
 
 
+@pytest.mark.broad
 def test_without_one_there_is_no_folder(tmp_path):
     run(RECIPE, tmp_path / "run", progress=False)
     assert not (tmp_path / "run" / "logs").exists()

@@ -76,7 +76,7 @@ def test_a_loop_of_ones_own_halves_a_network_and_keeps_most_of_it(trained, digit
     assert all(torch.equal(weights[name], tensor) for name, tensor in trained.state_dict().items())
 
 
-@pytest.mark.cases(1)
+@pytest.mark.broad
 @pytest.mark.parametrize(("weight", "listens"), [(0.0, False), (1.0, True)])
 def test_the_teacher_has_a_say(weight, listens, trained, digits):
     """Who listens to the teacher alone does not mind other labels."""

@@ -155,6 +155,7 @@ def test_a_network_that_comes_in_evaluation_mode_is_trained_as_any_other(method,
     assert all(torch.equal(found[name], usual[name]) for name in found)
 
 
+@pytest.mark.broad
 def test_frozen_batch_norm_keeps_its_statistics(tmp_path):
     recipe = replace(RECIPE, batch_norm="frozen", data=replace(RECIPE.data, augment=AugmentRecipe(2, True)))
     run(recipe, tmp_path / "frozen", progress=False)

@@ -81,6 +81,7 @@ def test_overriding_epochs_keeps_the_milestones():
     assert override(FULL, ["epochs=3"]).optimizer.milestones == FULL.optimizer.milestones
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize(
     ("assignment", "named"),
     [

@@ -37,7 +37,7 @@ def trained(place, tmp_path_factory):
     return folder, run(RECIPE, folder, data_dir=place, progress=False)
 
 
-@pytest.mark.cases(1)
+@pytest.mark.broad
 def test_a_run_tells_mean_iou_beside_pixel_accuracy(trained, place):
     folder, result = trained
     net, test = load_run(folder)[1], load_split(RECIPE.data, "test", place)
@@ -121,6 +121,7 @@ def test_what_does_not_fit_is_refused_before_the_first_epoch(place, tmp_path, ch
     assert "\n" not in str(refused.value) and not (tmp_path / "run").exists()
 
 
+@pytest.mark.broad
 def test_a_strange_mask_ends_a_streamed_run_in_one_line(tmp_path):
     place = camvid_like(tmp_path / "streets")
     Image.fromarray(np.full((24, 32), 9, np.uint8)).save(place / "trainannot" / "3.png")

@@ -75,6 +75,7 @@ def test_results_come_one_by_one_and_a_stopped_sweep_goes_on(tmp_path, monkeypat
     assert (tmp_path / "out" / "channel_weight=0.1" / "last.ckpt").stat().st_mtime_ns == first, "not trained again"
 
 
+@pytest.mark.broad
 def test_a_point_that_fails_does_not_end_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(
         sweeping, "run_recipe", lambda *args, run=sweeping.run_recipe, **options: run(*args, progress=False, **options)
