@@ -6,16 +6,20 @@ from commands import only_line
 
 from sluicegate.cli import main
 
-SMALL = """
+
+def small_recipe(method: str, epochs: int = 1) -> str:
+    """YAML of a training that takes a second or two."""
+    return f"""
 name: small
-data: {name: digits, batch_size: 64, limit_train: 128, limit_test: 40}
-net: {name: resnet8, options: {width: 0.25}}
-method: {name: dlcg}
-epochs: 1
+data: {{name: digits, batch_size: 64, limit_train: 128, limit_test: 40}}
+net: {{name: resnet8, options: {{width: 0.25}}}}
+method: {{name: {method}}}
+epochs: {epochs}
 accelerator: cpu
 """
 
 
+SMALL = small_recipe("dlcg")
 LEFT_OUT = {"ONNX Runtime": "onnx is not installed"}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import small_recipe
 from commands import only_line
 from random_gatings import tell_images_apart
 
@@ -20,14 +21,7 @@ from sluicegate.train import load_run
 from sluicegate.train.weights import save_weights
 from sluicegate_runtime import Session
 
-SMALL = """
-name: small
-data: {name: digits, batch_size: 64, limit_train: 128, limit_test: 40}
-net: {name: resnet8, options: {width: 0.25}}
-method: {name: channel_only}
-epochs: 1
-accelerator: cpu
-"""
+SMALL = small_recipe("channel_only")
 BUILD = """
 import sys
 

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from command_line import small_recipe
 from commands import environment, only_line
 from PIL import Image
 from scene_folders import camvid_like
@@ -13,14 +14,7 @@ from scene_folders import camvid_like
 from sluicegate.cli import main
 from sluicegate.data import load
 
-SMALL = """
-name: small
-data: {name: digits, batch_size: 64, limit_train: 128, limit_test: 40}
-net: {name: resnet8, options: {width: 0.25}}
-method: {name: batch_shaping}
-epochs: 2
-accelerator: cpu
-"""
+SMALL = small_recipe("batch_shaping", epochs=2)
 
 STREETS = """
 name: streets
