@@ -225,8 +225,7 @@ def _between(share: float, target: float) -> float:
 def _budget(target: float, kind: TargetKind) -> BudgetRecipe:
     if kind == "ms":
         return BudgetRecipe()
-    macs, rate = (target if kind == one else None for one in ("macs", "rate"))
-    return replace(_HOW.budget, macs=macs, rate=rate, start=_between(0.3, target))
+    return replace(_HOW.budget, start=_between(0.3, target)).aimed_at(target, kind)
 
 
 def _latency(table: str | None, ms: float) -> LatencyRecipe:

@@ -11,7 +11,7 @@ Legend: N images, C channels, H W pixels, K classes.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -174,8 +174,7 @@ class Tuning:
         if kind == "ms":
             falls = (budget.start, budget.tighten, budget.shape)
             return latency_target(LatencyRecipe(str(table), target, budget.weight, *falls), self.net)
-        macs, rate = (target if kind == one else None for one in ("macs", "rate"))
-        return share_target(replace(budget, macs=macs, rate=rate), self.net)
+        return share_target(budget.aimed_at(target, kind), self.net)
 
     def _rate(self, warm_up: float, step: int) -> float:
         return rate_factor(self.options.optimizer, warm_up, self.steps)(min(1.0, step / self.steps))

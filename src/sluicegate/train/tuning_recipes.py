@@ -1,6 +1,6 @@
 """The parts of a recipe for fine-tuning: target, teacher, fitted start. `recipe.py` puts them together."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sluicegate.errors import InputError
@@ -39,6 +39,11 @@ class BudgetRecipe:
                 raise InputError(f"budget.{name}: {share} is not in (0, 1]")
         positive("budget.weight", self.weight)
         _check_tightening("budget", self.start, self.tighten)
+
+    def aimed_at(self, target: float, kind: Literal["macs", "rate"]) -> "BudgetRecipe":
+        """The same budget with another target."""
+        macs, rate = (target if kind == one else None for one in ("macs", "rate"))
+        return replace(self, macs=macs, rate=rate)
 
 
 def _check_tightening(name: str, start: float, tighten: float) -> None:
