@@ -65,8 +65,8 @@ def test_verbs_and_options_in_the_text_exist(page: Path) -> None:
 
 
 def _options(verb: str) -> set[str]:
-    parser = cli._new_parser(None)
-    cli._ARGUMENTS[verb](parser)
+    parser = cli._new_parser("")
+    cli._VERBS[verb].arguments(parser)
     return {"--json", *parser._option_string_actions}
 
 

@@ -8,6 +8,7 @@ import pytest
 from commands import environment
 
 HEAVY = {"pandas", "altair", "vl_convert", "sklearn"}
+TRAINING = {"torch", "lightning", "torchmetrics"}
 
 
 def loaded(code: str) -> set[str]:
@@ -21,6 +22,15 @@ def loaded(code: str) -> set[str]:
 @pytest.mark.parametrize("code", ["import sluicegate", "import sluicegate.cli", "import sluicegate.analysis"])
 def test_what_only_reports_need_is_not_loaded(code):
     assert not HEAVY & loaded(code)
+
+
+@pytest.mark.parametrize("code", ["import sluicegate", "import sluicegate.cli"])
+def test_what_only_training_needs_is_not_loaded(code):
+    assert not TRAINING & loaded(code)
+
+
+def test_every_public_name_is_there_when_it_is_asked_for():
+    assert "torch" in loaded("import sluicegate\nassert all(hasattr(sluicegate, name) for name in sluicegate.__all__)")
 
 
 @pytest.mark.broad

@@ -30,7 +30,7 @@ TIERS = (
     {"recipes", "models"},
     {"bench"},
     {"tables"},
-    {"tuning", "surveying", "evaluating", "pruning", "reporting", "describing", "completing", "help"},
+    {"verbs"},
     {"cli"},
     {"__init__", "__main__"},  # the package's front: public names and `python -m sluicegate`
 )

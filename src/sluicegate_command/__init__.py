@@ -1,7 +1,6 @@
 """The console command `sluicegate`: what NumPy can do is done without importing the PyTorch side.
 
-A package of its own, because importing anything of `sluicegate` imports torch, and the runtime knows nothing of
-`sluicegate`.
+A package of its own, because most verbs of `sluicegate` import torch, and the runtime knows nothing of `sluicegate`.
 """
 
 import sys

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sluicegate import cli, completing
+from sluicegate import cli
+from sluicegate.verbs import arguments, completing
 
 
 def completed(script: Path, *words: str) -> set[str]:
@@ -26,7 +27,7 @@ def test_bash_completes_verbs_and_options(tmp_path: Path, capsys: pytest.Capture
     assert completed(script, "sluicegate", "evaluate", "--str") == {"--strategy"}
 
 
-@pytest.mark.parametrize("shell", completing.SHELLS)
+@pytest.mark.parametrize("shell", arguments.SHELLS)
 def test_every_shell_gets_a_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["completion", shell]) == 0
     assert "finetune" in capsys.readouterr().out

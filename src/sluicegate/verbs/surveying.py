@@ -12,17 +12,10 @@ from sluicegate.terminal import show
 
 
 def sites(config: jsonargparse.Namespace) -> None:
-    """List which layers of a network can be gated, which cannot and why, and the share of MACs that gates reach."""
+    """The verb `sites`."""
     found = survey(build_net(config.net), torch.zeros(1, config.channels, config.size, config.size))
     lines = (
         f"channel gates reach {found.by_channels:.0%} of {found.macs / 1e6:.1f} million MACs",
         f"layer gates reach {found.by_layers:.0%}, in {len(found.branches)} residual branches",
     )
     show(config.json, asdict(found), *survey_tables(found), *lines)
-
-
-def sites_arguments(parser: jsonargparse.ArgumentParser) -> None:
-    """What `sites` takes."""
-    parser.add_argument("net", help="resnet20, torchvision:resnet18, timm:resnet18, your.module:function")
-    parser.add_argument("--size", type=int, default=224, help="height and width of its images, in pixels")
-    parser.add_argument("--channels", type=int, default=3, help="channels of its images")

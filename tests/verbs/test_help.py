@@ -5,7 +5,7 @@ import re
 import pytest
 
 from sluicegate import cli
-from sluicegate.help import GROUPS
+from sluicegate.verbs.help import GROUPS
 
 
 def test_every_verb_is_in_one_group() -> None:

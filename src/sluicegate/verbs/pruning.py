@@ -40,7 +40,7 @@ class Pruned:
 
 
 def prune(config: jsonargparse.Namespace) -> None:
-    """Remove gates that do the same for every image; write a plain network, or a file for the engine."""
+    """The verb `prune`."""
     folder = find_pretrained(str(config.run))
     net, spec = load_run(folder)[1].eval(), read_run_spec(folder)
     if not isinstance(net, GatedModel):
@@ -64,23 +64,6 @@ def prune(config: jsonargparse.Namespace) -> None:
         f"file: {found.file}",
     ]
     show(config.json, asdict(found), *lines)
-
-
-def prune_arguments(parser: jsonargparse.ArgumentParser) -> None:
-    """What `prune` takes."""
-    parser.add_argument("run", help="run folder, or the name of a released network")
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("pruned.safetensors"),
-        help=".safetensors: a plain network, its description and load_pruned.py beside it; .sluice: for the engine, "
-        "with the gates that still decide by the image",
-    )
-    parser.add_argument(
-        "--share", type=float, default=1.0, help="share of the training images for which a gate must do the same"
-    )
-    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
 
 
 def _left(settled: Settled) -> int:

@@ -6,8 +6,6 @@ import jsonargparse
 
 from sluicegate.errors import InputError
 
-SHELLS = ("bash", "zsh", "tcsh")
-
 
 def completion_script(parser: jsonargparse.ArgumentParser, shell: str) -> str:
     """The script that a shell reads, made by shtab.
@@ -20,8 +18,3 @@ def completion_script(parser: jsonargparse.ArgumentParser, shell: str) -> str:
     if find_spec("shtab") is None:
         raise InputError("completion: needs shtab, which is not installed; pip install 'sluicegate[completion]'")
     return parser.get_completion_script(f"shtab-{shell}")
-
-
-def completion_arguments(parser: jsonargparse.ArgumentParser) -> None:
-    """What `completion` takes."""
-    parser.add_argument("shell", choices=SHELLS, help='bash: eval "$(sluicegate completion bash)" in ~/.bashrc')

@@ -15,7 +15,7 @@ from sluicegate_runtime import contents
 
 
 def info(config: jsonargparse.Namespace) -> None:
-    """Say what is in a .sluice file or a run folder."""
+    """The verb `info`."""
     if config.target.is_dir() or str(config.target) in released():
         found = describe_run(find_pretrained(str(config.target)))
         show(config.json, found, *_in_words(found))

@@ -42,7 +42,7 @@ _STRATEGIES: dict[str, Callable[[jsonargparse.Namespace], Strategy]] = {
 
 
 def evaluate(config: jsonargparse.Namespace) -> None:
-    """Measure a run, or a network with a weights file, on test images."""
+    """The verb `evaluate`."""
     started = time.perf_counter()
     name, net, images = _what_to_measure(config)
     subject = as_subject(net, images)
@@ -63,30 +63,6 @@ def evaluate(config: jsonargparse.Namespace) -> None:
     }
     repeated = found if config.repeats > 1 else {}
     show(config.json, report, *result_tables(first), *(spread_line(*item) for item in repeated.items()))
-
-
-def evaluate_arguments(parser: jsonargparse.ArgumentParser) -> None:
-    """What `evaluate` takes."""
-    parser.add_argument("target", metavar="RUN|NET", help="a run folder, or a network's name")
-    parser.add_argument("--weights", type=Path | None, help="safetensors file")
-    parser.add_argument("--data", type=str | None, help="data set; a run's own if left out")
-    parser.add_argument("--data-dir", type=Path | None, help="folder of the data set")
-    parser.add_argument("--limit", type=int | None, help="measure on this many images")
-    parser.add_argument("--size", type=int | None, help="resize and crop images to this size")
-    parser.add_argument("--normalize", type=str | None, help="use the mean and std of 'imagenet' or of a data set")
-    parser.add_argument("--strategy", choices=list(_STRATEGIES), help="how gates decide; default: threshold")
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        nargs="+",
-        help="probability above which a gate is open; with several values, measure each",
-    )
-    parser.add_argument("--passes", type=int | None, help="passes of the ensemble strategy; default 5")
-    parser.add_argument(
-        "--repeats", type=int, default=1, help="number of measurements; prints mean and standard deviation"
-    )
-    parser.add_argument("--batch-size", type=int, default=256, help="images in one pass")
-    parser.add_argument("--device", type=str | None, help="cpu, cuda, ...; default: the GPU if there is one")
 
 
 def _what_to_measure(config: jsonargparse.Namespace) -> tuple[str, nn.Module, Images]:

@@ -21,7 +21,7 @@ def test_demo_prints_its_middle_point_and_all_others(capsys, monkeypatch, run):
         made = demo.recipes()[name]()
         return replace(made, epochs=1, data=replace(made.data, limit_train=128, limit_test=40))
 
-    monkeypatch.setattr("sluicegate.cli.recipe", quick)
+    monkeypatch.setattr("sluicegate.verbs.training.recipe", quick)
     shutil.move(run, Path("demo", demo.NAMES["middle"]))  # of an earlier demo, whose place it takes
     found = printed(capsys, "demo", "--out", "demo")
     assert {"accuracy", "macs", "seconds", "points"} <= found.keys()

@@ -25,7 +25,7 @@ from sluicegate_runtime.preprocess import parse_preprocessing, preprocessing_of
 
 
 def report(config: jsonargparse.Namespace) -> None:
-    """The verb."""
+    """The verb `report`."""
     said = measured(config)
     accuracy = "not known" if said["accuracy"] is None else f"{said['accuracy']:.2%}"
     macs, ms = said["macs"], said["milliseconds"]

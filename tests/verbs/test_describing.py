@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from sluicegate.cli import main
-from sluicegate.describing import describe_run
 from sluicegate.errors import InputError
 from sluicegate.models import find_pretrained
 from sluicegate.train import read_result
+from sluicegate.verbs.describing import describe_run
 
 HALF = "resnet20-cifar10-0.5"
 

@@ -117,4 +117,4 @@ def test_refusals(capsys, run: Path, tmp_path: Path) -> None:
         capsys.readouterr()
         assert main(["prune", *map(str, arguments)]) == 2
         assert message in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("pruned*"))
