@@ -103,6 +103,19 @@ def test_the_objective_is_dlcgs_and_that_of_exits_and_shaping() -> None:
     torch.testing.assert_close(method.objective(gated)(gates, 0.0), expected)
 
 
+def _exit_logits(rate: float) -> torch.Tensor:
+    torch.manual_seed(0)
+    method = combined(exit_open_rate=rate, classifier_channels=4)
+    assert method.gating is not None
+    gated = sg.gate_model(build_net("resnet8"), method.gating, _images(1)).eval()
+    return torch.cat([exit.logits for exit in gated(_images(), return_gates=True).gates.of_kind("exit").values()])
+
+
+def test_exits_begin_at_the_rate_asked_for() -> None:
+    further = torch.logit(torch.tensor(0.9)) - torch.logit(torch.tensor(0.6))
+    torch.testing.assert_close(_exit_logits(0.9), _exit_logits(0.6) + further)
+
+
 def test_without_noise_at_the_end_training_decides_as_evaluation_does() -> None:
     """So the share that leaves in training is the share that leaves afterwards."""
     torch.manual_seed(0)

@@ -111,6 +111,11 @@ def test_adamw_stands_beside_sgd():
     assert (network["weight_decay"], gates["weight_decay"]) == (5e-4, 0.0)
 
 
+def test_gates_may_learn_nothing():
+    network, gates = build_optimizer(build_subject(RECIPE, images()), OptimizerRecipe(gate_lr_scale=0)).param_groups
+    assert network["lr"] == 0.1 and gates["lr"] == 0
+
+
 def test_the_loss_is_cross_entropy_and_the_objective(monkeypatch):
     data = images()
     subject = build_subject(RECIPE, data)

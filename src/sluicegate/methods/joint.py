@@ -65,6 +65,7 @@ def combined(
     batch_norm: bool = False,
     exits_at: str | list[str] = "stages",
     classifier_channels: int = 128,
+    exit_open_rate: float = 0.8,
     noise: Weight | None = None,
 ) -> Method:
     """Channel, layer and exit gates in one network: DLCG's with early exits, which its section 5 proposes.
@@ -78,12 +79,12 @@ def combined(
         exit_weight: of the loss on exits, relative to cross entropy.
         more_may_leave: True: no penalty above the target, as in `early_exits`. False: the share must be met.
         at, granularity, hidden, batch_norm: of channel and layer gates, see `dlcg`.
-        exits_at, classifier_channels: see `early_exits`.
+        exits_at, classifier_channels, exit_open_rate: `at`, `classifier_channels` and `initial_open_rate` of `early_exits`.
         noise: of all gates, as for `budgeted`; None: they sample as those of `dlcg` and `early_exits` do. In a short
             training exits that end with noise may all have the target's probability, and then no image leaves.
     """
     blocks = dlcg(at=at, granularity=granularity, hidden=hidden, batch_norm=batch_norm).gating
-    leaving = early_exits(at=exits_at, classifier_channels=classifier_channels).gating
+    leaving = early_exits(at=exits_at, classifier_channels=classifier_channels, initial_open_rate=exit_open_rate).gating
     assert isinstance(blocks, JointGating) and isinstance(leaving, ExitGating)
     if noise is not None:
         sample = FadingNoise(noise)

@@ -60,7 +60,7 @@ class MethodRecipe:
 
 @dataclass(frozen=True)
 class OptimizerRecipe:
-    """SGD (`momentum`, `nesterov`) or AdamW (`betas`). Gates learn at `lr * gate_lr_scale`.
+    """SGD (`momentum`, `nesterov`) or AdamW (`betas`). Gates learn at `lr * gate_lr_scale`; with 0 they learn nothing.
 
     `milestones` are fractions of the training, as are `warm_up` and `gate_warm_up`: over that share of it the rate of
     the network, or of the gates, climbs from 0 in a straight line, on top of the schedule. `power` is that of the
@@ -94,9 +94,10 @@ class OptimizerRecipe:
             raise InputError(f"optimizer.betas: {list(self.betas)} are not in [0, 1)")
         if not isinstance(self.gate_weight_decay, str):
             at_least("optimizer.gate_weight_decay", self.gate_weight_decay, 0)
-        for name in ("lr", "gate_lr_scale", "gamma", "power"):
+        for name in ("lr", "gamma", "power"):
             positive(f"optimizer.{name}", getattr(self, name))
-        at_least("optimizer.weight_decay", self.weight_decay, 0)
+        for name in ("weight_decay", "gate_lr_scale"):
+            at_least(f"optimizer.{name}", getattr(self, name), 0)
         if not 0 <= self.momentum < 1:
             raise InputError(f"optimizer.momentum: {self.momentum} is not in [0, 1)")
         if self.nesterov and self.momentum == 0:
