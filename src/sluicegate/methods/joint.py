@@ -79,7 +79,8 @@ def combined(
         exit_weight: of the loss on exits, relative to cross entropy.
         more_may_leave: True: no penalty above the target, as in `early_exits`. False: the share must be met.
         at, granularity, hidden, batch_norm: of channel and layer gates, see `dlcg`.
-        exits_at, classifier_channels, exit_open_rate: `at`, `classifier_channels` and `initial_open_rate` of `early_exits`.
+        exits_at, classifier_channels: see `early_exits`.
+        exit_open_rate: probability with which an image that reaches an exit goes on at first.
         noise: of all gates, as for `budgeted`; None: they sample as those of `dlcg` and `early_exits` do. In a short
             training exits that end with noise may all have the target's probability, and then no image leaves.
     """

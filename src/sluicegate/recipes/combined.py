@@ -3,10 +3,12 @@
     L = L_C + lambda sum_l z_l^2 + gamma sum_f z_f^2 + w sum_e max(0, t - r_e)^2      (r_e: share that leaves at exit e)
 
 DLCG's eq. 6 with the early exits of stochastic gates (section 5 there). Its other proposal: DLCG with batch shaping.
-ResNet-20 on CIFAR-10 is trained as DLCG trains it, or fine-tuned in two stages from published weights (`net.weights`):
-classifiers of exits that have learned nothing make leaving so dear beside a teacher that the exits close for good. So
-first gates stay as they are, and images leave by chance; then all gates learn. `channel-resnet20-cifar10` has the channel gates alone. On digits,
+ResNet-20 on CIFAR-10 is trained as DLCG trains it; `channel-resnet20-cifar10` has the channel gates alone. On digits,
 where a second stage is enough for every image, the shares that leave are to be met, so that all gates are used.
+
+`finetune-...-combined` starts from published weights (`net.weights`). Classifiers of exits that have learned nothing
+make leaving so dear beside a teacher that the exits close for good. So it has two stages: first gates stay as they are,
+and images leave by chance; then all gates learn.
 """
 
 from collections.abc import Callable
