@@ -16,6 +16,14 @@ ROOT = Path(__file__).parents[1]
 PAPERS = ("dlcg", "batch_shaping", "stochastic_gates", "gaternet", "fbs", "aig", "skipnet")
 """How recipes that follow a paper are named at their beginning."""
 
+ORDERINGS = (
+    ("channels and layers", "channels", "DLCG, figure 3"),
+    ("channels", "layers", "DLCG, figure 3"),
+    ("channels and layers", "layers", "DLCG, figure 3"),
+    ("batch shaping", "batch shaping, without its loss", "batch shaping, section 5.3"),
+)
+"""Kinds of gates of which a paper finds the first better than the second at the same MACs."""
+
 HEAD = """# Papers' figures and ours
 
 - **What:** The accuracies and MACs that papers print, beside those that our recipes reach.
@@ -33,7 +41,10 @@ from `results/`: test accuracy of the last step's weights, mean MACs of a test i
 def page(results: Path) -> str:
     """The whole page, of the result files in a folder."""
     found = {result["name"]: result for result in _from_scratch(results)}
-    return "\n".join([HEAD, *_table_1(found), *_finetuned(results / "finetune"), *_not_run(found)]) + "\n"
+    return (
+        "\n".join([HEAD, *_table_1(found), *_same_macs(results), *_finetuned(results / "finetune"), *_not_run(found)])
+        + "\n"
+    )
 
 
 def _table_1(found: Mapping[str, dict[str, Any]]) -> Iterator[str]:
@@ -56,6 +67,31 @@ def _ours(result: dict[str, Any], paper: float) -> tuple[Any, ...]:
     accuracy, macs = 100 * result["accuracy"], result["macs"]["mean"] / 1e6
     command = f"`{result['command']}`"
     return f"{accuracy:.2f} %", f"{macs:.1f}", f"{accuracy - paper:+.2f}", result["epochs"], 1, command
+
+
+def _same_macs(results: Path) -> Iterator[str]:
+    path = results / "same_macs.json"
+    if not path.exists():
+        return
+    measured = json.loads(path.read_text(encoding="utf-8"))
+    kinds, epochs = measured["kinds"], measured["epochs"]
+    targets = list(next(iter(kinds.values())))
+    yield "## Which gates are best at the same MACs\n"
+    yield (
+        f"Five kinds of gates, each from the same trained ResNet-20, by {epochs} epoch of training with the same target "
+        f"in place of the papers' losses on rates (`benchmarks/same_macs.py`). Accuracy, and the share of the dense MACs "
+        f"that was reached. One run each; {epochs} epoch is far from converged. Made by `{measured['command']}`.\n"
+    )
+    yield from _header("gates", *(f"target {target}" for target in targets))
+    for kind, points in kinds.items():
+        yield _line(kind, *(f"{100 * one['accuracy']:.2f} % ({one['macs_share']:.3f})" for one in points.values()))
+    yield "\nWhat the papers found, and by how many points the first is better here:\n"
+    yield from _header("first", "second", "paper", *(f"target {target}" for target in targets), "holds")
+    for first, second, paper in ORDERINGS:
+        ahead = [100 * (kinds[first][target]["accuracy"] - kinds[second][target]["accuracy"]) for target in targets]
+        holds = sum(points > 0 for points in ahead)
+        yield _line(first, second, paper, *(f"{points:+.2f}" for points in ahead), f"{holds} of {len(ahead)}")
+    yield ""
 
 
 def _finetuned(folder: Path) -> Iterator[str]:

@@ -87,6 +87,36 @@ def test_pruned_is_gated(name: str, tmp_path: Path) -> None:
     sg.export(plain, tmp_path / "plain.sluice", images)  # compares the engine with torch
 
 
+def _trained(name: str) -> sg.GatedModel:
+    """Data-independent gates as a short training with a target leaves them: some have settled open, some closed."""
+    gated = sg.gate_model(_net(name), sg.ChannelGating("all", head=sg.LearnedLogits, initial_open_rate=0.6), _example())
+    gates = list(gated.gate_parameters())
+    network = [parameter for parameter in gated.parameters() if all(parameter is not gate for gate in gates)]
+    optimizer = torch.optim.Adam([{"params": network, "lr": 1e-4}, {"params": gates, "lr": 0.3}])
+    target, draw = sg.MacTarget(gated.macs, 0.5), torch.Generator().manual_seed(1)
+    for step in range(8):
+        images, labels = torch.randn(8, 3, SIZE, SIZE, generator=draw), torch.randint(10, (8,), generator=draw)
+        output, records = gated(images, return_gates=True)
+        loss = nn.functional.cross_entropy(output, labels) + 10 * target(records, step / 8)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return gated.eval()
+
+
+@pytest.mark.broad
+@pytest.mark.parametrize("name", ["densenet_bc100_k12", *(name for name in NETS if "densenet" not in name)])
+def test_trained_gates_pruned(name: str) -> None:
+    gated, images = _trained(name), _example(2)
+    plain = sg.prune(gated)
+    with torch.no_grad():
+        expected, gates = gated(images, return_gates=True)
+        assert _largest_gap(plain(images), expected) < 1e-5
+    shares = [float(record.open.mean()) for record in gates.values()]
+    assert 0 < sum(shares) / len(shares) < 1
+    assert sg.MacModel(plain, _example()).dense < gated.macs.dense
+
+
 def _check_files(plain: torch.fx.GraphModule, images: torch.Tensor, expected: torch.Tensor, folder: Path) -> None:
     """They are built in a process that cannot import sluicegate."""
     save_pruned(plain, folder / "pruned.safetensors", images)
