@@ -78,9 +78,10 @@ def _same_macs(results: Path) -> Iterator[str]:
     targets = list(next(iter(kinds.values())))
     yield "## Which gates are best at the same MACs\n"
     yield (
-        f"Five kinds of gates, each from the same trained ResNet-20, by {epochs} epoch of training with the same target "
-        f"in place of the papers' losses on rates (`benchmarks/same_macs.py`). Accuracy, and the share of the dense MACs "
-        f"that was reached. One run each; {epochs} epoch is far from converged. Made by `{measured['command']}`.\n"
+        f"Five kinds of gates, each from the same trained ResNet-20, by {epochs} epoch of training with the same "
+        "target in place of the papers' losses on rates (`benchmarks/same_macs.py`). Accuracy, and the share of the "
+        f"dense MACs that was reached. One run each; {epochs} epoch is far from converged. Made by "
+        f"`{measured['command']}`.\n"
     )
     yield from _header("gates", *(f"target {target}" for target in targets))
     for kind, points in kinds.items():
