@@ -129,7 +129,8 @@ def test_image_files_without_classes_have_no_accuracy(capsys, workplace):
 
 def test_what_cannot_be_reported_on_is_refused_in_a_line(capsys):
     assert "no folder of images; name one with --data" in refused(capsys, "run/model.sluice")
-    assert "neither a run folder nor a .sluice file" in refused(capsys, "nowhere", "--data", "digits")
+    for words in (["nowhere"], ["nowhere", "--data", "digits"]):
+        assert "neither a run folder nor a .sluice file" in refused(capsys, *words)
     assert "is not a data set" in refused(capsys, "run/model.sluice", "--data", "nothing")
 
 

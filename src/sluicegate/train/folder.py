@@ -97,6 +97,7 @@ def read_result(folder: str | os.PathLike[str]) -> Result:
     Raises:
         InputError: there is none, or the file is damaged.
     """
+    read_run_recipe(folder)
     return _read(Path(folder) / "result.json", Result, "the result of a finished run")
 
 

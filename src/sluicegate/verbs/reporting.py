@@ -50,11 +50,11 @@ def measured(config: Any) -> dict[str, Any]:
     target = Path(config.target)
     if target.is_dir() or config.target in released():
         return _report_run(config, find_pretrained(config.target))
+    if target.suffix != ".sluice":
+        raise InputError(f"report: {config.target!r} is neither a run folder nor a .sluice file")
     beside = _beside(config, config.data)
     if config.data is None or Path(config.data).is_dir():
         return report_file(config, beside)
-    if target.suffix != ".sluice":
-        raise InputError(f"report: {config.target!r} is neither a run folder nor a .sluice file")
     artifact = load_program(target)
     context = Context(target.stem, _of(config.data), beside=beside)
     return write_report(config, artifact, _set_for(config, artifact.program), context)
