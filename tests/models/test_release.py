@@ -43,7 +43,7 @@ def test_what_cannot_be_released_is_refused(finished, tmp_path):
     (unfinished / "recipe.yaml").write_text((finished / "recipe.yaml").read_text())
     with pytest.raises(sg.InputError, match="not the result of a finished run"):
         release(unfinished, tmp_path / "out", "MIT")
-    with pytest.raises(sg.InputError, match="is not a run folder: it has no recipe.yaml"):
+    with pytest.raises(sg.InputError, match="is not a run folder"):
         release(tmp_path / "nowhere", tmp_path / "out", "MIT")
     assert not (tmp_path / "out").exists()
 
