@@ -12,6 +12,14 @@ Herrmann, Bowen, Zabih: An end-to-end approach for speeding up neural network in
 With `free` one side of the target costs nothing: "below" is the const-quad loss, eq. 3. For exits it is "above"
 (section 5: "a quadratic before the target rate and a constant 0 after"). t is a number, a schedule (`staircase` is
 section S1.1's annealing) or a `VariableTarget` (S1.2).
+
+A squared distance holds nothing exactly: where the loss of the task pulls, a part of the distance is left. With a
+`multiplier` of k the distance of a rate x is
+
+    (x - t)^2 + m (x - t),   m <- m + k (x - t) dp after each batch, dp the progress since the last one
+
+so that m grows until x is t: the method of multipliers (M. R. Hestenes, Multiplier and Gradient Methods, 1969), with a
+step of the multiplier after each batch. On a free side m falls, to 0 at the least.
 """
 
 import math
@@ -90,22 +98,46 @@ SiteTarget = float | Schedule | Mapping[str, float | Schedule]
 
 
 class Distance(nn.Module):
-    """(t - rate)^2, or 0 on the free side of t.
+    """(t - rate)^2, or 0 on the free side of t; with a multiplier that grows until the target is met.
+
+    The multiplier is in buffers, so checkpoints contain it, and it learns in training only.
 
     Args:
         target: t in [0, 1].
         free: the side of t without a penalty, if any.
+        multiplier: k, how fast the multiplier grows; 0 for none.
     """
 
-    def __init__(self, target: Target, free: Side | None = None) -> None:
+    held: Tensor
+    seen: Tensor
+
+    def __init__(self, target: Target, free: Side | None = None, multiplier: float = 0.0) -> None:
         super().__init__()
+        if multiplier < 0:
+            raise InputError(f"multiplier: {multiplier} must be at least 0")
         self.target = target if isinstance(target, VariableTarget) else checked_target(target)
         self.free: Side | None = _checked_side(free)
+        self.multiplier = multiplier
+        if multiplier:
+            self.register_buffer("held", torch.tensor(0.0))  # m
+            self.register_buffer("seen", torch.tensor(0.0))  # progress at the last batch
 
     def forward(self, rate: Tensor, progress: float) -> Tensor:
         """[] -> []."""
         target = self.target(rate, progress) if isinstance(self.target, VariableTarget) else self.target(progress)
-        return _distance(rate, target, self.free)
+        distance = _distance(rate, target, self.free)
+        return distance + self._multiplied(rate - target, progress) if self.multiplier else distance
+
+    def _multiplied(self, excess: Tensor, progress: float) -> Tensor:
+        """m (x - t), then the step of m."""
+        term = self.held.to(excess.dtype, copy=True) * excess
+        if self.training:
+            with torch.no_grad():
+                self.held += self.multiplier * excess * (progress - self.seen).clamp(min=0)
+                if self.free is not None:
+                    self.held.clamp_(**({"min": 0} if self.free == "below" else {"max": 0}))
+                self.seen.fill_(progress)
+        return term
 
 
 class SiteTargets:
@@ -142,12 +174,19 @@ class BatchActivation(Objective):
         target: t in [0, 1].
         kind: the kind of sites it applies to; None for all.
         free: "below" makes it the const-quad loss, eq. 3.
+        multiplier: see the file's head; 0 for the paper's.
     """
 
-    def __init__(self, target: Target, kind: SiteKind | None = "channel", free: Side | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        kind: SiteKind | None = "channel",
+        free: Side | None = None,
+        multiplier: float = 0.0,
+    ) -> None:
         super().__init__()
         self.kind: SiteKind | None = kind
-        self.distance = Distance(target, free)
+        self.distance = Distance(target, free, multiplier)
 
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
         opens = torch.cat([record.open for record in records_of(gates, self.kind)], dim=1)  # [N, K]
@@ -161,12 +200,13 @@ class MacTarget(Objective):
         macs: the MACs of the network as a function of its gates: `gated.macs`.
         target: t in [0, 1], a share of the plain network's MACs; gate heads are counted too.
         free: "below" makes it const-quad.
+        multiplier: see the file's head; 0 for the paper's.
     """
 
-    def __init__(self, macs: MacModel, target: Target, free: Side | None = None) -> None:
+    def __init__(self, macs: MacModel, target: Target, free: Side | None = None, multiplier: float = 0.0) -> None:
         super().__init__()
         self.macs = macs
-        self.distance = Distance(target, free)
+        self.distance = Distance(target, free, multiplier)
 
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
         return self.distance(batch_rate(self.macs(gates) / self.macs.dense), progress)
@@ -179,12 +219,15 @@ class LatencyTarget(Objective):
         latency: the time of the network as a function of its gates, on the machine that it is trained for.
         ms: t, milliseconds.
         free: "below" makes it const-quad.
+        multiplier: see the file's head.
 
     Raises:
         InputError: gates cannot reach t: the plain network is at least as fast, or the ungated part is slower.
     """
 
-    def __init__(self, latency: LatencyModel, ms: float | Schedule, free: Side | None = None) -> None:
+    def __init__(
+        self, latency: LatencyModel, ms: float | Schedule, free: Side | None = None, multiplier: float = 0.0
+    ) -> None:
         super().__init__()
         schedule = parse_schedule(ms)
         for wanted in (schedule(0.0), schedule(1.0)):
@@ -192,7 +235,7 @@ class LatencyTarget(Objective):
                 reach = f"from {latency.closed:.4g} (the least with gates) to {latency.dense:.4g} (the plain network)"
                 raise InputError(f"ms: {wanted:g} is not {reach}")
         self.latency = latency
-        self.distance = Distance(lambda progress: schedule(progress) / latency.dense, free)
+        self.distance = Distance(lambda progress: schedule(progress) / latency.dense, free, multiplier)
 
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
         return self.distance(batch_rate(self.latency.milliseconds(gates) / self.latency.dense), progress)

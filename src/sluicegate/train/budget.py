@@ -34,8 +34,8 @@ def share_target(budget: BudgetRecipe, gated: GatedModel) -> Objective:
     assert end is not None
     target = tightening(budget.start, end, budget.tighten, budget.shape)
     if budget.macs is not None:
-        return MacTarget(gated.macs, target, budget.free)
-    return BatchActivation(target, None, budget.free)
+        return MacTarget(gated.macs, target, budget.free, budget.multiplier)
+    return BatchActivation(target, None, budget.free, budget.multiplier)
 
 
 def latency_target(recipe: LatencyRecipe, gated: GatedModel) -> Objective:
@@ -46,7 +46,8 @@ def latency_target(recipe: LatencyRecipe, gated: GatedModel) -> Objective:
     """
     assert recipe.table is not None and recipe.ms is not None
     model = LatencyModel(gated, LatencyTable.load(recipe.table))
-    return LatencyTarget(model, tightening(recipe.start * model.dense, recipe.ms, recipe.tighten, recipe.shape))
+    target = tightening(recipe.start * model.dense, recipe.ms, recipe.tighten, recipe.shape)
+    return LatencyTarget(model, target, multiplier=recipe.multiplier)
 
 
 def add_targets(recipe: Recipe, gated: GatedModel | None, objective: Objective | None) -> Objective | None:

@@ -229,7 +229,8 @@ def _budget(target: float, kind: TargetKind) -> BudgetRecipe:
 
 
 def _latency(table: str | None, ms: float) -> LatencyRecipe:
-    return LatencyRecipe(table, ms, _HOW.budget.weight, tighten=_HOW.budget.tighten)
+    how = _HOW.budget
+    return LatencyRecipe(table, ms, how.weight, how.multiplier, tighten=how.tighten)
 
 
 def _distillation(teacher: str | None) -> DistillationRecipe:

@@ -49,14 +49,14 @@ class TuningOptions:
     """Options of fine-tuning. The defaults are those of `sluicegate finetune`; each part has its name in a recipe.
 
     For the target, a weight of 10 is too small beside a teacher: a run of one epoch with target 0.5 stayed at 0.69 of
-    the MACs. With a weight of 100 it reached 0.52 (docs/finetune.md).
+    the MACs. With a weight of 100 it reached 0.52; the multiplier takes out what is left (docs/finetune.md).
     """
 
     method: MethodRecipe = field(default_factory=lambda: MethodRecipe("budgeted", {"noise": "linear(1, 0, 0, 0.7)"}))
     optimizer: OptimizerRecipe = field(
         default_factory=lambda: OptimizerRecipe(lr=0.03, gate_lr_scale=7, schedule="cosine", warm_up=0.03)
     )
-    budget: BudgetRecipe = field(default_factory=lambda: BudgetRecipe(weight=100.0, tighten=0.3))
+    budget: BudgetRecipe = field(default_factory=lambda: BudgetRecipe(weight=100.0, multiplier=10.0, tighten=0.3))
     distillation: DistillationRecipe = field(default_factory=lambda: DistillationRecipe(0.9, 4.0))
     fit: FitRecipe = field(default_factory=lambda: FitRecipe(steps=200, open_rate=0.6))
     label_smoothing: float = 0.0
@@ -109,7 +109,7 @@ class Tuning:
         self.net = subject.net.to(device)
         told = options.distillation
         self.distillation = Distillation(net if teacher is None else teacher, told.weight, told.temperature)
-        self.target = self._target(target, kind, table)
+        self.target = self._target(target, kind, table).to(device)
         self.optimizer = build_optimizer(subject, options.optimizer)
         self.schedule = LambdaLR(
             self.optimizer, [partial(self._rate, g["warm_up"]) for g in self.optimizer.param_groups]
@@ -172,8 +172,8 @@ class Tuning:
     def _target(self, target: float, kind: TargetKind, table: str | Path | None) -> Objective:
         budget = self.options.budget
         if kind == "ms":
-            falls = (budget.start, budget.tighten, budget.shape)
-            return latency_target(LatencyRecipe(str(table), target, budget.weight, *falls), self.net)
+            pull = {name: getattr(budget, name) for name in ("weight", "multiplier", "start", "tighten", "shape")}
+            return latency_target(LatencyRecipe(str(table), target, **pull), self.net)
         return share_target(budget.aimed_at(target, kind), self.net)
 
     def _rate(self, warm_up: float, step: int) -> float:
