@@ -59,6 +59,13 @@ def test_a_multiplier_takes_out_what_a_squared_distance_leaves() -> None:
     assert distance.held.item() == pytest.approx(0.2, abs=1e-2), "it pulls as the task does"
 
 
+def test_a_multiplier_waits_for_a_target_that_moves() -> None:
+    distance = Distance(linear(1.0, 0.5, finish=0.4), multiplier=10.0)
+    for progress, held in ((0.1, 0.0), (0.3, 0.0), (0.5, 10 * 0.3 * 0.2), (0.6, 10 * 0.3 * 0.3)):
+        distance(torch.tensor(0.8), progress)
+        assert distance.held.item() == pytest.approx(held)
+
+
 def test_a_multiplier_has_no_pull_on_the_free_side() -> None:
     rate, distance = _held(20.0, "below", pull=-0.2)
     assert rate < 0.4 and distance.held.item() == 0

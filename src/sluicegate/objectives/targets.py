@@ -19,7 +19,8 @@ A squared distance holds nothing exactly: where the loss of the task pulls, a pa
     (x - t)^2 + m (x - t),   m <- m + k (x - t) dp after each batch, dp the progress since the last one
 
 so that m grows until x is t: the method of multipliers (M. R. Hestenes, Multiplier and Gradient Methods, 1969), with a
-step of the multiplier after each batch. On a free side m falls, to 0 at the least.
+step of the multiplier after each batch. While a schedule still moves t, m stands still: x lags behind, and an m that
+had grown meanwhile would pull x past the target. On a free side m falls, to 0 at the least.
 """
 
 import math
@@ -133,7 +134,8 @@ class Distance(nn.Module):
         term = self.held.to(excess.dtype, copy=True) * excess
         if self.training:
             with torch.no_grad():
-                self.held += self.multiplier * excess * (progress - self.seen).clamp(min=0)
+                if isinstance(self.target, VariableTarget) or self.target(progress) == self.target(1.0):
+                    self.held += self.multiplier * excess * (progress - self.seen).clamp(min=0)
                 if self.free is not None:
                     self.held.clamp_(**({"min": 0} if self.free == "below" else {"max": 0}))
                 self.seen.fill_(progress)

@@ -56,7 +56,7 @@ class TuningOptions:
     optimizer: OptimizerRecipe = field(
         default_factory=lambda: OptimizerRecipe(lr=0.03, gate_lr_scale=7, schedule="cosine", warm_up=0.03)
     )
-    budget: BudgetRecipe = field(default_factory=lambda: BudgetRecipe(weight=100.0, multiplier=10.0, tighten=0.3))
+    budget: BudgetRecipe = field(default_factory=lambda: BudgetRecipe(weight=100.0, multiplier=30.0, tighten=0.3))
     distillation: DistillationRecipe = field(default_factory=lambda: DistillationRecipe(0.9, 4.0))
     fit: FitRecipe = field(default_factory=lambda: FitRecipe(steps=200, open_rate=0.6))
     label_smoothing: float = 0.0
