@@ -1,12 +1,12 @@
-"""Accuracy against milliseconds: one trained network with its gates, as it was before them, and in its peers.
+"""Accuracy against milliseconds: trained networks as they came, in each engine, and with their gates.
 
-    python benchmarks/accuracy_ms.py RUN --weights FILE --json results/accuracy_ms/NAME.json [--thresholds 0.3 0.7]
-    python benchmarks/accuracy_ms.py --json results/accuracy_ms/NAME.json --draw docs/accuracy-ms.png
+    python benchmarks/accuracy_ms.py NET --weights FILE [--gated RUN ...] [--thresholds 0.3] --json FILE
+    python benchmarks/accuracy_ms.py --draw docs/accuracy-ms.png --json FILE ...
 
-RUN is a run or a released network with gates (`load_pretrained`), FILE holds the weights of the plain network that it
-began with. Peers get the plain network: in float32, and in int8 calibrated on 64 training images. The network with
-gates is measured at other thresholds, too. Accuracy is that of all test images, each run by itself; times are medians
-in turns. Needs `sluicegate[peers]`. The second form measures nothing and draws what was measured.
+FILE holds the weights of the plain network, which peers get: in float32, and in int8 calibrated on 64 training images.
+Each RUN is a run, or a released network, that began with these weights; it is measured at other thresholds, too.
+Accuracy is that of all test images, each run by itself; times are medians in turns. Needs `sluicegate[peers]`. The
+second form measures nothing and draws what was measured of one or more networks.
 """
 
 import argparse
@@ -14,8 +14,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,12 +33,13 @@ from sluicegate.bench import came_from
 from sluicegate.files import write_json
 from sluicegate.lowering import export
 from sluicegate.models import find_pretrained
-from sluicegate.train import Recipe, load_run, load_split, provenance, read_run_recipe
+from sluicegate.train import DataRecipe, NetRecipe, load_run, load_split, provenance, read_result
 from sluicegate.train.build import build_plain
 from sluicegate_runtime import Session, benchmark
 
 TIMED = 64
 REPEATS = 300
+SLOWEST = 4.0  # milliseconds that the figure has room for
 KINDS = {"float32": GREY, "eight bits or bfloat16": VERMILION, "ours, dense": GREEN, "ours, gated": BLUE}
 
 Call = Callable[[np.ndarray], np.ndarray]
@@ -50,31 +50,33 @@ def main() -> None:
     if options.draw is None:
         _measure(options)
     else:
-        save_figure(_drawn(json.loads(options.json.read_text())), options.draw)
+        save_figure(_drawn([json.loads(path.read_text()) for path in options.json]), options.draw)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", nargs="?", help="a run folder, or the name of a released network")
+    parser.add_argument("net", nargs="?", help="a network by name")
     parser.add_argument("--weights", type=Path, help="of the plain network")
+    parser.add_argument("--gated", nargs="*", default=[], metavar="RUN", help="run folders or released networks")
+    parser.add_argument("--data", default="cifar10", help="a data set by name")
+    parser.add_argument("--normalize", default="imagenet", help="whose mean and std the network was trained with")
     parser.add_argument("--thresholds", type=float, nargs="+", default=(), help="further thresholds of the gates")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=REPEATS, help="timed calls")
-    parser.add_argument("--json", type=Path, required=True, help="where the figures are")
+    parser.add_argument("--json", type=Path, nargs="+", required=True, help="where the figures are")
     parser.add_argument("--draw", type=Path, help="measure nothing; draw the figures here, as SVG and PNG")
     options = parser.parse_args()
-    if options.draw is None and (options.run is None or options.weights is None):
-        parser.error("RUN and --weights must be given, or --draw")
+    if options.draw is None and (options.net is None or options.weights is None or len(options.json) > 1):
+        parser.error("NET, --weights and one --json must be given, or --draw")
     return options
 
 
 def _measure(options: argparse.Namespace) -> None:
     import_torchvision()
-    run = find_pretrained(options.run)
-    recipe = read_run_recipe(run)
-    test, train = (SetSource(load_split(recipe.data, split, None)) for split in ("test", "train"))
+    data = DataRecipe(options.data, normalize=options.normalize)
+    test, train = (SetSource(load_split(data, split, None)) for split in ("test", "train"))
     with tempfile.TemporaryDirectory() as folder:
-        calls, left_out = _calls(run, recipe, options, train, Path(folder))
+        calls, left_out = _calls(options, train, Path(folder))
         seconds = benchmark(calls, list(test.take(range(TIMED))[0][:, None]), options.repeats)
         right = _right(calls, test)
     rows = [
@@ -82,25 +84,31 @@ def _measure(options: argparse.Namespace) -> None:
         for name in calls
     ]
     threads = "one thread" if options.threads == 1 else f"{options.threads} threads"
-    title = f"{recipe.net.name}, {recipe.data.name}, {threads} of {provenance.machine()['cpu']}"
-    _print(rows, title)
-    found = {"question": "accuracy against milliseconds", "title": title, "rows": rows, "left_out": left_out}
-    write_json(options.json, {**found, "threads": options.threads, "images": len(test), **came_from()})
+    title = f"{options.data}, {threads} of {provenance.machine()['cpu']}"
+    _print(rows, f"{options.net}, {title}")
+    found = {"question": "accuracy against milliseconds", "net": options.net, "title": title, "rows": rows}
+    about = {"left_out": left_out, "threads": options.threads, "images": len(test)}
+    write_json(options.json[0], {**found, **about, **came_from()})
 
 
-def _calls(
-    run: Path, recipe: Recipe, options: argparse.Namespace, train: SetSource, folder: Path
-) -> tuple[dict[str, Call], dict[str, str]]:
-    plain = build_plain(replace(recipe.net, weights=str(options.weights)), train.images).eval()
+def _calls(options: argparse.Namespace, train: SetSource, folder: Path) -> tuple[dict[str, Call], dict[str, str]]:
+    plain = build_plain(NetRecipe(options.net, weights=str(options.weights)), train.images).eval()
     calibration = torch.from_numpy(train.take(range(TIMED))[0])
     peers = dense_peers(plain, calibration[:1], options.threads, calibration)
-    dense, gated = (
-        Session(export(net, folder / f"{number}.sluice", calibration[:1]), options.threads)
-        for number, net in enumerate((plain, load_run(run)[1].eval()))
-    )
-    ours = {"ours dense": partial(_output, dense), "ours gated": partial(_output, gated)}
-    moved = {f"ours gated, threshold {t:g}": partial(_output, gated, threshold=t) for t in options.thresholds}
-    return {**peers.ready, **ours, **moved}, peers.left_out
+    runs = [find_pretrained(run) for run in options.gated]
+    nets = {"ours dense": plain, **{_gated_name(run): load_run(run)[1].eval() for run in runs}}
+    calls = dict(peers.ready)
+    for number, (name, net) in enumerate(nets.items()):
+        session = Session(export(net, folder / f"{number}.sluice", calibration[:1]), options.threads)
+        calls[name] = partial(_output, session)
+        for t in options.thresholds if net is not plain else ():
+            calls[f"{name}, threshold {t:g}"] = partial(_output, session, threshold=t)
+    return calls, peers.left_out
+
+
+def _gated_name(run: Path) -> str:
+    macs = read_result(run).macs
+    return f"ours gated, {macs.mean / macs.dense:.2f} of the MACs"
 
 
 def _output(session: Session, images: np.ndarray, threshold: float | None = None) -> np.ndarray:
@@ -129,19 +137,28 @@ def _print(rows: list[dict[str, Any]], title: str) -> None:
     Console().print(table)
 
 
-def _drawn(report: dict[str, Any]) -> Figure:
-    """A bar of milliseconds for each, with its accuracy at the end: most accuracies are the same."""
+def _drawn(reports: Sequence[dict[str, Any]]) -> Figure:
+    """A point for each network in each engine; a line joins the networks of an engine, and all points with gates."""
     rows = [
-        {**row, "said": f"{row['ms']:.2f} ms, {row['accuracy']:.2%} right"}
-        for row in sorted(report["rows"], key=lambda row: row["ms"])
+        {
+            **row,
+            "accuracy": 100 * row["accuracy"],
+            "line": row["kind"] if row["kind"] == "ours, gated" else row["name"],
+            "said": report["net"] if row["kind"].startswith("ours") else "",
+        }
+        for report in reports
+        for row in report["rows"]
+        if row["ms"] <= SLOWEST
     ]
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("ms:Q", title="milliseconds an image", scale=alt.Scale(domainMax=1.25 * max(r["ms"] for r in rows))),
-        y=alt.Y("name:N", title=None, sort=[row["name"] for row in rows], axis=alt.Axis(labelLimit=220)),
+        x=alt.X("ms:Q", title="milliseconds an image", scale=alt.Scale(type="log", domain=[0.2, SLOWEST])),
+        y=alt.Y("accuracy:Q", title="accuracy, %", scale=alt.Scale(zero=False)),
+        color=alt.Color("kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values()))),
+        tooltip=["name:N", "ms:Q", "accuracy:Q"],
     )
-    colour = alt.Color("kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())))
-    said = base.mark_text(align="left", dx=6, fontSize=12, color="#707070").encode(text="said:N")
-    return styled(alt.layer(base.mark_bar().encode(color=colour), said), report["title"], 28 * len(rows))
+    lines = base.mark_line(strokeWidth=1.2, opacity=0.6).encode(detail="line:N")
+    said = base.mark_text(align="left", dx=8, dy=4, fontSize=11).encode(text="said:N")
+    return styled(alt.layer(lines, base.mark_point(filled=True, size=60), said), reports[0]["title"], 340)
 
 
 if __name__ == "__main__":

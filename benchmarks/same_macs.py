@@ -1,12 +1,12 @@
-"""Which gates are best at the same MACs? Five kinds, from one trained network, by the same short training.
+"""Which gates are best at the same MACs? Four kinds, from one trained network, by the same short training.
 
     python benchmarks/same_macs.py resnet20 --weights resnet20.safetensors --data cifar10/ [--epochs 1] [--json FILE]
 
 The kinds are those that the papers compare: DLCG's gates of channels and layers by one head, its channel gates alone,
-gates of layers alone (ConvNet-AIG's), and batch shaping's channel gates with and without the loss that shapes them.
-Their own losses on rates are off: in their place all have the same target, a share of the dense MACs, that falls to its
-value during the first half of the training. So all points of a column cost the same, and only the gates differ. There
-is no teacher. One run a point, final weights. Finished runs are kept in the folder of `--runs` and not trained again;
+gates of layers alone (ConvNet-AIG's), and batch shaping's: the same channel gates, and the loss that shapes them.
+Losses on rates are off: in their place all have the same target, a share of the dense MACs, that falls to its value
+during the first half of the training. So all points of a column cost the same, and only the gates differ. There is no
+teacher. One run a point, final weights. Finished runs are kept in the folder of `--runs` and not trained again;
 `--kinds` and `--targets` do a part.
 """
 
@@ -40,7 +40,6 @@ KINDS: dict[str, MethodRecipe] = {
     "channels": MethodRecipe("channel_only", {"channel_weight": 0.0} | _NORM),
     "layers": MethodRecipe("convnet_aig", {"weight": 0.0} | _START),
     "batch shaping": MethodRecipe("batch_shaping", {"sparsity": 0.0} | _START),
-    "batch shaping, without its loss": MethodRecipe("batch_shaping", {"sparsity": 0.0, "shaping": 0.0} | _START),
 }
 
 
@@ -67,7 +66,7 @@ def _options() -> argparse.Namespace:
 
 
 def _trained(kind: str, target: float, options: argparse.Namespace) -> Result:
-    name = f"{kind.replace(', ', '-').replace(' ', '_')}-{target:g}"
+    name = f"{kind.replace(' ', '_')}-{target:g}"
     recipe = Recipe(
         name,
         DataRecipe("cifar10", 128, AugmentRecipe(pad_crop=4, flip=True), normalize="imagenet"),
