@@ -47,6 +47,18 @@ def test_a_rate_is_that_of_all_gates_and_may_be_lower_for_nothing(gated, gates):
     assert lenient is not None and lenient(gates, 0.0).item() == 0
 
 
+@pytest.mark.parametrize("what", ["macs", "rate"])
+def test_a_multiplier_makes_what_is_missed_dearer(what, gated, gates):
+    held, plain = (
+        add_targets(recipe(**{what: 0.1, "weight": 2.0, "tighten": 0.0, "multiplier": m}), gated, None) for m in (5, 0)
+    )
+    assert held is not None and plain is not None
+    first = plain(gates, 0.0)
+    assert held(gates, 0.0) == held(gates, 0.4) == first, "it grows with the progress since the last batch"
+    missed = (first / 2).sqrt()
+    torch.testing.assert_close(held(gates, 0.4) - first, 2 * 5 * 0.4 * missed.square())
+
+
 def test_it_stands_beside_the_methods_own(gated, gates):
     both = add_targets(recipe(macs=0.4, tighten=0.0), gated, GateL1("channel"))
     alone = add_targets(recipe(macs=0.4, tighten=0.0), gated, None)
