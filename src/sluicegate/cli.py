@@ -79,16 +79,16 @@ _VERBS = {
         prediction.add_arguments,
     ),
     "bench": _Verb(
-        "Time a network, gated and dense, against other engines.", "sluicegate.verbs.timing:bench", takes.bench
+        "Time a network, gated and dense, against other engines.", "sluicegate.verbs.measuring:bench", takes.bench
     ),
     "profile": _Verb(
         "Measure a latency table: milliseconds of each op by the share of open channels, to train to a time.",
-        "sluicegate.verbs.timing:profile",
+        "sluicegate.verbs.measuring:profile",
         takes.profile,
     ),
     "frontier": _Verb(
         "Draw accuracy against MACs or milliseconds for finished runs, papers' points and dense networks.",
-        "sluicegate.verbs.timing:frontier",
+        "sluicegate.verbs.measuring:frontier",
         takes.frontier,
     ),
     "report": _Verb(

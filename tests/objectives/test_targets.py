@@ -43,9 +43,9 @@ def test_const_quad_pays_above_the_target_only() -> None:
     assert BatchActivation(below, free="above")(gates, 0.0).item() == pytest.approx(0.01)
 
 
-def _held(multiplier: float, free: Side | None = None, pull: float = 0.2) -> tuple[float, Distance]:
+def _held(multiplier_rate: float, free: Side | None = None, pull: float = 0.2) -> tuple[float, Distance]:
     """The rate at which a task that pulls it up, or down, and a target of 0.5 come to rest; the target's distance."""
-    rate, distance = torch.tensor(0.7, requires_grad=True), Distance(0.5, free, multiplier)
+    rate, distance = torch.tensor(0.7, requires_grad=True), Distance(0.5, free, multiplier_rate)
     for step in range(400):
         (gradient,) = torch.autograd.grad(distance(rate, step / 400) - pull * rate, rate)
         rate = (rate - 0.1 * gradient).detach().requires_grad_()
@@ -56,35 +56,35 @@ def test_a_multiplier_takes_out_what_a_squared_distance_leaves() -> None:
     assert _held(0.0)[0] == pytest.approx(0.6, abs=1e-3)  # where 2 (x - t) is the task's 0.2
     rate, distance = _held(20.0)
     assert rate == pytest.approx(0.5, abs=1e-3)
-    assert distance.held.item() == pytest.approx(0.2, abs=1e-2), "it pulls as the task does"
+    assert distance.multiplier.item() == pytest.approx(0.2, abs=1e-2), "it pulls as the task does"
 
 
 def test_a_multiplier_waits_for_a_target_that_moves() -> None:
-    distance = Distance(linear(1.0, 0.5, finish=0.4), multiplier=10.0)
+    distance = Distance(linear(1.0, 0.5, finish=0.4), multiplier_rate=10.0)
     for progress, held in ((0.1, 0.0), (0.3, 0.0), (0.5, 10 * 0.3 * 0.2), (0.6, 10 * 0.3 * 0.3)):
         distance(torch.tensor(0.8), progress)
-        assert distance.held.item() == pytest.approx(held)
+        assert distance.multiplier.item() == pytest.approx(held)
 
 
 def test_a_multiplier_has_no_pull_on_the_free_side() -> None:
     rate, distance = _held(20.0, "below", pull=-0.2)
-    assert rate < 0.4 and distance.held.item() == 0
+    assert rate < 0.4 and distance.multiplier.item() == 0
     assert _held(20.0, "below")[0] == pytest.approx(0.5, abs=1e-3)
 
 
 def test_a_multiplier_stands_still_in_evaluation_and_is_in_checkpoints() -> None:
     gated = sg.gate_model(build_net("resnet8"), sg.ChannelGating(), torch.zeros(1, 3, 32, 32))
-    target = MacTarget(gated.macs, 0.5, multiplier=10.0)
+    target = MacTarget(gated.macs, 0.5, multiplier_rate=10.0)
     gates = gated(torch.zeros(2, 3, 32, 32), return_gates=True).gates
     first = target.eval()(gates, 0.5)
-    assert target.distance.held.item() == 0 and target(gates, 0.6) == first
+    assert target.distance.multiplier.item() == 0 and target(gates, 0.6) == first
     target.train()(gates, 0.5)
-    again = MacTarget(gated.macs, 0.5, multiplier=10.0)
+    again = MacTarget(gated.macs, 0.5, multiplier_rate=10.0)
     again.load_state_dict(target.state_dict())
-    assert again.distance.held.item() == target.distance.held.item() > 0
+    assert again.distance.multiplier.item() == target.distance.multiplier.item() > 0
     assert again(gates, 0.6) == target(gates, 0.6) > first
-    with pytest.raises(sg.InputError, match="multiplier: -1 must be at least 0"):
-        MacTarget(gated.macs, 0.5, multiplier=-1)
+    with pytest.raises(sg.InputError, match="multiplier_rate: -1 must be at least 0"):
+        MacTarget(gated.macs, 0.5, multiplier_rate=-1)
 
 
 def test_targets_follow_their_schedule() -> None:

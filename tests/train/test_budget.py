@@ -49,9 +49,8 @@ def test_a_rate_is_that_of_all_gates_and_may_be_lower_for_nothing(gated, gates):
 
 @pytest.mark.parametrize("what", ["macs", "rate"])
 def test_a_multiplier_makes_what_is_missed_dearer(what, gated, gates):
-    held, plain = (
-        add_targets(recipe(**{what: 0.1, "weight": 2.0, "tighten": 0.0, "multiplier": m}), gated, None) for m in (5, 0)
-    )
+    common = {what: 0.1, "weight": 2.0, "tighten": 0.0}
+    held, plain = (add_targets(recipe(**common, multiplier_rate=k), gated, None) for k in (5, 0))
     assert held is not None and plain is not None
     first = plain(gates, 0.0)
     assert held(gates, 0.0) == held(gates, 0.4) == first, "it grows with the progress since the last batch"

@@ -13,6 +13,7 @@ from PIL import Image
 from sluicegate.cli import main
 from sluicegate.recipes import demo
 from sluicegate.train import read_run_recipe
+from sluicegate.verbs import arguments, evaluating
 
 
 @pytest.mark.broad
@@ -146,3 +147,7 @@ def test_sites_say_what_can_be_gated(capsys):
     assert "a shortcut carries its channels" in text and "in 3 residual branches" in text
     assert "depth: 7 must be 6n + 2" in refused(capsys, 2, "sites", "resnet7")
     assert "does not accept inputs of shape (1, 3, 0, 0)" in refused(capsys, 2, "sites", "resnet8", "--size", "0")
+
+
+def test_evaluate_offers_the_strategies_that_it_has():
+    assert tuple(evaluating._STRATEGIES) == arguments.STRATEGIES

@@ -14,7 +14,7 @@ With `free` one side of the target costs nothing: "below" is the const-quad loss
 section S1.1's annealing) or a `VariableTarget` (S1.2).
 
 A squared distance holds nothing exactly: where the loss of the task pulls, a part of the distance is left. With a
-`multiplier` of k the distance of a rate x is
+`multiplier_rate` of k the distance of a rate x is
 
     (x - t)^2 + m (x - t),   m <- m + k (x - t) dp after each batch, dp the progress since the last one
 
@@ -101,45 +101,46 @@ SiteTarget = float | Schedule | Mapping[str, float | Schedule]
 class Distance(nn.Module):
     """(t - rate)^2, or 0 on the free side of t; with a multiplier that grows until the target is met.
 
-    The multiplier is in buffers, so checkpoints contain it, and it learns in training only.
+    The multiplier is in a buffer, so checkpoints contain it, and it changes in training only.
 
     Args:
         target: t in [0, 1].
         free: the side of t without a penalty, if any.
-        multiplier: k, how fast the multiplier grows; 0 for none.
+        multiplier_rate: k, how fast the multiplier changes; 0 for none.
     """
 
-    held: Tensor
-    seen: Tensor
+    multiplier: Tensor
+    last_progress: Tensor
 
-    def __init__(self, target: Target, free: Side | None = None, multiplier: float = 0.0) -> None:
+    def __init__(self, target: Target, free: Side | None = None, multiplier_rate: float = 0.0) -> None:
         super().__init__()
-        if multiplier < 0:
-            raise InputError(f"multiplier: {multiplier} must be at least 0")
+        if multiplier_rate < 0:
+            raise InputError(f"multiplier_rate: {multiplier_rate} must be at least 0")
         self.target = target if isinstance(target, VariableTarget) else checked_target(target)
         self.free: Side | None = _checked_side(free)
-        self.multiplier = multiplier
-        if multiplier:
-            self.register_buffer("held", torch.tensor(0.0))  # m
-            self.register_buffer("seen", torch.tensor(0.0))  # progress at the last batch
+        self.multiplier_rate = multiplier_rate
+        if multiplier_rate:
+            self.register_buffer("multiplier", torch.tensor(0.0))
+            self.register_buffer("last_progress", torch.tensor(0.0))
 
     def forward(self, rate: Tensor, progress: float) -> Tensor:
         """[] -> []."""
         target = self.target(rate, progress) if isinstance(self.target, VariableTarget) else self.target(progress)
         distance = _distance(rate, target, self.free)
-        return distance + self._multiplied(rate - target, progress) if self.multiplier else distance
+        return distance + self._multiplied(rate - target, progress) if self.multiplier_rate else distance
 
     def _multiplied(self, excess: Tensor, progress: float) -> Tensor:
         """m (x - t), then the step of m."""
-        term = self.held.to(excess.dtype, copy=True) * excess
+        term = self.multiplier.to(excess.dtype, copy=True) * excess
         if self.training:
-            with torch.no_grad():
-                if isinstance(self.target, VariableTarget) or self.target(progress) == self.target(1.0):
-                    self.held += self.multiplier * excess * (progress - self.seen).clamp(min=0)
-                if self.free is not None:
-                    self.held.clamp_(**({"min": 0} if self.free == "below" else {"max": 0}))
-                self.seen.fill_(progress)
+            self._step(excess.detach(), progress)
         return term
+
+    def _step(self, excess: Tensor, progress: float) -> None:
+        if isinstance(self.target, VariableTarget) or self.target(progress) == self.target(1.0):
+            step = self.multiplier_rate * excess * (progress - self.last_progress).clamp(min=0)
+            self.multiplier.copy_(_costly(self.multiplier + step, self.free))
+        self.last_progress.fill_(progress)
 
 
 class SiteTargets:
@@ -176,7 +177,7 @@ class BatchActivation(Objective):
         target: t in [0, 1].
         kind: the kind of sites it applies to; None for all.
         free: "below" makes it the const-quad loss, eq. 3.
-        multiplier: see the file's head; 0 for the paper's.
+        multiplier_rate: see the file's head; 0 for the paper's.
     """
 
     def __init__(
@@ -184,11 +185,11 @@ class BatchActivation(Objective):
         target: Target,
         kind: SiteKind | None = "channel",
         free: Side | None = None,
-        multiplier: float = 0.0,
+        multiplier_rate: float = 0.0,
     ) -> None:
         super().__init__()
         self.kind: SiteKind | None = kind
-        self.distance = Distance(target, free, multiplier)
+        self.distance = Distance(target, free, multiplier_rate)
 
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
         opens = torch.cat([record.open for record in records_of(gates, self.kind)], dim=1)  # [N, K]
@@ -202,13 +203,13 @@ class MacTarget(Objective):
         macs: the MACs of the network as a function of its gates: `gated.macs`.
         target: t in [0, 1], a share of the plain network's MACs; gate heads are counted too.
         free: "below" makes it const-quad.
-        multiplier: see the file's head; 0 for the paper's.
+        multiplier_rate: see the file's head; 0 for the paper's.
     """
 
-    def __init__(self, macs: MacModel, target: Target, free: Side | None = None, multiplier: float = 0.0) -> None:
+    def __init__(self, macs: MacModel, target: Target, free: Side | None = None, multiplier_rate: float = 0.0) -> None:
         super().__init__()
         self.macs = macs
-        self.distance = Distance(target, free, multiplier)
+        self.distance = Distance(target, free, multiplier_rate)
 
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
         return self.distance(batch_rate(self.macs(gates) / self.macs.dense), progress)
@@ -221,14 +222,14 @@ class LatencyTarget(Objective):
         latency: the time of the network as a function of its gates, on the machine that it is trained for.
         ms: t, milliseconds.
         free: "below" makes it const-quad.
-        multiplier: see the file's head.
+        multiplier_rate: see the file's head.
 
     Raises:
         InputError: gates cannot reach t: the plain network is at least as fast, or the ungated part is slower.
     """
 
     def __init__(
-        self, latency: LatencyModel, ms: float | Schedule, free: Side | None = None, multiplier: float = 0.0
+        self, latency: LatencyModel, ms: float | Schedule, free: Side | None = None, multiplier_rate: float = 0.0
     ) -> None:
         super().__init__()
         schedule = parse_schedule(ms)
@@ -237,7 +238,7 @@ class LatencyTarget(Objective):
                 reach = f"from {latency.closed:.4g} (the least with gates) to {latency.dense:.4g} (the plain network)"
                 raise InputError(f"ms: {wanted:g} is not {reach}")
         self.latency = latency
-        self.distance = Distance(lambda progress: schedule(progress) / latency.dense, free, multiplier)
+        self.distance = Distance(lambda progress: schedule(progress) / latency.dense, free, multiplier_rate)
 
     def forward(self, gates: GateRecords, progress: float) -> Tensor:
         return self.distance(batch_rate(self.latency.milliseconds(gates) / self.latency.dense), progress)
@@ -283,12 +284,14 @@ def checked_target(target: float | Schedule) -> Schedule:
 
 
 def _distance(rate: Tensor, target: Tensor | float, free: Side | None) -> Tensor:
-    excess = rate - target
-    if free == "below":
-        excess = excess.clamp(min=0)
-    elif free == "above":
-        excess = excess.clamp(max=0)
-    return excess.square()
+    return _costly(rate - target, free).square()
+
+
+def _costly(excess: Tensor, free: Side | None) -> Tensor:
+    """What of an excess is not on the free side."""
+    if free is None:
+        return excess
+    return excess.clamp(min=0) if free == "below" else excess.clamp(max=0)
 
 
 def _checked_rate(name: str, value: float) -> float:

@@ -34,8 +34,8 @@ def share_target(budget: BudgetRecipe, gated: GatedModel) -> Objective:
     assert end is not None
     target = tightening(budget.start, end, budget.tighten, budget.shape)
     if budget.macs is not None:
-        return MacTarget(gated.macs, target, budget.free, budget.multiplier)
-    return BatchActivation(target, None, budget.free, budget.multiplier)
+        return MacTarget(gated.macs, target, budget.free, budget.multiplier_rate)
+    return BatchActivation(target, None, budget.free, budget.multiplier_rate)
 
 
 def latency_target(recipe: LatencyRecipe, gated: GatedModel) -> Objective:
@@ -47,7 +47,7 @@ def latency_target(recipe: LatencyRecipe, gated: GatedModel) -> Objective:
     assert recipe.table is not None and recipe.ms is not None
     model = LatencyModel(gated, LatencyTable.load(recipe.table))
     target = tightening(recipe.start * model.dense, recipe.ms, recipe.tighten, recipe.shape)
-    return LatencyTarget(model, target, multiplier=recipe.multiplier)
+    return LatencyTarget(model, target, multiplier_rate=recipe.multiplier_rate)
 
 
 def add_targets(recipe: Recipe, gated: GatedModel | None, objective: Objective | None) -> Objective | None:

@@ -118,7 +118,7 @@ def finetune_recipe(
         method=_HOW.method,
         optimizer=_HOW.optimizer,
         budget=_budget(target, kind),
-        latency=_latency(table, target) if kind == "ms" else LatencyRecipe(),
+        latency=_HOW.budget.in_milliseconds(table, target) if kind == "ms" else LatencyRecipe(),
         distillation=_distillation(teacher),
         fit=_HOW.fit if kind == "ms" else replace(_HOW.fit, open_rate=_between(0.2, target)),
         recalibration=_HOW.recalibration,
@@ -226,11 +226,6 @@ def _budget(target: float, kind: TargetKind) -> BudgetRecipe:
     if kind == "ms":
         return BudgetRecipe()
     return replace(_HOW.budget, start=_between(0.3, target)).aimed_at(target, kind)
-
-
-def _latency(table: str | None, ms: float) -> LatencyRecipe:
-    how = _HOW.budget
-    return LatencyRecipe(table, ms, how.weight, how.multiplier, tighten=how.tighten)
 
 
 def _distillation(teacher: str | None) -> DistillationRecipe:

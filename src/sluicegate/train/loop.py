@@ -37,7 +37,6 @@ from sluicegate.train.recipe import (
     BudgetRecipe,
     DistillationRecipe,
     FitRecipe,
-    LatencyRecipe,
     MethodRecipe,
     OptimizerRecipe,
 )
@@ -56,7 +55,7 @@ class TuningOptions:
     optimizer: OptimizerRecipe = field(
         default_factory=lambda: OptimizerRecipe(lr=0.03, gate_lr_scale=7, schedule="cosine", warm_up=0.03)
     )
-    budget: BudgetRecipe = field(default_factory=lambda: BudgetRecipe(weight=100.0, multiplier=30.0, tighten=0.3))
+    budget: BudgetRecipe = field(default_factory=lambda: BudgetRecipe(weight=100.0, multiplier_rate=30.0, tighten=0.3))
     distillation: DistillationRecipe = field(default_factory=lambda: DistillationRecipe(0.9, 4.0))
     fit: FitRecipe = field(default_factory=lambda: FitRecipe(steps=200, open_rate=0.6))
     label_smoothing: float = 0.0
@@ -172,8 +171,7 @@ class Tuning:
     def _target(self, target: float, kind: TargetKind, table: str | Path | None) -> Objective:
         budget = self.options.budget
         if kind == "ms":
-            pull = {name: getattr(budget, name) for name in ("weight", "multiplier", "start", "tighten", "shape")}
-            return latency_target(LatencyRecipe(str(table), target, **pull), self.net)
+            return latency_target(budget.in_milliseconds(str(table), target), self.net)
         return share_target(budget.aimed_at(target, kind), self.net)
 
     def _rate(self, warm_up: float, step: int) -> float:

@@ -20,14 +20,14 @@ class BudgetRecipe:
 
     The target falls from `start` to this share during the first part `tighten` of the training (stochastic gates, S1.1,
     lowers it in steps; LAUDNet by cos^2), then it is constant. The squared distance is added to the loss with `weight`.
-    With a `multiplier` the pull grows until the target is met (`objectives/targets.py`). With `free="below"` there is
-    no penalty for a cheaper network.
+    With a `multiplier_rate` the pull grows until the target is met (`objectives/targets.py`). With `free="below"` there
+    is no penalty for a cheaper network.
     """
 
     macs: float | None = None
     rate: float | None = None
     weight: float = 10.0
-    multiplier: float = 0.0
+    multiplier_rate: float = 0.0
     start: float = 1.0
     tighten: float = 0.3
     shape: Shape = "linear"
@@ -40,13 +40,17 @@ class BudgetRecipe:
             if (share := getattr(self, name)) is not None and not 0 < share <= 1:
                 raise InputError(f"budget.{name}: {share} is not in (0, 1]")
         positive("budget.weight", self.weight)
-        at_least("budget.multiplier", self.multiplier, 0)
+        at_least("budget.multiplier_rate", self.multiplier_rate, 0)
         _check_tightening("budget", self.start, self.tighten)
 
     def aimed_at(self, target: float, kind: Literal["macs", "rate"]) -> "BudgetRecipe":
         """The same budget with another target."""
         macs, rate = (target if kind == one else None for one in ("macs", "rate"))
         return replace(self, macs=macs, rate=rate)
+
+    def in_milliseconds(self, table: str | None, ms: float) -> "LatencyRecipe":
+        """The same pull towards milliseconds, by a latency table."""
+        return LatencyRecipe(table, ms, self.weight, self.multiplier_rate, self.start, self.tighten, self.shape)
 
 
 def _check_tightening(name: str, start: float, tighten: float) -> None:
@@ -102,14 +106,14 @@ class LatencyRecipe:
     """Train towards `ms` milliseconds for an image on the machine that `table` was measured on (docs/latency.md).
 
     The objective is added to the method's own, at `weight`. `sluicegate profile RECIPE` writes the table.
-    `start` (a share of the plain network's milliseconds), `tighten`, `shape` and `multiplier` are those of a
+    `start` (a share of the plain network's milliseconds), `tighten`, `shape` and `multiplier_rate` are those of a
     `BudgetRecipe`.
     """
 
     table: str | None = None
     ms: float | None = None
     weight: float = 10.0
-    multiplier: float = 0.0
+    multiplier_rate: float = 0.0
     start: float = 1.0
     tighten: float = 0.0
     shape: Shape = "linear"
@@ -121,4 +125,4 @@ class LatencyRecipe:
         if self.ms is not None:
             positive("latency.ms", self.ms)
         positive("latency.weight", self.weight)
-        at_least("latency.multiplier", self.multiplier, 0)
+        at_least("latency.multiplier_rate", self.multiplier_rate, 0)
